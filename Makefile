@@ -1,0 +1,138 @@
+# rlhf: one program, one non-recursive Makefile.
+#
+#   make                     build/rlhf
+#   make test                unit, MPI and end-to-end tests (under 3 minutes)
+#   make check               lint: layers, headers, doors, words, shell scripts
+#   make MODE=asan test      the same tests with address and undefined sanitizers
+#   make COMPILER=clang      another compiler behind mpicc
+#   make help                all targets
+
+# --- knobs ---
+MODE     ?= release
+COMPILER ?= gcc
+BUILD    ?= build
+CC       := mpicc
+export OMPI_CC  := $(COMPILER)
+export MPICH_CC := $(COMPILER)
+
+# --- flags ---
+WARNINGS := -Wall -Wextra -Werror -Wformat-security -Wmissing-prototypes -Wold-style-definition \
+            -Woverflow -Wpointer-arith -Wstrict-prototypes -Wunused -Wvla -Wwrite-strings -Wshadow
+CPPFLAGS += -I. -D_GNU_SOURCE
+CFLAGS   += -std=c17 -g -pthread -fno-math-errno -ffp-contract=off $(WARNINGS)
+LDLIBS   += -lcjson -luuid -lpcre2-8 -lutf8proc -lm -ldl
+LDFLAGS  += -pthread -rdynamic
+ifeq ($(MODE),release)
+CFLAGS   += -O3 -DNDEBUG
+else ifeq ($(MODE),debug)
+CFLAGS   += -O1
+else ifeq ($(MODE),asan)
+CFLAGS   += -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+LDFLAGS  += -fsanitize=address,undefined
+else
+$(error MODE is $(MODE), expected release, debug or asan)
+endif
+O := $(BUILD)/$(MODE)-$(COMPILER)
+
+# --- sources, by layer from the bottom up ---
+LAYERS  := common/base common/ops common/text common/run common/model proto actor reward learner
+KERNELS := $(wildcard common/ops/*_kernel.c)
+sources  = $(filter-out $(KERNELS),$(wildcard $(1)/*.c))
+objects  = $(patsubst %.c,$(O)/%.o,$(call sources,$(1)))
+ARCH    := $(shell uname -m)
+LEVELS  := portable
+ifeq ($(ARCH),x86_64)
+LEVELS  += avx2 avx512
+endif
+KERNEL_OBJECTS := $(foreach level,$(LEVELS),$(patsubst %.c,$(O)/%_$(level).o,$(KERNELS)))
+archive  = $(O)/lib$(subst /,_,$(1)).a
+ARCHIVES := $(foreach layer,$(LAYERS),$(call archive,$(layer)))
+# What a layer's unit tests may link: itself and what it may include.
+LINK_common/base  := common/base
+LINK_common/ops   := common/ops common/base
+LINK_common/text  := common/text common/base
+LINK_common/run   := common/run common/base
+LINK_common/model := common/model common/ops common/base
+LINK_proto        := proto common/base
+LINK_actor        := actor proto common/model common/run common/text common/ops common/base
+LINK_reward       := reward proto common/model common/run common/text common/ops common/base
+LINK_learner      := learner proto common/model common/run common/text common/ops common/base
+
+.PHONY: all test check bench soak test-cluster fuzz format clean help
+.DELETE_ON_ERROR:
+.SECONDARY:
+all: $(BUILD)/rlhf
+
+# --- objects and archives ---
+$(O)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+$(O)/%_portable.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -DKERNEL_LEVEL=0 -MMD -MP -c -o $@ $<
+$(O)/%_avx2.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -DKERNEL_LEVEL=1 -mavx2 -mfma -MMD -MP -c -o $@ $<
+$(O)/%_avx512.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -DKERNEL_LEVEL=2 -mavx512f -mavx512vl -mavx512dq -mavx512bw -mfma \
+		-mprefer-vector-width=512 -MMD -MP -c -o $@ $<
+define layer_archive
+$(call archive,$(1)): $(call objects,$(1)) $(if $(filter common/ops,$(1)),$(KERNEL_OBJECTS))
+	@rm -f $$@
+	ar rcs $$@ $$^
+endef
+$(foreach layer,$(LAYERS),$(eval $(call layer_archive,$(layer))))
+# The archives of a list of layers, upper layers first, as the linker wants them.
+reverse = $(if $(1),$(call reverse,$(wordlist 2,$(words $(1)),$(1))) $(firstword $(1)))
+UPPER_FIRST := $(foreach layer,$(call reverse,$(LAYERS)),$(call archive,$(layer)))
+
+# --- the program ---
+MAIN := $(call objects,deploy)
+$(O)/rlhf: $(MAIN) $(ARCHIVES)
+	$(CC) $(LDFLAGS) -o $@ $(MAIN) $(UPPER_FIRST) $(LDLIBS)
+$(BUILD)/rlhf: $(O)/rlhf
+	@mkdir -p $(@D)
+	cp -f $< $@
+
+# --- tests ---
+UNIT_SOURCES := $(foreach layer,$(LAYERS),$(wildcard tests/unit/$(layer)/test_*.c))
+UNIT_TESTS   := $(UNIT_SOURCES:%.c=$(O)/%)
+MPI_TESTS    := $(patsubst %.c,$(O)/%,$(wildcard tests/mpi/test_*.c))
+FUZZ_TESTS   := $(patsubst %.c,$(O)/%,$(wildcard tests/fuzz/fuzz_*.c))
+BENCHES      := $(patsubst %.c,$(O)/%,$(wildcard tests/bench/bench_*.c))
+define unit_test
+$(O)/tests/unit/$(1)/%: $(O)/tests/unit/$(1)/%.o $(foreach l,$(LINK_$(1)),$(call archive,$(l)))
+	$$(CC) $$(LDFLAGS) -o $$@ $$^ -lcmocka $$(LDLIBS)
+endef
+$(foreach layer,$(LAYERS),$(eval $(call unit_test,$(layer))))
+$(O)/tests/mpi/%: $(O)/tests/mpi/%.o $(ARCHIVES)
+	$(CC) $(LDFLAGS) -o $@ $< $(UPPER_FIRST) -lcmocka $(LDLIBS)
+$(O)/tests/fuzz/%: $(O)/tests/fuzz/%.o $(O)/tests/fuzz/replay.o $(ARCHIVES)
+	$(CC) $(LDFLAGS) -o $@ $< $(O)/tests/fuzz/replay.o $(UPPER_FIRST) $(LDLIBS)
+$(O)/tests/bench/%: $(O)/tests/bench/%.o $(ARCHIVES)
+	$(CC) $(LDFLAGS) -o $@ $< $(UPPER_FIRST) $(LDLIBS)
+
+# make unit-common/ops: the unit tests of one layer alone.
+unit-%:
+	@$(MAKE) --no-print-directory $(patsubst %.c,$(O)/%,$(wildcard tests/unit/$*/test_*.c))
+	@tests/run.sh $(O) unit $*
+test: $(BUILD)/rlhf $(O)/rlhf $(UNIT_TESTS) $(MPI_TESTS) $(FUZZ_TESTS)
+	@tests/run.sh $(O) all
+soak: $(O)/rlhf
+	@tests/run.sh $(O) soak
+test-cluster: $(BUILD)/rlhf
+	@tests/cluster/test_slurm.sh $(abspath $(BUILD)/rlhf)
+bench: $(BUILD)/rlhf $(BENCHES)
+	@tests/bench/run.sh $(O)
+check:
+	@tests/lint/run.sh
+format:
+	@clang-format -i $$(git ls-files '*.c' '*.h')
+clean:
+	rm -rf $(BUILD)
+help:
+	@sed -n 's/^#   //p' Makefile
+	@echo 'also: make bench, make soak, make test-cluster, make unit-LAYER, make format, make clean'
+
+-include $(shell find $(O) -name '*.d' 2>/dev/null)

@@ -1,0 +1,20 @@
+/* The actor's part of the ring, and the command that is an actor alone. */
+#pragma once
+
+#include "common/run/config.h"
+#include "common/base/pool.h"
+#include "proto/channel.h"
+#include "proto/topology.h"
+
+/* State of one actor: the policy's newest weights and a generator. */
+struct actor;
+/* Reads the policy's description (not its weights: those come as version 0). */
+enum status actor_create(struct actor **actor, const struct run_config *config,
+			 const struct topology *topology, struct channel *channel, int rank,
+			 struct pool *pool, struct error *err);
+void actor_destroy(struct actor *actor);
+/* MESSAGE_WEIGHTS: takes the version.  MESSAGE_PROMPTS: generates all of them and
+ * sends finished ones to its reward rank in groups as they come. */
+void actor_handle(struct actor *actor, struct message *message);
+
+int generate_main(int argc, char **argv);

@@ -1,0 +1,41 @@
+/* Files: reading whole, mapping, publishing by rename with fsync, listing. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "common/base/buf.h"
+#include "common/base/status.h"
+
+/* Appends a regular file's bytes to out; refuses more than max_bytes. */
+enum status file_read(const char *path, size_t max_bytes, struct buf *out, struct error *err);
+
+/* A file mapped read-only. */
+struct file_map {
+	const uint8_t *data;
+	size_t size;
+};
+enum status file_map(struct file_map *map, const char *path, struct error *err);
+void file_unmap(struct file_map *map);
+
+/* Writes all bytes at an offset, through short writes and EINTR. */
+enum status file_write_at(int fd, const void *data, size_t n, uint64_t offset, const char *path,
+			  struct error *err);
+
+/* Durable replacement: path.tmp is written, synced and renamed to path, and the
+ * directory is synced.  On failure path is untouched and path.tmp is removed. */
+enum status file_replace(const char *path, const void *data, size_t n, struct error *err);
+enum status file_copy(const char *from, const char *to, struct error *err); /* bytes, synced */
+
+enum status file_sync_dir(const char *path, struct error *err);
+enum status file_make_dirs(const char *path, struct error *err); /* like mkdir -p */
+enum status file_remove_tree(const char *path, struct error *err); /* absent is fine */
+bool file_exists(const char *path);
+bool file_is_dir(const char *path);
+char *path_join(const char *dir, const char *name); /* the caller frees it */
+
+/* Names in a directory without . and .., sorted by bytes; the caller frees each
+ * name and the array. */
+enum status file_list(const char *dir, char ***names, size_t *n, struct error *err);

@@ -1,0 +1,45 @@
+/* Heads on hidden states: token log-probabilities without a [T, V] array, and
+ * scores (reward, value, labels). */
+#pragma once
+
+#include <stdint.h>
+
+#include "common/base/arena.h"
+#include "common/base/pool.h"
+#include "common/model/model.h"
+
+/* logits [n, V] of n hidden states [n, C]. */
+void head_logits(const struct model *model, const float *hidden, int n, float *logits,
+		 struct pool *pool);
+
+/* For each i < n: the log-probability of targets[i] after hidden row rows[i].
+ * logprob [n]; entropy [n] may be NULL. */
+void head_logprobs(const struct model *model, const float *hidden, const int *rows,
+		   const int32_t *targets, int n, float inv_temperature, float *logprob,
+		   float *entropy, struct arena *arena, struct pool *pool);
+
+/* Called with the log-probabilities (and entropies) of entries first ..
+ * first+n-1; fills dlogprob [n], the loss's derivative with respect to each. */
+typedef void head_loss(void *context, int first, int n, const float *logprob,
+		       const float *entropy, float *dlogprob);
+
+/* head_logprobs, the loss, and the gradient in one pass over chunks of rows, so
+ * that logits are computed once.  dhidden [T, C]: gradients are added to the
+ * rows used (the caller zeroed it); grads: a flat block, added to.  Only for
+ * losses whose derivative at an entry needs that entry alone. */
+void head_train(const struct model *model, const float *hidden, const int *rows,
+		const int32_t *targets, int n, float inv_temperature, head_loss *loss,
+		void *context, float *dhidden, float *grads, struct arena *arena,
+		struct pool *pool);
+
+/* scores [n, n_labels] = hidden[rows[i]] W^T (+ b).  rows NULL: rows 0 .. n-1. */
+void head_score(const struct model *model, const float *hidden, const int *rows, int n,
+		float *scores, struct arena *arena, struct pool *pool);
+/* dscores [n, n_labels]; dhidden and grads are added to. */
+void head_score_backward(const struct model *model, const float *hidden, const int *rows, int n,
+			 const float *dscores, float *dhidden, float *grads, struct arena *arena,
+			 struct pool *pool);
+
+/* The position whose score speaks for a sequence, as transformers pools: the
+ * last id that is not pad_id; the last one of all when pad_id is -1. */
+int head_pooled_position(const int32_t *ids, int n, int32_t pad_id);

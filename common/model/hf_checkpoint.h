@@ -1,0 +1,72 @@
+/* A Hugging Face directory in and out.
+ *
+ * Loading refuses what it cannot represent, in one sentence: an unknown family,
+ * quantised weights, a tensor missing, unexpected, misshaped or not finite.
+ * Saving keeps config.json byte for byte but for what changed, copies tokenizer
+ * files byte for byte, and publishes by rename. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "common/base/status.h"
+#include "common/model/model.h"
+
+/* How a family is stored; the table is in hf_families.c. */
+struct hf_family;
+const char *hf_family_name(const struct hf_family *family); /* "llama" */
+
+/* Reads and checks config.json alone. */
+enum status hf_read_config(struct model_config *config, const char *dir, struct error *err);
+/* The same for a description in a run's config: {"family": "llama", ...} is the
+ * text of a config.json. */
+enum status hf_parse_config(struct model_config *config, const char *text, size_t length,
+			    const char *where, struct error *err);
+
+/* What to do about the head.  HEAD_LM: a causal language model is needed.
+ * HEAD_SCORE: a sequence classifier is needed; if create_score, a causal
+ * language model will do and gets a new head of n_labels 1, Normal(0,
+ * 1/sqrt(C+1)) keyed by seed. */
+struct hf_load_options {
+	enum head_kind head;
+	bool create_score;
+	uint64_t seed;
+};
+/* The model is packed and ready. */
+enum status hf_load(struct model **model, const char *dir, const struct hf_load_options *options,
+		    struct pool *pool, struct error *err);
+
+/* Number of tensors of the model as a checkpoint stores them, and the i-th:
+ * name, shape, and its elements copied out of a flat block (weights, gradients
+ * or moments) in the stored order.  Used by saving, checkpoints and tests. */
+int hf_tensor_count(const struct model *model);
+struct hf_tensor {
+	char name[160];
+	int rank;
+	int64_t shape[2];
+	size_t n_elements;
+};
+void hf_tensor_describe(const struct model *model, int i, struct hf_tensor *tensor);
+void hf_tensor_gather(const struct model *model, int i, const float *block, float *out);
+void hf_tensor_scatter(const struct model *model, int i, const float *in, float *block);
+
+/* Writes a block as one safetensors file of F32, with fsync; prefix is put in
+ * front of each name ("" for weights).  sha256 (65 bytes) may be NULL. */
+enum status hf_write_block(const struct model *model, const float *block, const char *path,
+			   char *sha256, struct error *err);
+/* Reads it back; every tensor must be there with its shape. */
+enum status hf_read_block(const struct model *model, float *block, const char *path,
+			  struct error *err);
+
+/* A whole directory: config.json from source_dir's with the changes in edits
+ * (pairs of key and JSON text, ended by NULL; keys set by the model itself,
+ * architectures and labels, are added), model.safetensors, tokenizer files and
+ * generation_config.json copied from tokenizer_dir (NULL: none).  config_text
+ * replaces source_dir's config when the model was created from nothing. */
+struct hf_save_options {
+	const char *source_dir;
+	const char *config_text;
+	const char *tokenizer_dir;
+	const char *const *edits;
+};
+enum status hf_save(const struct model *model, const char *dir,
+		    const struct hf_save_options *options, struct error *err);

@@ -1,0 +1,63 @@
+/* The transformer: one forward code for training, scoring, prefill and decode.
+ *
+ *     transformer_forward(model, &batch, hidden, NULL, &arena, pool);
+ *     head_logprobs(...)                                   head.h
+ *
+ *     transformer_forward(model, &batch, hidden, &kept, &arena, pool);
+ *     head_train(..., dhidden, grads)
+ *     transformer_backward(model, &batch, &kept, dhidden, grads, &arena, pool);
+ *
+ * A batch is a ragged list of sequences without padding; positions start at 0
+ * in each.  The hidden state of a position has the same bits in every batch, on
+ * any number of threads, and by transformer_decode. */
+#pragma once
+
+#include <stdint.h>
+
+#include "common/base/arena.h"
+#include "common/base/pool.h"
+#include "common/model/model.h"
+
+struct batch {
+	const int32_t *ids; /* [T] */
+	const int *offsets; /* [n_seqs + 1]; offsets[n_seqs] = T */
+	int n_seqs;
+};
+
+/* What backward needs of each layer; memory belongs to the arena. */
+struct kept_layer;
+struct kept {
+	struct kept_layer *layers; /* [L] */
+	float *final_input;	   /* [T, C] */
+	float *final_mean, *final_rstd; /* [T] */
+	int *positions;		   /* [T] */
+};
+
+/* hidden [T, C], out: after the final norm.  kept: filled if not NULL; its
+ * arrays, like all scratch, come from the arena (scratch is rewound). */
+void transformer_forward(const struct model *model, const struct batch *batch, float *hidden,
+			 struct kept *kept, struct arena *arena, struct pool *pool);
+
+/* dhidden [T, C] is the gradient of hidden, destroyed.  grads is a flat block of
+ * the model's layout: gradients are added to it. */
+void transformer_backward(const struct model *model, const struct batch *batch,
+			  const struct kept *kept, float *dhidden, float *grads,
+			  struct arena *arena, struct pool *pool);
+
+/* Keys and values of n_slots sequences of at most capacity positions. */
+struct kv_cache;
+struct kv_cache *kv_cache_create(const struct model *model, int n_slots, int capacity);
+void kv_cache_destroy(struct kv_cache *cache);
+void kv_cache_clear(struct kv_cache *cache, int slot);
+int kv_cache_length(const struct kv_cache *cache, int slot);
+size_t kv_cache_bytes(const struct model *model, int n_slots, int capacity);
+
+/* Runs whole sequences, sequence b into the empty slot slots[b].
+ * last_hidden [n_seqs, C]: the hidden state of each sequence's last position. */
+void transformer_prefill(const struct model *model, struct kv_cache *cache, const int *slots,
+			 const struct batch *batch, float *last_hidden, struct arena *arena,
+			 struct pool *pool);
+/* One more position in each of n slots.  hidden [n, C]. */
+void transformer_decode(const struct model *model, struct kv_cache *cache, const int *slots,
+			const int32_t *ids, int n, float *hidden, struct arena *arena,
+			struct pool *pool);

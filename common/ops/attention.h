@@ -1,0 +1,53 @@
+/* Causal grouped-query attention over ragged sequences, and over a KV cache.
+ *
+ *     s[i,j] = scale * q[i] . k[j]  for j <= i
+ *     o[i]   = sum_j softmax_j(s[i,:]) v[j]
+ *
+ * H query heads share K key/value heads in contiguous groups of H/K; D is the
+ * head size.  Rows of qkv [T, (H+2K) D] hold q | k | v after rotary positions.
+ * Softmax runs over blocks of 64 keys counted from position 0 with a running
+ * maximum, and every sum has one order, the same in training, prefill and
+ * decode: a position's output has the same bits in all three, whatever follows
+ * it and whatever else is in the batch.  Source of the blockwise softmax: Dao
+ * et al. 2022, algorithm 1. */
+#pragma once
+
+#include <stddef.h>
+
+#include "common/base/pool.h"
+
+enum { ATTENTION_KEY_BLOCK = 64 };
+
+struct attention_shape {
+	int n_heads;	/* H */
+	int n_kv_heads; /* K */
+	int head_dim;	/* D */
+	float scale;
+};
+
+/* out [T, H D]; lse [T, H], log-sum-exp of each row's scores, kept for backward,
+ * may be NULL.  Sequence b owns rows offsets[b] .. offsets[b+1]-1. */
+void attention_forward(float *out, float *lse, const float *qkv, const int *offsets, int n_seqs,
+		       const struct attention_shape *shape, struct pool *pool);
+
+/* dqkv [T, (H+2K) D] is overwritten.  dout, out [T, H D]. */
+void attention_backward(float *dqkv, const float *dout, const float *out, const float *lse,
+			const float *qkv, const int *offsets, int n_seqs,
+			const struct attention_shape *shape, struct pool *pool);
+
+/* Keys and values of one sequence in one layer.  Layout of the memory:
+ * k [capacity/64][K][D][64] and v [capacity/64][K][64][D]. */
+struct attention_cache {
+	float *k;
+	float *v;
+	int length; /* positions held */
+};
+/* Floats for k and for v each; capacity is rounded up to whole blocks. */
+size_t attention_cache_floats(int capacity, const struct attention_shape *shape);
+/* Appends the k and v parts of n rows of qkv; the caller has made room. */
+void attention_cache_append(struct attention_cache *cache, const float *qkv, int n,
+			    const struct attention_shape *shape);
+/* One new position for each of n sequences: row b of qkv [n, (H+2K) D], whose
+ * key and value have been appended already, attends to all of caches[b]. */
+void attention_decode(float *out, const float *qkv, const struct attention_cache *caches, int n,
+		      const struct attention_shape *shape, struct pool *pool);

@@ -1,0 +1,38 @@
+/* Elementwise work on long arrays, embeddings, the optimizer step, and sums in
+ * a fixed order. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/pool.h"
+
+void add_into(float *y, const float *x, size_t n, struct pool *pool); /* y += x */
+void scale_by(float *y, float factor, size_t n, struct pool *pool);   /* y *= factor */
+
+/* y[t,:] = table[ids[t],:] (+ positions_table[positions[t],:] unless NULL). */
+void embedding_forward(float *y, const float *table, const int32_t *ids,
+		       const float *positions_table, const int *positions, int t, int c,
+		       struct pool *pool);
+/* dtable[ids[t],:] += dy[t,:], in the order of t. */
+void embedding_backward(float *dtable, const int32_t *ids, const float *dy, int t, int c,
+			struct pool *pool);
+
+/* Sum of squares in double over blocks of 65536 elements counted from 0; the
+ * partial sums are added in order.  Same bits for any number of threads. */
+double sum_of_squares(const float *x, size_t n, struct pool *pool);
+/* Index of the first element that is not finite, or n. */
+size_t first_non_finite(const float *x, size_t n, struct pool *pool);
+
+/* One AdamW step, torch's form; t counts from 1.  g is multiplied by grad_scale
+ * (clipping) on the fly.  decays[i] is looked up per range by the caller: this
+ * handles one range with one weight decay.  Source: Loshchilov and Hutter 2019,
+ * algorithms B.12.
+ *     m = b1 m + (1-b1) g;  v = b2 v + (1-b2) g^2;  w -= lr wd w
+ *     w -= lr / (1-b1^t) * m / (sqrt(v) / sqrt(1-b2^t) + eps) */
+struct adamw {
+	double learning_rate, beta1, beta2, eps, weight_decay;
+};
+void adamw_step(float *w, float *m, float *v, const float *g, size_t n, const struct adamw *adamw,
+		int64_t t, float grad_scale, struct pool *pool);

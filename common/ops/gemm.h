@@ -1,0 +1,38 @@
+/* Matrix products with one summation order for each output element.
+ *
+ * Row i of Y = X W^T has the same bits whatever the other rows are, whatever
+ * their number and whatever the number of threads: each element is one chain of
+ * fused multiply-adds over k = 0, 1, 2, ..., then the bias.  Weights are packed
+ * once into panels of columns that stream from memory in order.
+ *
+ * Letters: M rows, N output columns, K the summed dimension.  All arrays are
+ * row-major without gaps.  pool may be NULL. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/base/pool.h"
+
+/* Floats that gemm_pack fills for W [N, K] at the current ISA level. */
+size_t gemm_packed_floats(int n, int k);
+/* panels: 64-byte aligned; w [N, K]. */
+void gemm_pack(float *panels, const float *w, int n, int k, struct pool *pool);
+/* Row n of the packed W back into out [K]. */
+void gemm_unpack_row(float *out, const float *panels, int n_columns, int k, int row);
+
+/* y [M, N] = x [M, K] W^T + bias.  bias [N] or NULL. */
+void gemm_forward(float *y, const float *x, const float *panels, const float *bias, int m, int n,
+		  int k, struct pool *pool);
+
+/* dx [M, K] = dy [M, N] W, or += if accumulate; w [N, K] not packed. */
+void gemm_backward_input(float *dx, const float *dy, const float *w, int m, int n, int k,
+			 bool accumulate, struct pool *pool);
+
+/* dw [N, K] += dy^T x; dy [M, N], x [M, K].  Same bits for any number of
+ * threads; the order over M is fixed for a given M. */
+void gemm_backward_weight(float *dw, const float *dy, const float *x, int m, int n, int k,
+			  struct pool *pool);
+
+/* db [N] += sum over rows of dy [M, N], in row order. */
+void gemm_backward_bias(float *db, const float *dy, int m, int n, struct pool *pool);

@@ -1,0 +1,89 @@
+/* One vector vocabulary for kernels that are compiled once per ISA level.
+ *
+ * A file named *_kernel.c is compiled three times, with KERNEL_LEVEL 0
+ * (portable), 1 (AVX2 with FMA) and 2 (AVX-512F), and writes its names as
+ * LEVELED(name).  Only exact operations are offered here: what a lane computes
+ * never depends on the lane, the vector width or its neighbours.  At levels 1
+ * and 2 vf_fma rounds once; the portable level multiplies and then adds, which
+ * rounds twice, so its results differ from theirs in the last bits. */
+#pragma once
+
+#include <stdint.h>
+#include <string.h>
+
+#if KERNEL_LEVEL > 0
+#include <immintrin.h>
+#endif
+
+#define SIMD_JOIN2(a, b) a##b
+#define SIMD_JOIN(a, b) SIMD_JOIN2(a, b)
+#if KERNEL_LEVEL == 2
+#define LEVELED(name) SIMD_JOIN(name, _avx512)
+#define VL 16
+#elif KERNEL_LEVEL == 1
+#define LEVELED(name) SIMD_JOIN(name, _avx2)
+#define VL 8
+#else
+#define LEVELED(name) SIMD_JOIN(name, _portable)
+#define VL 4
+#endif
+
+#define ALWAYS_INLINE static inline __attribute__((always_inline, unused))
+#ifdef __clang__
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
+typedef float vf __attribute__((vector_size(4 * VL)));
+typedef int32_t vi __attribute__((vector_size(4 * VL)));
+typedef float vf_unaligned __attribute__((vector_size(4 * VL), aligned(4), may_alias));
+
+ALWAYS_INLINE vf vf_set1(float x)
+{
+	return x - (vf){0};
+}
+ALWAYS_INLINE vf vf_load(const float *p) /* any alignment */
+{
+	return *(const vf_unaligned *)p;
+}
+ALWAYS_INLINE void vf_store(float *p, vf x)
+{
+	*(vf_unaligned *)p = x;
+}
+/* The first n lanes, 0 <= n <= VL; the others read as 0 and are not written. */
+ALWAYS_INLINE vf vf_load_first(const float *p, int n)
+{
+	float lanes[VL] = {0};
+	memcpy(lanes, p, (size_t)n * sizeof *lanes);
+	return vf_load(lanes);
+}
+ALWAYS_INLINE void vf_store_first(float *p, vf x, int n)
+{
+	float lanes[VL];
+	vf_store(lanes, x);
+	memcpy(p, lanes, (size_t)n * sizeof *lanes);
+}
+/* a * b + c */
+ALWAYS_INLINE vf vf_fma(vf a, vf b, vf c)
+{
+#if KERNEL_LEVEL == 2
+	return (vf)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif KERNEL_LEVEL == 1
+	return (vf)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#else
+	return a * b + c;
+#endif
+}
+/* The larger of each pair; b where either is NaN. */
+ALWAYS_INLINE vf vf_max(vf a, vf b)
+{
+#if KERNEL_LEVEL == 2
+	return (vf)_mm512_max_ps((__m512)a, (__m512)b);
+#elif KERNEL_LEVEL == 1
+	return (vf)_mm256_max_ps((__m256)a, (__m256)b);
+#else
+	vi take = a > b;
+	return (vf)((take & (vi)a) | (~take & (vi)b));
+#endif
+}

@@ -1,0 +1,29 @@
+/* Log-softmax over the vocabulary, row by row.  R rows of V logits; u = z / T
+ * with inv_temperature = 1 / T. */
+#pragma once
+
+#include <stdint.h>
+
+#include "common/base/pool.h"
+
+/* logprob[r] = u[target] - lse and lse[r] = log sum_j exp(u_j);
+ * entropy[r] = lse - sum_j p_j u_j, may be NULL, as may lse.
+ * Source: algorithms A.8. */
+void softmax_logprob(float *logprob, float *entropy, float *lse, const float *logits,
+		     const int32_t *targets, int rows, int v, float inv_temperature,
+		     struct pool *pool);
+
+/* In place: logits become dz with
+ *     dz_j = dlogprob[r] * (1[j = target] - p_j) / T
+ * from lse of the forward pass. */
+void softmax_logprob_backward(float *logits, const float *dlogprob, const float *lse,
+			      const int32_t *targets, int rows, int v, float inv_temperature,
+			      struct pool *pool);
+
+/* Draws an index from softmax(z / T) by inverting the cumulative distribution at
+ * u in [0, 1); inv_temperature 0 takes the largest logit, the first of equals.
+ * Indices >= n_allowed, and those i with banned[i] (may be NULL), are never drawn;
+ * *logprob is that of the whole softmax over V at the temperature (at 1 when
+ * greedy), the same bits as softmax_logprob. */
+int32_t softmax_sample(float *logprob, const float *logits, int v, int n_allowed,
+		       const uint8_t *banned, float inv_temperature, double u);

@@ -1,0 +1,69 @@
+/* The configuration of a training run: one table in config.c gives each key's
+ * name, type, default, range and help; it parses, validates, prints and
+ * documents.  Unknown key = error with the nearest name. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/base/buf.h"
+#include "common/base/json.h"
+#include "common/base/status.h"
+
+enum command { COMMAND_PRETRAIN = 1, COMMAND_REWARD_TRAIN = 2, COMMAND_PPO = 4 };
+
+struct reward_source {
+	char *type; /* "model" or "rule" */
+	char *path; /* model: checkpoint directory */
+	double weight;
+	bool normalise;	 /* model: (score - reward_mean) / reward_std */
+	char *rule;	 /* rule: "token_count" or "length" */
+	int64_t token_id; /* rule token_count */
+};
+enum { MAX_REWARD_SOURCES = 8 };
+
+struct optimizer_config {
+	bool given; /* the object is in the file (critic.optimizer) */
+	char *name; /* "adamw" or "sgd" */
+	double learning_rate, beta1, beta2, eps, weight_decay, momentum, max_grad_norm;
+};
+
+struct run_config {
+	struct { char *dir; int64_t seed; char *isa; int64_t threads; } run;
+	struct { bool given; int64_t learner, actor, reward; } roles;
+	struct { char *path; } policy;
+	struct { char *path; struct json *create; char *tokenizer; } model; /* create: borrowed */
+	struct { struct reward_source sources[MAX_REWARD_SOURCES]; int n_sources;
+		 bool has_missing_eos_penalty; double missing_eos_penalty; } reward;
+	struct { char *path; } reference;
+	struct { char *path; struct optimizer_config optimizer; } critic;
+	struct { char *prompts, *train, *eval; int64_t max_length; bool shuffle, packing, append_eos;
+		 char *too_long; } data;
+	struct { int64_t batch_size, max_new_tokens, min_new_tokens; double temperature;
+		 int64_t samples_per_prompt; } rollout;
+	struct { int64_t iterations, epochs, minibatches; double cliprange, cliprange_value, vf_coef,
+		 gamma, lam; bool whiten_rewards, whiten_advantages; int64_t verify;
+		 struct { double coef; char *controller; double target, horizon; } kl; } ppo;
+	struct { int64_t steps, batch_size, lanes, eval_every; } train;
+	struct optimizer_config optimizer;
+	struct { char *name; int64_t warmup_steps; } schedule;
+	struct { int64_t every_steps, keep; } checkpoint;
+	struct { int64_t every_steps; } log;
+
+	struct json *tree; /* the file with --set applied; owned */
+	char *text;	   /* the resolved config, all defaults filled in, pretty JSON; owned */
+};
+
+/* Reads path, applies set[i] ("key=value") in order, validates for the command. */
+enum status config_load(struct run_config *config, enum command command, const char *path,
+			const char *const *set, int n_set, struct error *err);
+void config_release(struct run_config *config);
+/* All keys of the command with default and help, as documented JSON with // comments. */
+void config_print_documented(enum command command, struct buf *out);
+
+/* Compares the resolved config of a checkpoint with the present one.  Keys that
+ * may change on resume: the run's length, roles, checkpoint, reward.sources,
+ * log, run.dir, run.threads; any other difference is an error naming the key and
+ * both values. */
+enum status config_check_resume(enum command command, const char *old_text,
+				const struct run_config *now, struct error *err);

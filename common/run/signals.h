@@ -1,0 +1,9 @@
+/* Requests to stop.  SIGINT and SIGUSR1 raise a flag (finish the step, save,
+ * exit 75); a second SIGINT ends the process now.  SIGTERM is left alone: there
+ * is no time to save.  SIGPIPE is ignored.  The process dies with its parent. */
+#pragma once
+
+#include <stdbool.h>
+
+void signals_install(void);
+bool signals_stop_requested(void);

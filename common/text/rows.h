@@ -1,0 +1,39 @@
+/* Rows of data files as token ids.
+ *
+ * A row is {"text"}, {"prompt","completion"}, {"prompt"}, {"input_ids"},
+ * {"prompt_ids","completion_ids"}, {"prompt","chosen","rejected"} (or whole
+ * {"chosen","rejected"}), or the latter with _ids.  BOS is added once where the
+ * tokenizer says so, never to ids.  Prompt and completion: if the ids of the
+ * prompt begin the ids of prompt + completion the joint ids are taken, else both
+ * are encoded apart and joined. */
+#pragma once
+
+#include <stdint.h>
+
+#include "common/base/json.h"
+#include "common/base/status.h"
+#include "common/text/tokenizer.h"
+
+struct row {
+	int32_t *ids; /* [n_prompt + rest], owned */
+	int n;
+	int n_prompt; /* ids that are prompt; 0 where the row has none */
+};
+void row_release(struct row *row);
+
+struct row_context {
+	const struct tokenizer *tokenizer; /* NULL: only rows of ids */
+	int n_vocab;			   /* ids must be below it */
+	const char *where;		   /* "data.jsonl" for errors */
+};
+
+/* {"text"}, {"prompt","completion"}, {"input_ids"} or {"prompt_ids",
+ * "completion_ids"}: a whole sequence. */
+enum status row_sequence(struct row *row, const struct json *object, int line,
+			 const struct row_context *context, struct error *err);
+/* {"prompt"}, {"prompt_ids"} or {"input_ids"}: n_prompt = n. */
+enum status row_prompt(struct row *row, const struct json *object, int line,
+		       const struct row_context *context, struct error *err);
+/* A preference pair; the two sequences share the prompt. */
+enum status row_pair(struct row *chosen, struct row *rejected, const struct json *object,
+		     int line, const struct row_context *context, struct error *err);

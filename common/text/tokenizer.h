@@ -1,0 +1,64 @@
+/* tokenizer.json: text to ids and back, equal to the tokenizers library.
+ *
+ * Byte-level BPE (GPT-2's kind) and BPE with byte fallback (Llama 2's kind),
+ * with their normalisers, pre-tokenisers, added tokens, post-processors and
+ * decoders.  Anything else is refused by name, never ignored. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/buf.h"
+#include "common/base/status.h"
+
+struct tokenizer;
+
+struct ids {
+	int32_t *data;
+	size_t n;
+	size_t capacity;
+};
+void ids_append(struct ids *ids, const int32_t *more, size_t n);
+void ids_release(struct ids *ids);
+
+/* From dir/tokenizer.json and dir/tokenizer_config.json (the latter optional).
+ * STATUS_BAD_INPUT if there is no tokenizer.json; see tokenizer_exists. */
+enum status tokenizer_load(struct tokenizer **tokenizer, const char *dir, struct error *err);
+void tokenizer_destroy(struct tokenizer *tokenizer); /* NULL is fine */
+bool tokenizer_exists(const char *dir);
+
+/* Appends the ids of text.  add_special: what the post-processor adds (BOS).
+ * Special tokens inside the text are recognised, as transformers does.
+ * Invalid UTF-8 is replaced by U+FFFD.  Thread-safe. */
+void tokenizer_encode(const struct tokenizer *tokenizer, const char *text, size_t length,
+		      bool add_special, struct ids *out);
+
+/* Appends the text of ids; special tokens are left out if skip_special; unknown
+ * ids are left out. */
+void tokenizer_decode(const struct tokenizer *tokenizer, const int32_t *ids, size_t n,
+		      bool skip_special, struct buf *out);
+
+/* The text of a completion: decode(prompt + completion) with decode(prompt) cut
+ * off in front, special ids skipped. */
+void tokenizer_decode_completion(const struct tokenizer *tokenizer, const int32_t *prompt,
+				 size_t n_prompt, const int32_t *completion, size_t n_completion,
+				 struct buf *out);
+
+int tokenizer_size(const struct tokenizer *tokenizer); /* largest id + 1 */
+/* -1 if the token is not in the vocabulary. */
+int32_t tokenizer_token_id(const struct tokenizer *tokenizer, const char *token, size_t length);
+/* Ids named by tokenizer_config.json; -1 where none. */
+int32_t tokenizer_bos(const struct tokenizer *tokenizer);
+int32_t tokenizer_eos(const struct tokenizer *tokenizer);
+int32_t tokenizer_pad(const struct tokenizer *tokenizer);
+
+/* SHA-256 over what decides text <-> ids, in hex: two tokenizers with the same
+ * identity give the same ids for every text. */
+const char *tokenizer_identity(const struct tokenizer *tokenizer);
+
+/* Learns byte-level BPE from texts and writes dir/tokenizer.json and
+ * dir/tokenizer_config.json.  GPT-2's split; merges by count, ties by the pair's
+ * bytes; one special token, "<|endoftext|>", as BOS, EOS: the last id. */
+enum status tokenizer_train(const char *const *texts, const size_t *lengths, size_t n,
+			    int vocab_size, const char *dir, struct error *err);

@@ -1,0 +1,35 @@
+/* The complete state of a run, published all or nothing.
+ *
+ *     checkpoints/step-00000120/
+ *         model/ (HF directory)  critic/  optimizer-*.safetensors
+ *         state.json             MANIFEST.json: files, bytes, sha256; written last
+ *
+ * Written into step-X.tmp, synced, renamed; only then are older ones removed,
+ * manifest first.  On start the newest that verifies is used; a rejected one is
+ * named with its reason.  Lead learner only, but for checkpoint_find. */
+#pragma once
+
+#include <stdint.h>
+
+#include "common/base/buf.h"
+#include "common/base/status.h"
+
+struct checkpoint_writer {
+	char *directory; /* the temporary one, to write into */
+	char *final_directory;
+	char *run_path;
+	int64_t step;
+};
+enum status checkpoint_begin(struct checkpoint_writer *writer, const char *run_path, int64_t step,
+			     struct error *err);
+/* Hashes all files of the directory, writes the manifest, publishes, and removes
+ * all but the newest `keep`. */
+enum status checkpoint_publish(struct checkpoint_writer *writer, int keep, struct error *err);
+void checkpoint_abandon(struct checkpoint_writer *writer); /* removes the temporary directory */
+
+/* The newest checkpoint that verifies: *path (the caller frees) and *step, or
+ * NULL and 0 when there is none.  STATUS_NO_CHECKPOINT if some exist and none is
+ * valid.  Leftover temporary directories are removed. */
+enum status checkpoint_find(const char *run_path, char **path, int64_t *step, struct error *err);
+/* Verifies one directory: every file of the manifest, bytes and sha256. */
+enum status checkpoint_verify(const char *path, struct error *err);

@@ -1,0 +1,7 @@
+/* The commands that change weights. */
+#pragma once
+
+int pretrain_main(int argc, char **argv);
+int reward_train_main(int argc, char **argv);
+int ppo_main(int argc, char **argv);
+int tokenizer_train_main(int argc, char **argv);

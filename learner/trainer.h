@@ -1,0 +1,54 @@
+/* One optimizer step for any loss, with gradients summed by a fixed tree.
+ *
+ * A minibatch is a list of sequences.  It is cut by order into `lanes` groups;
+ * a lane accumulates its microbatches in order; lanes are summed by one binary
+ * tree over the lane index, inside a rank for the lanes that it holds and then
+ * across learners.  So the weights do not depend on the number of learners or
+ * threads.  Microbatches are a function of the data: as many whole sequences as
+ * fit into microbatch_tokens. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/base/arena.h"
+#include "common/base/pool.h"
+#include "common/model/model.h"
+#include "common/run/config.h"
+#include "proto/comm.h"
+
+struct trainer {
+	struct model *model;   /* borrowed; weights are changed and packed */
+	float *m, *v;	       /* [n_floats] moments (adamw); v NULL and m momentum for sgd */
+	int64_t t;	       /* optimizer steps done */
+	int64_t skipped;       /* steps not applied: a gradient was not finite */
+	struct optimizer_config optimizer;
+	int lanes;
+	int microbatch_tokens;
+	struct comm *learners; /* borrowed */
+	struct pool *pool;     /* borrowed */
+	struct arena arena;
+	float *gradients[8];   /* partial sums of the tree, allocated as needed */
+};
+void trainer_init(struct trainer *trainer, struct model *model,
+		  const struct optimizer_config *optimizer, int lanes, struct comm *learners,
+		  struct pool *pool);
+void trainer_release(struct trainer *trainer);
+
+/* Forward and backward of sequences [first, first + n) of the minibatch, adding
+ * to grads (a flat block) and to stats [n_stats] (doubles, summed by the same
+ * tree).  Called from several threads at once when the model is small (then pool
+ * is NULL inside). */
+typedef void trainer_microbatch(void *context, int first, int n, float *grads, double *stats,
+				struct arena *arena, struct pool *pool);
+
+/* lengths [n]: tokens of each sequence, for cutting microbatches.  After the
+ * tree: gradient norm, clipping, finite check agreed by all, optimizer step,
+ * model_pack.  stats: out, sums over the whole minibatch.  *grad_norm: before
+ * clipping.  False if the step was skipped.  Collective over learners. */
+bool trainer_step(struct trainer *trainer, const int *lengths, int n, double learning_rate,
+		  trainer_microbatch *microbatch, void *context, double *stats, int n_stats,
+		  double *grad_norm);
+
+/* schedule.name over total steps: constant, linear, cosine; with warm-up. */
+double schedule_factor(const char *name, int64_t step, int64_t warmup, int64_t total);

@@ -1,0 +1,52 @@
+/* Typed messages between ranks, in order between any two of them.
+ *
+ * A message is a 64-byte header (magic, version, type, step, bytes, checksum)
+ * and a payload.  Sending never waits for the receiver and a rank may send to
+ * itself: a job of one rank uses no MPI.  Receiving is by channel_next, which
+ * gives the next message from anyone. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/buf.h"
+#include "proto/comm.h"
+
+enum message_type {
+	MESSAGE_PROMPTS = 1, /* learner -> actor: rollouts without completions */
+	MESSAGE_WEIGHTS = 2, /* learner -> actor: a version of the policy, floats */
+	MESSAGE_ROLLOUTS = 3, /* actor -> reward */
+	MESSAGE_SCORED = 4,  /* reward -> learner */
+	MESSAGE_TRAIN = 5,   /* lead learner -> other learners: the sorted batch */
+	MESSAGE_STOP = 6,    /* lead learner -> everyone: leave */
+	MESSAGE_TYPES
+};
+
+struct message {
+	enum message_type type;
+	int source; /* world rank */
+	int64_t step; /* iteration, or the weights' version */
+	struct buf payload;
+};
+void message_release(struct message *message);
+
+struct channel;
+/* Collective over the world. */
+struct channel *channel_create(struct comm *world);
+void channel_destroy(struct channel *channel); /* Collective */
+
+/* The payload is copied unless it is handed over in *payload (then emptied).
+ * Not collective. */
+void channel_send(struct channel *channel, int to, enum message_type type, int64_t step,
+		  struct buf *payload);
+/* The same bytes to several ranks, kept once until all are sent. */
+void channel_send_all(struct channel *channel, const int *to, int n, enum message_type type,
+		      int64_t step, struct buf *payload);
+/* True and *message filled if one has arrived; the caller releases it.  Moves
+ * outgoing messages along.  A message that is damaged or of unknown type is the
+ * end of the job, with its source named. */
+bool channel_poll(struct channel *channel, struct message *message);
+/* Waits for the next message with growing sleeps. */
+void channel_next(struct channel *channel, struct message *message);
+void channel_flush(struct channel *channel); /* until all sends have left */

@@ -1,0 +1,52 @@
+/* The job: ranks, roles, and agreement among them.
+ *
+ * MPI is touched only when a launcher started this process; otherwise the job
+ * is one rank and every call below works without MPI.  One error handler on our
+ * own communicator names role, rank and phase and aborts.  Waiting never spins
+ * for long: see comm_wait. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/buf.h"
+#include "common/base/status.h"
+
+struct comm; /* a group of ranks */
+
+/* Collective over all processes of the launcher.  The world group. */
+struct comm *comm_init(void);
+void comm_finalize(void); /* Collective */
+int comm_rank(const struct comm *comm);
+int comm_size(const struct comm *comm);
+bool comm_is_lead(const struct comm *comm); /* rank 0 */
+void comm_set_phase(const char *phase);	    /* a literal, for messages of failure */
+const char *comm_host(void);
+int comm_local_ranks(void); /* ranks of the world on this node */
+
+/* Ranks with the same color >= 0, ordered by world rank; NULL for color < 0.
+ * Collective over comm. */
+struct comm *comm_split(struct comm *comm, int color);
+void comm_free(struct comm *comm);
+
+/* All collective over comm, and in rank order or by a fixed tree, so that results
+ * are the same on all ranks and do not depend on arrival. */
+void comm_barrier(struct comm *comm);
+bool comm_all_ok(struct comm *comm, bool ok);
+bool comm_any(struct comm *comm, bool flag);
+void comm_broadcast(struct comm *comm, void *data, size_t bytes, int root);
+void comm_broadcast_buf(struct comm *comm, struct buf *buf, int root);
+/* out [size * bytes] in rank order, on all ranks. */
+void comm_allgather(struct comm *comm, const void *mine, size_t bytes, void *out);
+/* Everyone's buffer, joined in rank order, on all ranks. */
+void comm_allgather_buf(struct comm *comm, const struct buf *mine, struct buf *out);
+
+/* The first failing rank's sentence and status for everyone: the result is the
+ * same on all ranks.  Prints nothing. */
+enum status comm_agree(struct comm *comm, enum status status, struct error *err);
+
+/* x[n] of rank r is lane block r; the result, on all ranks, is the sum by a
+ * binary tree over ranks: ((x0+x1)+(x2+x3))+...  size must be a power of two. */
+void comm_tree_sum_float(struct comm *comm, float *x, size_t n);
+void comm_tree_sum_double(struct comm *comm, double *x, size_t n);

@@ -1,0 +1,20 @@
+/* The reward rank's part of the ring, and the commands that are one alone. */
+#pragma once
+
+#include "common/base/pool.h"
+#include "common/run/config.h"
+#include "proto/channel.h"
+#include "proto/topology.h"
+
+/* State of one reward rank: the scorer and the frozen reference policy. */
+struct reward;
+enum status reward_create(struct reward **reward, const struct run_config *config,
+			  const struct topology *topology, struct channel *channel,
+			  struct pool *pool, struct error *err);
+void reward_destroy(struct reward *reward);
+const char *reward_identity(const struct reward *reward); /* who judges */
+/* MESSAGE_ROLLOUTS: adds score and reference log-probabilities, sends on. */
+void reward_handle(struct reward *reward, struct message *message);
+
+int score_main(int argc, char **argv);
+int logprobs_main(int argc, char **argv);

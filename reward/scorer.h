@@ -1,0 +1,28 @@
+/* Judging whole sequences: reward models and rules, several of them weighted. */
+#pragma once
+
+#include <stdint.h>
+
+#include "common/base/pool.h"
+#include "common/base/status.h"
+#include "common/run/config.h"
+#include "common/text/tokenizer.h"
+#include "proto/rollout.h"
+
+struct scorer;
+
+/* Loads and checks all sources.  A checkpoint that is not a reward model, or
+ * whose head is missing, is refused by name.  A reward model whose tokenizer
+ * differs from the policy's gets the text, re-tokenised, if both have
+ * tokenizers, and is refused otherwise.  policy_tokenizer may be NULL. */
+enum status scorer_create(struct scorer **scorer, const struct reward_source *sources,
+			  int n_sources, const struct tokenizer *policy_tokenizer, int n_vocab,
+			  struct pool *pool, struct error *err);
+void scorer_destroy(struct scorer *scorer);
+
+/* Fills score and scorer of each rollout: sum over sources of weight * score. */
+void scorer_score(struct scorer *scorer, struct rollout *rollouts, size_t n, struct pool *pool);
+
+/* Names who judges: "model:<path>@<first 12 hex of the weights' sha256>; ..." */
+const char *scorer_identity(const struct scorer *scorer);
+uint32_t scorer_checksum(const struct scorer *scorer); /* CRC-32C of the identity */
