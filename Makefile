@@ -114,7 +114,7 @@ $(O)/tests/bench/%: $(O)/tests/bench/%.o $(ARCHIVES)
 	$(CC) $(LDFLAGS) -o $@ $< $(UPPER_FIRST) $(LDLIBS)
 
 # make unit-common/ops: the unit tests of one layer alone.
-unit-%:
+$(addprefix unit-,$(LAYERS)): unit-%:
 	@$(MAKE) --no-print-directory $(patsubst %.c,$(O)/%,$(wildcard tests/unit/$*/test_*.c))
 	@tests/run.sh $(O) unit $*
 test: $(BUILD)/rlhf $(O)/rlhf $(UNIT_TESTS) $(MPI_TESTS) $(FUZZ_TESTS)

@@ -10,7 +10,10 @@ struct buf {
 	size_t capacity;
 };
 
-#define BUF_INIT {0}
+#define BUF_INIT                                                                                   \
+	{                                                                                          \
+		0                                                                                  \
+	}
 
 void buf_init(struct buf *buf);
 void buf_release(struct buf *buf);

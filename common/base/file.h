@@ -30,7 +30,7 @@ enum status file_replace(const char *path, const void *data, size_t n, struct er
 enum status file_copy(const char *from, const char *to, struct error *err); /* bytes, synced */
 
 enum status file_sync_dir(const char *path, struct error *err);
-enum status file_make_dirs(const char *path, struct error *err); /* like mkdir -p */
+enum status file_make_dirs(const char *path, struct error *err);   /* like mkdir -p */
 enum status file_remove_tree(const char *path, struct error *err); /* absent is fine */
 bool file_exists(const char *path);
 bool file_is_dir(const char *path);

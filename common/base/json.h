@@ -30,7 +30,8 @@ enum json_type json_type(const struct json *value);
 const char *json_type_name(const struct json *value); /* "a string" */
 bool json_bool(const struct json *value);
 double json_number(const struct json *value);
-/* True if value is an integer of magnitude at most 2^53, stored to *out. */
+/* True if value is an integer of magnitude below 2^53, stored to *out.  From there
+ * on a double no longer tells neighbours apart. */
 bool json_int64(const struct json *value, int64_t *out);
 /* NUL-terminated; *length (may be NULL) counts embedded NULs. */
 const char *json_string(const struct json *value, size_t *length);
@@ -40,23 +41,24 @@ const struct json *json_get(const struct json *object, const char *key);
 /* Children in file order: json_first, then json_next until NULL. */
 const struct json *json_first(const struct json *container);
 const struct json *json_next(const struct json *child);
+/* A NUL inside a key is given as the two bytes C0 80, which UTF-8 never holds. */
 const char *json_key(const struct json *member);
-size_t json_count(const struct json *container); /* linear */
+size_t json_count(const struct json *container);		    /* linear */
 const struct json *json_at(const struct json *array, size_t index); /* linear */
 
 /* Changing a tree, for --set and for config files.  path is dotted, with
  * numbers for array places ("reward.sources.0.path"); missing objects and the
  * next array place are created.  text is parsed as JSON if it can be, and is a
  * string otherwise. */
-enum status json_set_path(struct json *root, const char *path, const char *text,
-			  struct error *err);
+enum status json_set_path(struct json *root, const char *path, const char *text, struct error *err);
 /* The tree as text, indented by two spaces if pretty. */
 void json_print(const struct json *value, bool pretty, struct buf *out);
 
-/* Writing by hand.  Floats print the fewest digits that read back exactly. */
+/* Writing by hand.  Floats print the fewest digits that read back exactly.  Bytes
+ * that are not UTF-8 are written as U+FFFD, so the result is always JSON. */
 void json_write_string(struct buf *out, const char *text, size_t length);
-void json_write_float(struct buf *out, float value);   /* non-finite: null */
-void json_write_double(struct buf *out, double value); /* non-finite: null */
+void json_write_float(struct buf *out, float value);		    /* non-finite: null */
+void json_write_double(struct buf *out, double value);		    /* non-finite: null */
 void json_write_ids(struct buf *out, const int32_t *ids, size_t n); /* [1,2,3] */
 void json_write_floats(struct buf *out, const float *values, size_t n);
 

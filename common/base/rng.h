@@ -7,14 +7,16 @@
 #include <stdint.h>
 
 enum rng_stream {
-	RNG_SAMPLE = 1,	 /* key: step, row, sample, position */
-	RNG_SHUFFLE = 2, /* key: epoch, round */
-	RNG_INIT = 3,	 /* key: tensor, element */
-	RNG_DATA = 4,	 /* generators of data */
+	RNG_SAMPLE = 1,	   /* key: step, row, sample, position */
+	RNG_SHUFFLE = 2,   /* key: epoch, round */
+	RNG_INIT = 3,	   /* key: tensor, element */
+	RNG_DATA = 4,	   /* generators of data */
 	RNG_MINIBATCH = 5, /* key: step, epoch */
-	RNG_VERIFY = 6,	 /* key: step */
+	RNG_VERIFY = 6,	   /* key: step */
 };
 
+/* The generator itself: ten rounds on a counter under a key. */
+void rng_philox(const uint32_t key[2], const uint32_t counter[4], uint32_t out[4]);
 /* Four 32-bit words for a key of four 32-bit numbers. */
 void rng_block(uint64_t seed, enum rng_stream stream, const uint32_t key[4], uint32_t out[4]);
 /* Uniform in [0, 1), 53 bits. */

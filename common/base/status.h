@@ -32,3 +32,6 @@ enum status error_set(struct error *err, enum status status, const char *format,
 /* Puts "prefix: " in front of the sentence; returns status unchanged. */
 enum status error_prefix(struct error *err, enum status status, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/* Replaces the control characters of a text by '?': C0, DEL and, in UTF-8, C1. */
+void error_clean(char *text);

@@ -12,11 +12,23 @@
 void head_logits(const struct model *model, const float *hidden, int n, float *logits,
 		 struct pool *pool);
 
+/* Ids that cannot be drawn at some entries: an end token before the minimum
+ * length.  Their logits are replaced, so that sampling, log-probabilities and
+ * gradients are all of the distribution that remains. */
+struct head_ban {
+	const int32_t *ids; /* [n_ids] */
+	int n_ids;
+	const uint8_t *applies; /* [n], by entry */
+};
+/* logits [n, V] of entries first .. first + n - 1.  ban may be NULL. */
+void head_apply_ban(const struct head_ban *ban, float *logits, int first, int n, int v);
+
 /* For each i < n: the log-probability of targets[i] after hidden row rows[i].
- * logprob [n]; entropy [n] may be NULL. */
+ * ban may be NULL.  logprob [n]; entropy [n] may be NULL. */
 void head_logprobs(const struct model *model, const float *hidden, const int *rows,
-		   const int32_t *targets, int n, float inv_temperature, float *logprob,
-		   float *entropy, struct arena *arena, struct pool *pool);
+		   const int32_t *targets, int n, float inv_temperature,
+		   const struct head_ban *ban, float *logprob, float *entropy,
+		   struct arena *arena, struct pool *pool);
 
 /* Called with the log-probabilities (and entropies) of entries first ..
  * first+n-1; fills dlogprob [n], the loss's derivative with respect to each. */
@@ -28,9 +40,9 @@ typedef void head_loss(void *context, int first, int n, const float *logprob,
  * rows used (the caller zeroed it); grads: a flat block, added to.  Only for
  * losses whose derivative at an entry needs that entry alone. */
 void head_train(const struct model *model, const float *hidden, const int *rows,
-		const int32_t *targets, int n, float inv_temperature, head_loss *loss,
-		void *context, float *dhidden, float *grads, struct arena *arena,
-		struct pool *pool);
+		const int32_t *targets, int n, float inv_temperature,
+		const struct head_ban *ban, head_loss *loss, void *context, float *dhidden,
+		float *grads, struct arena *arena, struct pool *pool);
 
 /* scores [n, n_labels] = hidden[rows[i]] W^T (+ b).  rows NULL: rows 0 .. n-1. */
 void head_score(const struct model *model, const float *hidden, const int *rows, int n,

@@ -16,12 +16,12 @@
 
 #include "common/base/pool.h"
 
-enum { ATTENTION_KEY_BLOCK = 64 };
+enum { ATTENTION_KEY_BLOCK = 64, ATTENTION_MAX_HEAD_DIM = 256 };
 
 struct attention_shape {
 	int n_heads;	/* H */
 	int n_kv_heads; /* K */
-	int head_dim;	/* D */
+	int head_dim;	/* D, at most ATTENTION_MAX_HEAD_DIM */
 	float scale;
 };
 

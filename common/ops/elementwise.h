@@ -36,3 +36,9 @@ struct adamw {
 };
 void adamw_step(float *w, float *m, float *v, const float *g, size_t n, const struct adamw *adamw,
 		int64_t t, float grad_scale, struct pool *pool);
+
+/* One step of gradient descent with momentum, torch's form; m starts at zero
+ * and may be NULL when momentum is 0.
+ *     d = grad_scale g + wd w;  m = momentum m + d;  w -= lr m */
+void sgd_step(float *w, float *m, const float *g, size_t n, double learning_rate, double momentum,
+	      double weight_decay, float grad_scale, struct pool *pool);

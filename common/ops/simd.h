@@ -25,7 +25,9 @@
 #define VL 8
 #else
 #define LEVELED(name) SIMD_JOIN(name, _portable)
+#ifndef VL /* a test tries a wider level's geometry on any CPU */
 #define VL 4
+#endif
 #endif
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline, unused))
@@ -41,7 +43,13 @@ typedef float vf_unaligned __attribute__((vector_size(4 * VL), aligned(4), may_a
 
 ALWAYS_INLINE vf vf_set1(float x)
 {
+#if KERNEL_LEVEL == 2
+	return (vf)_mm512_set1_ps(x);
+#elif KERNEL_LEVEL == 1
+	return (vf)_mm256_set1_ps(x);
+#else
 	return x - (vf){0};
+#endif
 }
 ALWAYS_INLINE vf vf_load(const float *p) /* any alignment */
 {
@@ -51,18 +59,38 @@ ALWAYS_INLINE void vf_store(float *p, vf x)
 {
 	*(vf_unaligned *)p = x;
 }
+#if KERNEL_LEVEL == 1
+/* All ones in the first n lanes. */
+ALWAYS_INLINE __m256i simd_first_mask(int n)
+{
+	const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+	return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), lane);
+}
+#endif
 /* The first n lanes, 0 <= n <= VL; the others read as 0 and are not written. */
 ALWAYS_INLINE vf vf_load_first(const float *p, int n)
 {
+#if KERNEL_LEVEL == 2
+	return (vf)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+#elif KERNEL_LEVEL == 1
+	return (vf)_mm256_maskload_ps(p, simd_first_mask(n));
+#else
 	float lanes[VL] = {0};
 	memcpy(lanes, p, (size_t)n * sizeof *lanes);
 	return vf_load(lanes);
+#endif
 }
 ALWAYS_INLINE void vf_store_first(float *p, vf x, int n)
 {
+#if KERNEL_LEVEL == 2
+	_mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)x);
+#elif KERNEL_LEVEL == 1
+	_mm256_maskstore_ps(p, simd_first_mask(n), (__m256)x);
+#else
 	float lanes[VL];
 	vf_store(lanes, x);
 	memcpy(p, lanes, (size_t)n * sizeof *lanes);
+#endif
 }
 /* a * b + c */
 ALWAYS_INLINE vf vf_fma(vf a, vf b, vf c)

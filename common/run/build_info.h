@@ -2,4 +2,6 @@
 #pragma once
 
 const char *build_version(void); /* "0.1.0" */
-const char *build_id(void);	 /* hash of sources and flags, in hex */
+/* Hash of the running executable, 16 hex digits: equal where the binary is the
+ * same.  "unknown" where /proc is not mounted. */
+const char *build_id(void);

@@ -1,4 +1,4 @@
-/* The configuration of a training run: one table in config.c gives each key's
+/* The configuration of a training run: one table in config_table.c gives each key's
  * name, type, default, range and help; it parses, validates, prints and
  * documents.  Unknown key = error with the nearest name. */
 #pragma once
@@ -10,11 +10,12 @@
 #include "common/base/json.h"
 #include "common/base/status.h"
 
+/* One bit each, so that a key can belong to several. */
 enum command { COMMAND_PRETRAIN = 1, COMMAND_REWARD_TRAIN = 2, COMMAND_PPO = 4 };
 
 struct reward_source {
 	char *type; /* "model" or "rule" */
-	char *path; /* model: checkpoint directory */
+	char *path; /* model: checkpoint directory; otherwise NULL */
 	double weight;
 	bool normalise;	 /* model: (score - reward_mean) / reward_std */
 	char *rule;	 /* rule: "token_count" or "length" */
@@ -23,7 +24,7 @@ struct reward_source {
 enum { MAX_REWARD_SOURCES = 8 };
 
 struct optimizer_config {
-	bool given; /* the object is in the file (critic.optimizer) */
+	bool given; /* the object is in the file; what critic.optimizer lacks is optimizer's */
 	char *name; /* "adamw" or "sgd" */
 	double learning_rate, beta1, beta2, eps, weight_decay, momentum, max_grad_norm;
 };
@@ -32,7 +33,7 @@ struct run_config {
 	struct { char *dir; int64_t seed; char *isa; int64_t threads; } run;
 	struct { bool given; int64_t learner, actor, reward; } roles;
 	struct { char *path; } policy;
-	struct { char *path; struct json *create; char *tokenizer; } model; /* create: borrowed */
+	struct { char *path; const struct json *create; char *tokenizer; } model; /* create: borrowed */
 	struct { struct reward_source sources[MAX_REWARD_SOURCES]; int n_sources;
 		 bool has_missing_eos_penalty; double missing_eos_penalty; } reward;
 	struct { char *path; } reference;
@@ -50,8 +51,8 @@ struct run_config {
 	struct { int64_t every_steps, keep; } checkpoint;
 	struct { int64_t every_steps; } log;
 
-	struct json *tree; /* the file with --set applied; owned */
-	char *text;	   /* the resolved config, all defaults filled in, pretty JSON; owned */
+	struct json *tree; /* the file with --set applied and all defaults; owned */
+	char *text;	   /* the same, pretty JSON: itself a configuration file; owned */
 };
 
 /* Reads path, applies set[i] ("key=value") in order, validates for the command. */

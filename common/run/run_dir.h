@@ -12,19 +12,21 @@
 #include "common/base/status.h"
 
 struct run_dir {
-	char *path;
+	char *path;  /* owned; NULL when closed */
 	char id[37]; /* uuid of the run */
 	int lock_fd; /* -1 when not held */
 };
 
 /* Creates the directory where needed and takes its lock (flock), waiting up to
- * 10 s for a dying holder; a living one is named: host, pid, since when.  Reads
- * or creates run.json. */
+ * 10 s for a dying holder; a living one is named: host, pid, since when
+ * (STATUS_BAD_INPUT).  Reads the id of run.json or creates it as "running" at
+ * step 0.  On failure run is closed. */
 enum status run_dir_open(struct run_dir *run, const char *path, struct error *err);
 void run_dir_close(struct run_dir *run);
 /* Records "running", "stopped", "failed" or "finished" with step and reason,
  * durably, in run.json. */
 enum status run_dir_record(struct run_dir *run, const char *state, int64_t step,
 			   const char *reason, struct error *err);
-/* State and step as recorded; false if there is no run.json. */
+/* State and step as recorded; false if there is no run.json or it is not one.
+ * Needs no lock. */
 bool run_dir_state(const char *path, char state[16], int64_t *step);

@@ -1,0 +1,136 @@
+/* Bump allocator.
+ *
+ *     first -> [block][block][block]...      current points into the chain
+ *
+ * Blocks before current are full, blocks after it are empty and wait.  The
+ * position of an allocation is counted over all blocks: a block remembers the
+ * count at which it became current (base), so a mark is one number and a rewind
+ * finds its block again.  Space left over at a block's end is not counted. */
+#include "common/base/arena.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/die.h"
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ARENA_ASAN 1
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define ARENA_ASAN 1
+#endif
+
+enum { ALIGNMENT = 64, FIRST_BLOCK_BYTES = 1 << 16 };
+
+#ifdef ARENA_ASAN
+#include <sanitizer/asan_interface.h>
+enum { RED_ZONE = 64 }; /* poisoned bytes behind each allocation */
+#else
+#define ASAN_POISON_MEMORY_REGION(address, bytes) ((void)(address), (void)(bytes))
+#define ASAN_UNPOISON_MEMORY_REGION(address, bytes) ((void)(address), (void)(bytes))
+enum { RED_ZONE = 0 };
+#endif
+
+struct arena_block {
+	struct arena_block *next;
+	size_t bytes; /* room in data */
+	size_t base;  /* arena->used when this block became current */
+	_Alignas(ALIGNMENT) unsigned char data[];
+};
+
+void arena_init(struct arena *arena)
+{
+	*arena = (struct arena){0};
+}
+
+void arena_release(struct arena *arena)
+{
+	for (struct arena_block *block = arena->first, *next; block; block = next) {
+		next = block->next;
+		ASAN_UNPOISON_MEMORY_REGION(block->data, block->bytes);
+		free(block);
+	}
+	arena_init(arena);
+}
+
+static struct arena_block *block_create(size_t bytes)
+{
+	struct arena_block *block = aligned_alloc(ALIGNMENT, sizeof *block + bytes);
+	if (!block)
+		die("no memory for %zu bytes of workspace", bytes);
+	*block = (struct arena_block){.bytes = bytes};
+	ASAN_POISON_MEMORY_REGION(block->data, bytes);
+	return block;
+}
+
+/* Makes a block current that has room: the next one if it is large enough, or a
+ * new one put before it, at least as large as the current. */
+static void advance(struct arena *arena, size_t bytes)
+{
+	struct arena_block **link = arena->current ? &arena->current->next : &arena->first;
+	if (!*link || (*link)->bytes < bytes) {
+		size_t size = arena->current ? 2 * arena->current->bytes : FIRST_BLOCK_BYTES;
+		struct arena_block *block = block_create(size > bytes ? size : bytes);
+		block->next = *link;
+		*link = block;
+	}
+	arena->current = *link;
+	arena->current->base = arena->used;
+}
+
+void *arena_alloc(struct arena *arena, size_t n, size_t size)
+{
+	size_t bytes;
+	if (__builtin_mul_overflow(n, size, &bytes) || bytes > SIZE_MAX / 4)
+		die("a workspace of %zu elements of %zu bytes is too large", n, size);
+	size_t taken = (bytes + RED_ZONE + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+	struct arena_block *block = arena->current;
+	if (!block || block->bytes - (arena->used - block->base) < taken) {
+		advance(arena, taken);
+		block = arena->current;
+	}
+	unsigned char *memory = block->data + (arena->used - block->base);
+	ASAN_UNPOISON_MEMORY_REGION(memory, bytes);
+	arena->used += taken;
+	if (arena->high_water < arena->used)
+		arena->high_water = arena->used;
+	return memory;
+}
+
+void *arena_calloc(struct arena *arena, size_t n, size_t size)
+{
+	void *memory = arena_alloc(arena, n, size);
+	memset(memory, 0, n * size);
+	return memory;
+}
+
+size_t arena_mark(const struct arena *arena)
+{
+	return arena->used;
+}
+
+void arena_rewind(struct arena *arena, size_t mark)
+{
+	if (mark > arena->used)
+		die("a workspace at %zu cannot be rewound to %zu", arena->used, mark);
+	if (mark == arena->used)
+		return;
+	/* The last block in use that began at or before the mark. */
+	struct arena_block *target = arena->first;
+	for (struct arena_block *block = arena->first;; block = block->next) {
+		if (block->base <= mark)
+			target = block;
+		if (block == arena->current)
+			break;
+	}
+	for (struct arena_block *block = target;; block = block->next) {
+		size_t kept = block == target ? mark - block->base : 0;
+		ASAN_POISON_MEMORY_REGION(block->data + kept, block->bytes - kept);
+		if (block == arena->current)
+			break;
+	}
+	arena->current = target;
+	arena->used = mark;
+}

@@ -1,0 +1,119 @@
+/* Log lines.
+ *
+ * A line is put together in one array and written by one write(2), so that
+ * lines of several processes on one terminal or pipe do not mix; 4096 bytes is
+ * what a pipe takes as one piece.  Longer lines are cut. */
+#include "common/base/log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/base/status.h"
+
+enum { LINE_BYTES = 4096 };
+
+static enum log_level log_max = LOG_INFO;
+static bool log_is_lead = true;
+static char log_process[64];
+
+void log_init(enum log_level level, bool is_lead)
+{
+	log_max = level;
+	log_is_lead = is_lead;
+}
+
+void log_set_name(const char *name)
+{
+	snprintf(log_process, sizeof log_process, "%s", name);
+}
+
+const char *log_name(void)
+{
+	return log_process;
+}
+
+static size_t append(char *line, size_t at, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+static size_t append(char *line, size_t at, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	int n = vsnprintf(line + at, LINE_BYTES - at, format, args);
+	va_end(args);
+	return n < 0 ? at : at + (size_t)n;
+}
+
+/* "rlhf: " [process ": "] [level ": "] message */
+static void write_line(enum log_level level, bool with_name, const char *format, va_list args)
+{
+	static const char *const words[] = {"error: ", "warning: ", "", "debug: "};
+	char line[LINE_BYTES + 1];
+	size_t length = append(line, 0, "rlhf: ");
+	if (with_name && log_process[0])
+		length = append(line, length, "%s: ", log_process);
+	/* die() puts its own words here. */
+	if (level != LOG_ERROR || strncmp(format, "internal error: ", 16) != 0)
+		length = append(line, length, "%s", words[level]);
+	int n = vsnprintf(line + length, LINE_BYTES - length, format, args);
+	if (n < 0)
+		return;
+	length += (size_t)n;
+	if (length > LINE_BYTES - 1) {
+		length = LINE_BYTES - 1;
+		memcpy(line + length - 3, "...", 3);
+	}
+	error_clean(line);
+	line[length++] = '\n';
+	ssize_t written = write(STDERR_FILENO, line, length);
+	(void)written; /* there is nowhere left to complain */
+}
+
+void log_error(const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	write_line(LOG_ERROR, true, format, args);
+	va_end(args);
+}
+
+void log_warn(const char *format, ...)
+{
+	if (!log_is_lead || log_max < LOG_WARN)
+		return;
+	va_list args;
+	va_start(args, format);
+	write_line(LOG_WARN, false, format, args);
+	va_end(args);
+}
+
+void log_info(const char *format, ...)
+{
+	if (!log_is_lead || log_max < LOG_INFO)
+		return;
+	va_list args;
+	va_start(args, format);
+	write_line(LOG_INFO, false, format, args);
+	va_end(args);
+}
+
+void log_debug(const char *format, ...)
+{
+	if (log_max < LOG_DEBUG)
+		return;
+	va_list args;
+	va_start(args, format);
+	write_line(LOG_DEBUG, true, format, args);
+	va_end(args);
+}
+
+void log_rank(enum log_level level, const char *format, ...)
+{
+	if (log_max < level)
+		return;
+	va_list args;
+	va_start(args, format);
+	write_line(level, true, format, args);
+	va_end(args);
+}

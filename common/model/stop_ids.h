@@ -1,0 +1,17 @@
+/* The ids that end a completion: eos_token_id of generation_config.json (one or
+ * several), else that of config.json. */
+#pragma once
+
+#include <stdint.h>
+
+#include "common/base/status.h"
+#include "common/model/model_config.h"
+
+enum { MAX_STOP_IDS = 16 };
+
+struct stop_ids {
+	int32_t ids[MAX_STOP_IDS]; /* each inside the vocabulary */
+	int n;			   /* may be 0: completions end by length */
+};
+enum status stop_ids_read(struct stop_ids *stop, const char *dir,
+			  const struct model_config *config, struct error *err);

@@ -1,0 +1,134 @@
+/* pool and clock: every iteration runs once, and waiting costs no core. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "common/base/clock.h"
+#include "common/base/pool.h"
+
+struct counts {
+	_Atomic int ran[1000];
+	int n_threads;
+	_Atomic int bad_threads;
+};
+
+static void count(void *args, int i, int thread)
+{
+	struct counts *counts = args;
+	atomic_fetch_add(&counts->ran[i], 1);
+	if (thread < 0 || thread >= counts->n_threads)
+		atomic_fetch_add(&counts->bad_threads, 1);
+}
+
+static void check_loops(struct pool *pool, int n_loops)
+{
+	static const int sizes[] = {0, 1, 2, 3, 7, 64, 1000};
+	struct counts *counts = calloc(1, sizeof *counts);
+	counts->n_threads = pool_threads(pool);
+	int expected[1000] = {0};
+	for (int loop = 0; loop < n_loops; loop++) {
+		int n = sizes[loop % 7];
+		pool_run(pool, n, count, counts);
+		for (int i = 0; i < n; i++)
+			assert_int_equal(counts->ran[i], ++expected[i]);
+	}
+	assert_int_equal(counts->bad_threads, 0);
+	free(counts);
+}
+
+static void test_pool_runs_each_iteration_once(void **state)
+{
+	(void)state;
+	check_loops(NULL, 14);
+	for (int n = 1; n <= 5; n++) {
+		struct pool *pool = pool_create(n);
+		assert_int_equal(pool_threads(pool), n);
+		check_loops(pool, 700);
+		pool_destroy(pool);
+	}
+	pool_destroy(NULL);
+	assert_int_equal(pool_threads(NULL), 1);
+	assert_true(pool_cores() >= 1);
+}
+
+static void test_pool_works_after_its_workers_fell_asleep(void **state)
+{
+	(void)state;
+	struct pool *pool = pool_create(3);
+	for (int i = 0; i < 30; i++) {
+		clock_sleep(1e-3);
+		check_loops(pool, 7);
+	}
+	pool_destroy(pool);
+}
+
+static void slow_elsewhere(void *args, int i, int thread)
+{
+	(void)i;
+	if (thread != 0)
+		clock_sleep(2e-3);
+	atomic_fetch_add((_Atomic int *)args, 1);
+}
+
+static void test_pool_waits_for_workers_slower_than_the_caller(void **state)
+{
+	(void)state;
+	struct pool *pool = pool_create(2);
+	for (int loop = 0; loop < 50; loop++) {
+		_Atomic int n_ran = 0;
+		pool_run(pool, 4, slow_elsewhere, &n_ran);
+		assert_int_equal(n_ran, 4);
+	}
+	pool_destroy(pool);
+}
+
+static double cpu_seconds(void)
+{
+	struct timespec used;
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+	return (double)used.tv_sec + 1e-9 * (double)used.tv_nsec;
+}
+
+static void test_waiting_costs_no_core(void **state)
+{
+	(void)state;
+	struct pool *pool = pool_create(4);
+	double cpu = cpu_seconds(), began = clock_now();
+	struct pause pause;
+	pause_reset(&pause);
+	while (clock_now() - began < 0.1)
+		pause_step(&pause);
+	assert_true(cpu_seconds() - cpu < 0.03);
+	pause_reset(&pause);
+	assert_true(pause.since == 0);
+	pool_destroy(pool);
+}
+
+static void test_clock_sleeps_at_least_as_long_as_asked(void **state)
+{
+	(void)state;
+	double began = clock_now();
+	clock_sleep(0.02);
+	assert_true(clock_now() - began >= 0.0199);
+	clock_sleep(0);
+	clock_sleep(-1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_pool_runs_each_iteration_once),
+		cmocka_unit_test(test_pool_works_after_its_workers_fell_asleep),
+		cmocka_unit_test(test_pool_waits_for_workers_slower_than_the_caller),
+		cmocka_unit_test(test_waiting_costs_no_core),
+		cmocka_unit_test(test_clock_sleeps_at_least_as_long_as_asked),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
