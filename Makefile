@@ -15,6 +15,9 @@ CC       := mpicc
 export OMPI_CC  := $(COMPILER)
 export MPICH_CC := $(COMPILER)
 
+# Commands are shown with V=1.
+Q := $(if $(V),,@)
+
 # --- flags ---
 WARNINGS := -Wall -Wextra -Werror -Wformat-security -Wmissing-prototypes -Wold-style-definition \
             -Woverflow -Wpointer-arith -Wstrict-prototypes -Wunused -Wvla -Wwrite-strings -Wshadow
@@ -53,7 +56,7 @@ LINK_common/ops   := common/ops common/base
 LINK_common/text  := common/text common/base
 LINK_common/run   := common/run common/base
 LINK_common/model := common/model common/ops common/base
-LINK_proto        := proto common/base
+LINK_proto        := proto common/ops common/base
 LINK_actor        := actor proto common/model common/run common/text common/ops common/base
 LINK_reward       := reward proto common/model common/run common/text common/ops common/base
 LINK_learner      := learner proto common/model common/run common/text common/ops common/base
@@ -66,21 +69,25 @@ all: $(BUILD)/rlhf
 # --- objects and archives ---
 $(O)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(if $(V),,@echo '  CC $(@:$(O)/%=%)')
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 $(O)/%_portable.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -DKERNEL_LEVEL=0 -MMD -MP -c -o $@ $<
+	$(if $(V),,@echo '  CC $(@:$(O)/%=%)')
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -DKERNEL_LEVEL=0 -MMD -MP -c -o $@ $<
 $(O)/%_avx2.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -DKERNEL_LEVEL=1 -mavx2 -mfma -MMD -MP -c -o $@ $<
+	$(if $(V),,@echo '  CC $(@:$(O)/%=%)')
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -DKERNEL_LEVEL=1 -mavx2 -mfma -MMD -MP -c -o $@ $<
 $(O)/%_avx512.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -DKERNEL_LEVEL=2 -mavx512f -mavx512vl -mavx512dq -mavx512bw -mfma \
+	$(if $(V),,@echo '  CC $(@:$(O)/%=%)')
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -DKERNEL_LEVEL=2 -mavx512f -mavx512vl -mavx512dq -mavx512bw -mfma \
 		-mprefer-vector-width=512 -MMD -MP -c -o $@ $<
 define layer_archive
 $(call archive,$(1)): $(call objects,$(1)) $(if $(filter common/ops,$(1)),$(KERNEL_OBJECTS))
 	@rm -f $$@
-	ar rcs $$@ $$^
+	$$(Q)ar rcs $$@ $$^
 endef
 $(foreach layer,$(LAYERS),$(eval $(call layer_archive,$(layer))))
 # The archives of a list of layers, upper layers first, as the linker wants them.
@@ -90,7 +97,8 @@ UPPER_FIRST := $(foreach layer,$(call reverse,$(LAYERS)),$(call archive,$(layer)
 # --- the program ---
 MAIN := $(call objects,deploy)
 $(O)/rlhf: $(MAIN) $(ARCHIVES)
-	$(CC) $(LDFLAGS) -o $@ $(MAIN) $(UPPER_FIRST) $(LDLIBS)
+	$(if $(V),,@echo '  LD $(@:$(O)/%=%)')
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(MAIN) $(UPPER_FIRST) $(LDLIBS)
 $(BUILD)/rlhf: $(O)/rlhf
 	@mkdir -p $(@D)
 	cp -f $< $@
@@ -100,26 +108,34 @@ UNIT_SOURCES := $(foreach layer,$(LAYERS),$(wildcard tests/unit/$(layer)/test_*.
 UNIT_TESTS   := $(UNIT_SOURCES:%.c=$(O)/%)
 MPI_TESTS    := $(patsubst %.c,$(O)/%,$(wildcard tests/mpi/test_*.c))
 FUZZ_TESTS   := $(patsubst %.c,$(O)/%,$(wildcard tests/fuzz/fuzz_*.c))
+E2E_TOOLS    := $(patsubst %.c,$(O)/%,$(wildcard tests/e2e/*.c))
 BENCHES      := $(patsubst %.c,$(O)/%,$(wildcard tests/bench/bench_*.c))
 define unit_test
 $(O)/tests/unit/$(1)/%: $(O)/tests/unit/$(1)/%.o $(foreach l,$(LINK_$(1)),$(call archive,$(l)))
-	$$(CC) $$(LDFLAGS) -o $$@ $$^ -lcmocka $$(LDLIBS)
+	$$(if $$(V),,@echo '  LD $$(@:$$(O)/%=%)')
+	$$(Q)$$(CC) $$(LDFLAGS) -o $$@ $$^ -lcmocka $$(LDLIBS)
 endef
 $(foreach layer,$(LAYERS),$(eval $(call unit_test,$(layer))))
 $(O)/tests/mpi/%: $(O)/tests/mpi/%.o $(ARCHIVES)
-	$(CC) $(LDFLAGS) -o $@ $< $(UPPER_FIRST) -lcmocka $(LDLIBS)
+	$(if $(V),,@echo '  LD $(@:$(O)/%=%)')
+	$(Q)$(CC) $(LDFLAGS) -o $@ $< $(UPPER_FIRST) -lcmocka $(LDLIBS)
+$(O)/tests/e2e/%: $(O)/tests/e2e/%.o $(ARCHIVES)
+	$(if $(V),,@echo '  LD $(@:$(O)/%=%)')
+	$(Q)$(CC) $(LDFLAGS) -o $@ $< $(UPPER_FIRST) $(LDLIBS)
 $(O)/tests/fuzz/%: $(O)/tests/fuzz/%.o $(O)/tests/fuzz/replay.o $(ARCHIVES)
-	$(CC) $(LDFLAGS) -o $@ $< $(O)/tests/fuzz/replay.o $(UPPER_FIRST) $(LDLIBS)
+	$(if $(V),,@echo '  LD $(@:$(O)/%=%)')
+	$(Q)$(CC) $(LDFLAGS) -o $@ $< $(O)/tests/fuzz/replay.o $(UPPER_FIRST) $(LDLIBS)
 $(O)/tests/bench/%: $(O)/tests/bench/%.o $(ARCHIVES)
-	$(CC) $(LDFLAGS) -o $@ $< $(UPPER_FIRST) $(LDLIBS)
+	$(if $(V),,@echo '  LD $(@:$(O)/%=%)')
+	$(Q)$(CC) $(LDFLAGS) -o $@ $< $(UPPER_FIRST) $(LDLIBS)
 
 # make unit-common/ops: the unit tests of one layer alone.
 $(addprefix unit-,$(LAYERS)): unit-%:
 	@$(MAKE) --no-print-directory $(patsubst %.c,$(O)/%,$(wildcard tests/unit/$*/test_*.c))
 	@tests/run.sh $(O) unit $*
-test: $(BUILD)/rlhf $(O)/rlhf $(UNIT_TESTS) $(MPI_TESTS) $(FUZZ_TESTS)
+test: $(O)/rlhf $(UNIT_TESTS) $(MPI_TESTS) $(FUZZ_TESTS) $(E2E_TOOLS)
 	@tests/run.sh $(O) all
-soak: $(O)/rlhf
+soak: $(O)/rlhf $(E2E_TOOLS)
 	@tests/run.sh $(O) soak
 test-cluster: $(BUILD)/rlhf
 	@tests/cluster/test_slurm.sh $(abspath $(BUILD)/rlhf)

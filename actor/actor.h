@@ -13,6 +13,7 @@ enum status actor_create(struct actor **actor, const struct run_config *config,
 			 const struct topology *topology, struct channel *channel, int rank,
 			 struct pool *pool, struct error *err);
 void actor_destroy(struct actor *actor);
+size_t actor_bytes(const struct actor *actor); /* weights that it holds */
 /* MESSAGE_WEIGHTS: takes the version.  MESSAGE_PROMPTS: generates all of them and
  * sends finished ones to its reward rank in groups as they come. */
 void actor_handle(struct actor *actor, struct message *message);

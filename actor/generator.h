@@ -2,43 +2,44 @@
  *
  * A request's tokens are a function of (weights, prompt, key) alone: random
  * numbers are keyed by (seed, step, row, sample, position) and the forward pass
- * does not depend on the batch, so neither slots nor order matter. */
+ * does not depend on the batch, so neither slots, order nor threads matter. */
 #pragma once
 
 #include <stdint.h>
 
 #include "common/base/pool.h"
 #include "common/model/model.h"
+#include "common/model/stop_ids.h"
 
 struct generate_options {
 	int max_new_tokens;
-	int min_new_tokens; /* end ids are not drawn before */
+	int min_new_tokens; /* end ids cannot be drawn before */
 	double temperature; /* 0: greedy */
 	uint64_t seed;
-	int n_allowed;	    /* ids >= it are never drawn: the tokenizer's size, or V */
-	const int32_t *stop_ids;
-	int n_stop_ids;
+	int n_allowed; /* ids >= it are never drawn: the tokenizer's size, or V */
+	const struct stop_ids *stop;
 };
 
 struct request {
 	const int32_t *prompt; /* [n_prompt], borrowed */
-	int n_prompt;
+	int n_prompt;	       /* >= 1 */
 	uint32_t step, row, sample; /* the random key */
 	int32_t *completion;	    /* out: [n_completion], owned by the request */
-	float *logprob;		    /* out: [n_completion] */
+	float *logprob;		    /* out: [n_completion], of the distribution drawn from */
 	int n_completion;
 	int finish; /* enum finish_reason of proto/rollout.h */
 };
 void request_release(struct request *request);
 
 struct generator;
-/* A generator for prompts and completions of at most capacity positions, with
- * as many slots as max_slots and memory_bytes allow (at least one). */
-struct generator *generator_create(const struct model *model, int capacity, int max_slots);
+/* For prompts and completions of at most capacity positions together, and at most
+ * max_slots of them at a time; fewer where the cache would pass 2 GiB. */
+struct generator *generator_create(const struct model *model, int capacity, int max_slots,
+				   struct pool *pool);
 void generator_destroy(struct generator *generator);
 
-/* Called as soon as a request is finished, in any order; may be NULL. */
+/* Called as soon as a request is finished, in any order, one call at a time; may
+ * be NULL. */
 typedef void generator_done(void *context, struct request *request);
 void generator_run(struct generator *generator, struct request *requests, int n,
-		   const struct generate_options *options, generator_done *done, void *context,
-		   struct pool *pool);
+		   const struct generate_options *options, generator_done *done, void *context);

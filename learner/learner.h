@@ -3,5 +3,4 @@
 
 int pretrain_main(int argc, char **argv);
 int reward_train_main(int argc, char **argv);
-int ppo_main(int argc, char **argv);
 int tokenizer_train_main(int argc, char **argv);

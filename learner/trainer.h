@@ -11,9 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/base/arena.h"
 #include "common/base/pool.h"
-#include "common/model/model.h"
+#include "common/model/sequences.h"
 #include "common/run/config.h"
 #include "proto/comm.h"
 
@@ -27,8 +26,9 @@ struct trainer {
 	int microbatch_tokens;
 	struct comm *learners; /* borrowed */
 	struct pool *pool;     /* borrowed */
-	struct arena arena;
-	float *gradients[8];   /* partial sums of the tree, allocated as needed */
+	struct workspace workspace;
+	float **gradients;     /* [n_gradients] partial sums of the tree */
+	int n_gradients;
 };
 void trainer_init(struct trainer *trainer, struct model *model,
 		  const struct optimizer_config *optimizer, int lanes, struct comm *learners,

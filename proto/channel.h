@@ -12,31 +12,24 @@
 
 #include "common/base/buf.h"
 #include "proto/comm.h"
-
-enum message_type {
-	MESSAGE_PROMPTS = 1, /* learner -> actor: rollouts without completions */
-	MESSAGE_WEIGHTS = 2, /* learner -> actor: a version of the policy, floats */
-	MESSAGE_ROLLOUTS = 3, /* actor -> reward */
-	MESSAGE_SCORED = 4,  /* reward -> learner */
-	MESSAGE_TRAIN = 5,   /* lead learner -> other learners: the sorted batch */
-	MESSAGE_STOP = 6,    /* lead learner -> everyone: leave */
-	MESSAGE_TYPES
-};
+#include "proto/message.h"
 
 struct message {
 	enum message_type type;
-	int source; /* world rank */
+	int source;   /* world rank */
 	int64_t step; /* iteration, or the weights' version */
 	struct buf payload;
 };
 void message_release(struct message *message);
 
 struct channel;
-/* Collective over the world. */
+/* Collective over the world, which must live longer. */
 struct channel *channel_create(struct comm *world);
-void channel_destroy(struct channel *channel); /* Collective */
+/* Waits until everything sent has arrived; what nobody took is dropped.  NULL is
+ * fine.  Collective. */
+void channel_destroy(struct channel *channel);
 
-/* The payload is copied unless it is handed over in *payload (then emptied).
+/* Takes the bytes of *payload over and leaves it empty; NULL sends none.
  * Not collective. */
 void channel_send(struct channel *channel, int to, enum message_type type, int64_t step,
 		  struct buf *payload);

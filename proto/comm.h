@@ -2,8 +2,8 @@
  *
  * MPI is touched only when a launcher started this process; otherwise the job
  * is one rank and every call below works without MPI.  One error handler on our
- * own communicator names role, rank and phase and aborts.  Waiting never spins
- * for long: see comm_wait. */
+ * own communicator names role, rank and phase and aborts.  Waiting costs no core:
+ * every wait looks, and sleeps for growing times up to 1 ms. */
 #pragma once
 
 #include <stdbool.h>
@@ -14,10 +14,14 @@
 #include "common/base/status.h"
 
 struct comm; /* a group of ranks */
+struct wire;
 
-/* Collective over all processes of the launcher.  The world group. */
+/* Collective over all processes of the launcher.  The world group, which lives
+ * until comm_finalize. */
 struct comm *comm_init(void);
-void comm_finalize(void); /* Collective */
+/* Collective.  Every rank should then exit at once with the same code: a
+ * launcher may end the others when one exits with an error. */
+void comm_finalize(void);
 int comm_rank(const struct comm *comm);
 int comm_size(const struct comm *comm);
 bool comm_is_lead(const struct comm *comm); /* rank 0 */
@@ -28,7 +32,8 @@ int comm_local_ranks(void); /* ranks of the world on this node */
 /* Ranks with the same color >= 0, ordered by world rank; NULL for color < 0.
  * Collective over comm. */
 struct comm *comm_split(struct comm *comm, int color);
-void comm_free(struct comm *comm);
+void comm_free(struct comm *comm);		 /* NULL is fine; Collective */
+struct wire *comm_wire(const struct comm *comm); /* for proto alone; borrowed */
 
 /* All collective over comm, and in rank order or by a fixed tree, so that results
  * are the same on all ranks and do not depend on arrival. */
@@ -36,17 +41,17 @@ void comm_barrier(struct comm *comm);
 bool comm_all_ok(struct comm *comm, bool ok);
 bool comm_any(struct comm *comm, bool flag);
 void comm_broadcast(struct comm *comm, void *data, size_t bytes, int root);
-void comm_broadcast_buf(struct comm *comm, struct buf *buf, int root);
+void comm_broadcast_buf(struct comm *comm, struct buf *buf, int root); /* replaces *buf */
 /* out [size * bytes] in rank order, on all ranks. */
 void comm_allgather(struct comm *comm, const void *mine, size_t bytes, void *out);
-/* Everyone's buffer, joined in rank order, on all ranks. */
+/* Everyone's buffer, joined in rank order and appended to out, on all ranks. */
 void comm_allgather_buf(struct comm *comm, const struct buf *mine, struct buf *out);
 
 /* The first failing rank's sentence and status for everyone: the result is the
  * same on all ranks.  Prints nothing. */
 enum status comm_agree(struct comm *comm, enum status status, struct error *err);
 
-/* x[n] of rank r is lane block r; the result, on all ranks, is the sum by a
- * binary tree over ranks: ((x0+x1)+(x2+x3))+...  size must be a power of two. */
+/* Replaces x[n], element by element, by the sum over ranks by a binary tree:
+ * ((x0+x1)+(x2+x3))+...  size must be a power of two. */
 void comm_tree_sum_float(struct comm *comm, float *x, size_t n);
 void comm_tree_sum_double(struct comm *comm, double *x, size_t n);

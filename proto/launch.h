@@ -5,7 +5,10 @@
 
 /* True if a launcher (mpirun, srun --mpi=pmix) started this process. */
 bool launch_is_launched(void);
-/* Replaces the process by "mpirun -n N ... argv without --ranks", allowing more
- * ranks than cores and root in a container, and prints the command that it runs.
- * Returns only on failure. */
-void launch_mpirun(int n_ranks, int argc, char **argv);
+/* Runs "mpirun -n N ... argv without --ranks" and waits for it, allowing more
+ * ranks than cores and root in a container; prints the command that it runs.
+ * argv[0] is the name of the rlhf command ("ppo"); the program is this executable.
+ * SIGINT and SIGUSR1 become SIGUSR1 to mpirun, which forwards it to every rank (a
+ * terminal's Ctrl-C would make mpirun kill them); a second SIGINT ends the job.
+ * mpirun dies with this process.  Returns the job's exit code. */
+int launch_mpirun(int n_ranks, int argc, char **argv);

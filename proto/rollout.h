@@ -13,20 +13,20 @@
 enum finish_reason { FINISH_STOP = 1, FINISH_LENGTH = 2 };
 
 struct rollout {
-	int64_t step;		/* learner: the iteration, from 1 */
-	int32_t row;		/* learner: place in the batch of this step, from 0 */
-	int32_t sample;		/* learner: which sample of its prompt, from 0 */
-	int64_t prompt_index;	/* learner: line of the prompts file, from 0 */
-	int32_t n_prompt;	/* learner */
-	int32_t n_completion;	/* actor: including the end token */
+	int64_t step;		 /* learner: the iteration, from 1 */
+	int32_t row;		 /* learner: place in the batch of this step, from 0 */
+	int32_t sample;		 /* learner: which sample of its prompt, from 0 */
+	int64_t prompt_index;	 /* learner: line of the prompts file, from 0 */
+	int32_t n_prompt;	 /* learner */
+	int32_t n_completion;	 /* actor: including the end token */
 	int64_t weights_version; /* actor */
-	int32_t finish;		/* actor: enum finish_reason, 0 before */
-	int32_t judged;		/* reward: 1 once scored */
-	float score;		/* reward: weighted sum over the sources */
-	uint32_t scorer;	/* reward: checksum of the sources' identities */
-	int32_t *ids;		/* [n_prompt + n_completion] learner, then actor */
-	float *logprob;		/* [n_completion] actor: of the sampling distribution */
-	float *ref_logprob;	/* [n_completion] reward */
+	int32_t finish;		 /* actor: enum finish_reason, 0 before */
+	int32_t judged;		 /* reward: 1 once scored */
+	float score;		 /* reward: weighted sum over the sources */
+	uint32_t scorer;	 /* reward: checksum of the sources' identities */
+	int32_t *ids;		 /* [n_prompt + n_completion] learner, then actor */
+	float *logprob;		 /* [n_completion] actor: of the sampling distribution */
+	float *ref_logprob;	 /* [n_completion] reward */
 };
 void rollout_release(struct rollout *rollout);
 

@@ -12,6 +12,7 @@ enum status reward_create(struct reward **reward, const struct run_config *confi
 			  const struct topology *topology, struct channel *channel,
 			  struct pool *pool, struct error *err);
 void reward_destroy(struct reward *reward);
+size_t reward_bytes(const struct reward *reward); /* weights it holds */
 const char *reward_identity(const struct reward *reward); /* who judges */
 /* MESSAGE_ROLLOUTS: adds score and reference log-probabilities, sends on. */
 void reward_handle(struct reward *reward, struct message *message);

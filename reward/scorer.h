@@ -1,6 +1,7 @@
 /* Judging whole sequences: reward models and rules, several of them weighted. */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "common/base/pool.h"
@@ -25,4 +26,5 @@ void scorer_score(struct scorer *scorer, struct rollout *rollouts, size_t n, str
 
 /* Names who judges: "model:<path>@<first 12 hex of the weights' sha256>; ..." */
 const char *scorer_identity(const struct scorer *scorer);
+size_t scorer_bytes(const struct scorer *scorer); /* of its models' weights */
 uint32_t scorer_checksum(const struct scorer *scorer); /* CRC-32C of the identity */

@@ -86,7 +86,7 @@ ALWAYS_INLINE vf vf_exp_nonpositive(vf x)
 ALWAYS_INLINE vf vf_log(vf x)
 {
 	/* (ln(1 + f) - f + f^2 / 2) / f^3 on 1 + f in [sqrt(1/2), sqrt(2)] */
-	static const float p[] = {0.3333333176f,  -0.2500082156f, 0.2000122169f, -0.1662333659f,
+	static const float p[] = {0.3333333176f, -0.2500082156f, 0.2000122169f, -0.1662333659f,
 				  0.1420186878f, -0.1316048969f, 0.1276091491f, -0.07632862674f};
 	const vf infinity = vf_set1(__builtin_inff());
 	vi tiny = x < 0x1p-126f;
@@ -108,8 +108,8 @@ ALWAYS_INLINE vf vf_log(vf x)
 ALWAYS_INLINE vf vf_tanh(vf x)
 {
 	/* (tanh(x) / x - 1) / x^2 in x^2, on |x| <= 0.65 */
-	static const float p[] = {-0.3333332961f,  0.1333315779f,   -0.05394055273f,
-				  0.0216662993f, -0.008091868652f, 0.002064586925f};
+	static const float p[] = {-0.3333332961f, 0.1333315779f,    -0.05394055273f,
+				  0.0216662993f,  -0.008091868652f, 0.002064586925f};
 	vf a = vf_abs(x), square = x * x;
 	vf small = vf_fma(vf_polynomial(square, p, 5), square * x, x);
 	vf large = 1.0f - 2.0f / (vf_exp(a + a) + 1.0f);
@@ -120,8 +120,9 @@ ALWAYS_INLINE vf vf_tanh(vf x)
 ALWAYS_INLINE vf vf_erf(vf x)
 {
 	/* erf(x) / x - 1 in x^2, on |x| <= 0.92 */
-	static const float p[] = {0.1283791666f,  -0.3761263373f,   0.112836954f,  -0.02685939318f,
-				  0.005201019852f, -0.0008142564539f, 8.369514091e-5f};
+	static const float p[] = {0.1283791666f,   -0.3761263373f,  0.112836954f,
+				  -0.02685939318f, 0.005201019852f, -0.0008142564539f,
+				  8.369514091e-5f};
 	/* ln(1 - erf(x)) on [0.9, 4] */
 	static const float q[] = {0.0001692363271f, -1.129488567f,   -0.6334005025f,
 				  -0.1082207948f,   0.02508090077f,  -0.004156370337f,

@@ -17,8 +17,8 @@ struct reward_source {
 	char *type; /* "model" or "rule" */
 	char *path; /* model: checkpoint directory; otherwise NULL */
 	double weight;
-	bool normalise;	 /* model: (score - reward_mean) / reward_std */
-	char *rule;	 /* rule: "token_count" or "length" */
+	bool normalise;	  /* model: (score - reward_mean) / reward_std */
+	char *rule;	  /* rule: "token_count" or "length" */
 	int64_t token_id; /* rule token_count */
 };
 enum { MAX_REWARD_SOURCES = 8 };
@@ -30,26 +30,73 @@ struct optimizer_config {
 };
 
 struct run_config {
-	struct { char *dir; int64_t seed; char *isa; int64_t threads; } run;
-	struct { bool given; int64_t learner, actor, reward; } roles;
-	struct { char *path; } policy;
-	struct { char *path; const struct json *create; char *tokenizer; } model; /* create: borrowed */
-	struct { struct reward_source sources[MAX_REWARD_SOURCES]; int n_sources;
-		 bool has_missing_eos_penalty; double missing_eos_penalty; } reward;
-	struct { char *path; } reference;
-	struct { char *path; struct optimizer_config optimizer; } critic;
-	struct { char *prompts, *train, *eval; int64_t max_length; bool shuffle, packing, append_eos;
-		 char *too_long; } data;
-	struct { int64_t batch_size, max_new_tokens, min_new_tokens; double temperature;
-		 int64_t samples_per_prompt; } rollout;
-	struct { int64_t iterations, epochs, minibatches; double cliprange, cliprange_value, vf_coef,
-		 gamma, lam; bool whiten_rewards, whiten_advantages; int64_t verify;
-		 struct { double coef; char *controller; double target, horizon; } kl; } ppo;
-	struct { int64_t steps, batch_size, lanes, eval_every; } train;
+	struct {
+		char *dir;
+		int64_t seed;
+		char *isa;
+		int64_t threads;
+	} run;
+	struct {
+		bool given;
+		int64_t learner, actor, reward;
+	} roles;
+	struct {
+		char *path;
+	} policy;
+	struct {
+		char *path;
+		const struct json *create;
+		char *tokenizer;
+	} model; /* create: borrowed */
+	struct {
+		struct reward_source sources[MAX_REWARD_SOURCES];
+		int n_sources;
+		bool has_missing_eos_penalty;
+		double missing_eos_penalty;
+	} reward;
+	struct {
+		char *path;
+	} reference;
+	struct {
+		char *path;
+		struct optimizer_config optimizer;
+	} critic;
+	struct {
+		char *prompts, *train, *eval;
+		int64_t max_length;
+		bool shuffle, packing, append_eos;
+		char *too_long;
+	} data;
+	struct {
+		int64_t batch_size, max_new_tokens, min_new_tokens;
+		double temperature;
+		int64_t samples_per_prompt;
+	} rollout;
+	struct {
+		int64_t iterations, epochs, minibatches;
+		double cliprange, cliprange_value, vf_coef, gamma, lam;
+		bool whiten_rewards, whiten_advantages;
+		int64_t verify;
+		struct {
+			double coef;
+			char *controller;
+			double target, horizon;
+		} kl;
+	} ppo;
+	struct {
+		int64_t steps, batch_size, lanes, eval_every;
+	} train;
 	struct optimizer_config optimizer;
-	struct { char *name; int64_t warmup_steps; } schedule;
-	struct { int64_t every_steps, keep; } checkpoint;
-	struct { int64_t every_steps; } log;
+	struct {
+		char *name;
+		int64_t warmup_steps;
+	} schedule;
+	struct {
+		int64_t every_steps, keep;
+	} checkpoint;
+	struct {
+		int64_t every_steps;
+	} log;
 
 	struct json *tree; /* the file with --set applied and all defaults; owned */
 	char *text;	   /* the same, pretty JSON: itself a configuration file; owned */

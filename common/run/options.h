@@ -15,8 +15,8 @@ struct option_list {
 struct option {
 	const char *name; /* "--model"; "CONFIG" without dashes: a positional argument */
 	enum option_type type;
-	void *target;	   /* bool *, const char **, int64_t *, double *, struct option_list * */
-	double min, max;   /* of numbers; ignored when equal */
+	void *target;	 /* bool *, const char **, int64_t *, double *, struct option_list * */
+	double min, max; /* of numbers; ignored when equal */
 	bool required;
 	const char *help;
 };

@@ -25,8 +25,8 @@ enum status run_dir_open(struct run_dir *run, const char *path, struct error *er
 void run_dir_close(struct run_dir *run);
 /* Records "running", "stopped", "failed" or "finished" with step and reason,
  * durably, in run.json. */
-enum status run_dir_record(struct run_dir *run, const char *state, int64_t step,
-			   const char *reason, struct error *err);
+enum status run_dir_record(struct run_dir *run, const char *state, int64_t step, const char *reason,
+			   struct error *err);
 /* State and step as recorded; false if there is no run.json or it is not one.
  * Needs no lock. */
 bool run_dir_state(const char *path, char state[16], int64_t *step);

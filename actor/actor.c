@@ -1,0 +1,200 @@
+/* The actor's part of the ring.
+ *
+ * Weights come as one flat block, version N, and are swapped in whole.  Prompts of
+ * step N + 1 follow.  Finished rollouts leave in groups, so that reward ranks work
+ * while the actor still generates. */
+#include "actor/actor.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "actor/generator.h"
+#include "common/base/die.h"
+#include "common/model/hf_checkpoint.h"
+#include "common/run/fault.h"
+#include "proto/rollout.h"
+
+enum { GROUP_SEQUENCES = 8 };
+
+struct actor {
+	const struct run_config *config;
+	const struct topology *topology;
+	struct channel *channel;
+	struct pool *pool;
+	struct model *model;
+	struct stop_ids stop;
+	struct generator *generator; /* NULL before the first prompts */
+	int capacity;		     /* positions of its slots */
+	int64_t version; /* of the weights; -1 before the first */
+	int next_reward; /* index of the reward rank that gets the next group */
+
+	/* The prompts being worked on. */
+	struct rollouts work;
+	struct request *requests; /* [work.n] */
+	struct rollouts finished; /* not sent yet */
+};
+
+/* Everything the actor needs but the weights, which come from the learner. */
+enum status actor_create(struct actor **out, const struct run_config *config,
+			 const struct topology *topology, struct channel *channel, int rank,
+			 struct pool *pool, struct error *err)
+{
+	struct actor *actor = xcalloc(1, sizeof *actor);
+	struct model_config description;
+	enum status status;
+
+	*out = actor;
+	*actor = (struct actor){.config = config,
+				.topology = topology,
+				.channel = channel,
+				.pool = pool,
+				.version = -1,
+				.next_reward = topology_index(topology, ROLE_ACTOR, rank) %
+					       topology->count[ROLE_REWARD]};
+	status = hf_read_config(&description, config->policy.path, err);
+	if (status == STATUS_OK)
+		status = stop_ids_read(&actor->stop, config->policy.path, &description, err);
+	if (status != STATUS_OK)
+		return status;
+	description.head = HEAD_LM;
+	actor->model = model_create(&description, false);
+	return STATUS_OK;
+}
+
+void actor_destroy(struct actor *actor)
+{
+	if (!actor)
+		return;
+	generator_destroy(actor->generator);
+	model_destroy(actor->model);
+	rollouts_release(&actor->work);
+	rollouts_release(&actor->finished);
+	free(actor->requests);
+	free(actor);
+}
+
+size_t actor_bytes(const struct actor *actor)
+{
+	return (actor->model->layout.n_floats + actor->model->layout.n_packed_floats) *
+	       sizeof(float);
+}
+
+static void take_weights(struct actor *actor, const struct message *message)
+{
+	size_t bytes = actor->model->layout.n_floats * sizeof(float);
+
+	if (message->payload.length != bytes)
+		die("weights from rank %d are %zu bytes, expected %zu", message->source,
+		    message->payload.length, bytes);
+	memcpy(actor->model->weights, message->payload.data, bytes);
+	model_pack(actor->model, actor->pool);
+	actor->version = message->step;
+}
+
+static void send_group(struct actor *actor)
+{
+	const struct topology *topology = actor->topology;
+	struct buf payload = BUF_INIT;
+	int64_t step;
+
+	if (actor->finished.n == 0)
+		return;
+	step = actor->finished.items[0].step;
+	rollouts_encode(&actor->finished, &payload);
+	channel_send(actor->channel, topology_rank(topology, ROLE_REWARD, actor->next_reward),
+		     MESSAGE_ROLLOUTS, step, &payload);
+	actor->next_reward = (actor->next_reward + 1) % topology->count[ROLE_REWARD];
+	buf_release(&payload);
+	rollouts_release(&actor->finished);
+}
+
+/* Moves a finished request into its rollout. */
+static void take_completion(struct actor *actor, struct request *request)
+{
+	struct rollout *rollout = &actor->work.items[request - actor->requests];
+	size_t p = (size_t)rollout->n_prompt, n = (size_t)request->n_completion;
+
+	rollout->ids = xrealloc(rollout->ids, p + n, sizeof *rollout->ids);
+	memcpy(rollout->ids + p, request->completion, n * sizeof *rollout->ids);
+	rollout->logprob = request->logprob;
+	request->logprob = NULL;
+	rollout->n_completion = request->n_completion;
+	rollout->finish = request->finish;
+	rollout->weights_version = actor->version;
+	request_release(request);
+}
+
+static void request_done(void *context, struct request *request)
+{
+	struct actor *actor = context;
+	struct rollout *rollout = &actor->work.items[request - actor->requests];
+
+	take_completion(actor, request);
+	rollouts_push(&actor->finished, rollout);
+	if (actor->finished.n >= GROUP_SEQUENCES)
+		send_group(actor);
+}
+
+/* A generator with room for the longest of the prompts at hand. */
+static void ensure_generator(struct actor *actor)
+{
+	const struct run_config *config = actor->config;
+	int n_actors = actor->topology->count[ROLE_ACTOR], longest = 0;
+	int slots = (int)((config->rollout.batch_size + n_actors - 1) / n_actors);
+
+	for (size_t i = 0; i < actor->work.n; i++)
+		if (actor->work.items[i].n_prompt > longest)
+			longest = actor->work.items[i].n_prompt;
+	longest += (int)config->rollout.max_new_tokens;
+	if (actor->generator && longest <= actor->capacity)
+		return;
+	generator_destroy(actor->generator);
+	actor->capacity = longest;
+	actor->generator = generator_create(actor->model, longest, slots, actor->pool);
+}
+
+static void generate(struct actor *actor, const struct message *message)
+{
+	const struct run_config *config = actor->config;
+	struct generate_options options = {.max_new_tokens = (int)config->rollout.max_new_tokens,
+					   .min_new_tokens = (int)config->rollout.min_new_tokens,
+					   .temperature = config->rollout.temperature,
+					   .seed = (uint64_t)config->run.seed,
+					   .n_allowed = actor->model->config.n_vocab,
+					   .stop = &actor->stop};
+	struct error err;
+
+	if (rollouts_decode(&actor->work, message->payload.data, message->payload.length, &err) !=
+	    STATUS_OK)
+		die("prompts from rank %d: %s", message->source, err.text);
+	if (message->step != actor->version + 1)
+		die("prompts of step %" PRId64 " came to weights of version %" PRId64,
+		    message->step, actor->version);
+	actor->requests = xcalloc(actor->work.n, sizeof *actor->requests);
+	for (size_t i = 0; i < actor->work.n; i++) {
+		const struct rollout *rollout = &actor->work.items[i];
+		actor->requests[i] = (struct request){.prompt = rollout->ids,
+						      .n_prompt = rollout->n_prompt,
+						      .step = (uint32_t)rollout->step,
+						      .row = (uint32_t)rollout->row,
+						      .sample = (uint32_t)rollout->sample};
+	}
+	fault_point("actor.prompts");
+	ensure_generator(actor);
+	generator_run(actor->generator, actor->requests, (int)actor->work.n, &options, request_done,
+		      actor);
+	send_group(actor);
+	free(actor->requests);
+	actor->requests = NULL;
+	actor->work.n = 0; /* all were handed on */
+	rollouts_release(&actor->work);
+}
+
+void actor_handle(struct actor *actor, struct message *message)
+{
+	if (message->type == MESSAGE_WEIGHTS)
+		take_weights(actor, message);
+	else
+		generate(actor, message);
+}

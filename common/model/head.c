@@ -1,0 +1,174 @@
+/* Heads work on chunks of rows, so that at most [chunk, V] logits exist at a
+ * time.  The chunk's size is a function of V alone: it decides the order in
+ * which head_train sums the gradient of the output matrix. */
+#include "common/model/head.h"
+
+#include <string.h>
+
+#include "common/base/die.h"
+#include "common/ops/gemm.h"
+#include "common/ops/softmax.h"
+
+static int chunk_rows(int v)
+{
+	int rows = (1 << 24) / v;
+	return rows < 32 ? 32 : rows > 256 ? 256 : rows;
+}
+
+static const struct param *lm_param(const struct model *model)
+{
+	enum param_id id = model->config.tied ? PARAM_TOKEN_EMBEDDING : PARAM_LM_HEAD;
+	const struct param *param = param_find(&model->layout, id, -1);
+	ASSERT(model->config.head == HEAD_LM && param && param->packed_offset != SIZE_MAX);
+	return param;
+}
+
+/* out [n, C] = hidden[rows[i]], or the rows themselves when rows is NULL. */
+static const float *gather_rows(const float *hidden, const int *rows, int n, int c, float *out)
+{
+	if (!rows)
+		return hidden;
+	for (int i = 0; i < n; i++)
+		memcpy(out + (size_t)i * c, hidden + (size_t)rows[i] * c,
+		       (size_t)c * sizeof(float));
+	return out;
+}
+
+/* dhidden[rows[i]] += d[i]. */
+static void scatter_rows(float *dhidden, const int *rows, const float *d, int n, int c)
+{
+	for (int i = 0; i < n; i++) {
+		float *row = dhidden + (size_t)(rows ? rows[i] : i) * c;
+		for (int k = 0; k < c; k++)
+			row[k] += d[(size_t)i * c + k];
+	}
+}
+
+void head_logits(const struct model *model, const float *hidden, int n, float *logits,
+		 struct pool *pool)
+{
+	const struct param *param = lm_param(model);
+	gemm_forward(logits, hidden, model->packed + param->packed_offset, NULL, n, param->rows,
+		     param->cols, pool);
+}
+
+/* Far below every logit, and finite: its probability is exactly 0 and its part of
+ * the entropy is 0, not NaN. */
+static const float banned_logit = -1e30f;
+
+void head_apply_ban(const struct head_ban *ban, float *logits, int first, int n, int v)
+{
+	if (!ban)
+		return;
+	for (int i = 0; i < n; i++)
+		for (int k = 0; ban->applies[first + i] && k < ban->n_ids; k++)
+			logits[(size_t)i * v + ban->ids[k]] = banned_logit;
+}
+
+void head_logprobs(const struct model *model, const float *hidden, const int *rows,
+		   const int32_t *targets, int n, float inv_temperature,
+		   const struct head_ban *ban, float *logprob, float *entropy,
+		   struct arena *arena, struct pool *pool)
+{
+	int v = model->config.n_vocab, c = model->config.n_channels, chunk = chunk_rows(v);
+	size_t mark = arena_mark(arena);
+	float *gathered, *logits;
+
+	if (chunk > n)
+		chunk = n;
+	gathered = arena_alloc(arena, (size_t)chunk * c, sizeof(float));
+	logits = arena_alloc(arena, (size_t)chunk * v, sizeof(float));
+	for (int i = 0; i < n; i += chunk) {
+		int m = n - i < chunk ? n - i : chunk;
+		head_logits(model, gather_rows(hidden, rows + i, m, c, gathered), m, logits, pool);
+		head_apply_ban(ban, logits, i, m, v);
+		softmax_logprob(logprob + i, entropy ? entropy + i : NULL, NULL, logits,
+				targets + i, m, v, inv_temperature, pool);
+	}
+	arena_rewind(arena, mark);
+}
+
+void head_train(const struct model *model, const float *hidden, const int *rows,
+		const int32_t *targets, int n, float inv_temperature,
+		const struct head_ban *ban, head_loss *loss, void *context, float *dhidden,
+		float *grads, struct arena *arena, struct pool *pool)
+{
+	const struct param *param = lm_param(model);
+	int v = model->config.n_vocab, c = model->config.n_channels, chunk = chunk_rows(v);
+	size_t mark = arena_mark(arena);
+	float *gathered, *dgathered, *logits, *logprob, *entropy, *lse, *dlogprob;
+
+	if (chunk > n)
+		chunk = n;
+	gathered = arena_alloc(arena, (size_t)chunk * c, sizeof(float));
+	dgathered = arena_alloc(arena, (size_t)chunk * c, sizeof(float));
+	logits = arena_alloc(arena, (size_t)chunk * v, sizeof(float));
+	logprob = arena_alloc(arena, (size_t)chunk, sizeof(float));
+	entropy = arena_alloc(arena, (size_t)chunk, sizeof(float));
+	lse = arena_alloc(arena, (size_t)chunk, sizeof(float));
+	dlogprob = arena_alloc(arena, (size_t)chunk, sizeof(float));
+	for (int i = 0; i < n; i += chunk) {
+		int m = n - i < chunk ? n - i : chunk;
+		const float *x = gather_rows(hidden, rows + i, m, c, gathered);
+
+		head_logits(model, x, m, logits, pool);
+		head_apply_ban(ban, logits, i, m, v);
+		softmax_logprob(logprob, entropy, lse, logits, targets + i, m, v, inv_temperature,
+				pool);
+		loss(context, i, m, logprob, entropy, dlogprob);
+		softmax_logprob_backward(logits, dlogprob, lse, targets + i, m, v, inv_temperature,
+					 pool);
+		gemm_backward_input(dgathered, logits, model->weights + param->offset, m,
+				    param->rows, param->cols, false, pool);
+		gemm_backward_weight(grads + param->offset, logits, x, m, param->rows, param->cols,
+				     pool);
+		scatter_rows(dhidden, rows + i, dgathered, m, c);
+	}
+	arena_rewind(arena, mark);
+}
+
+void head_score(const struct model *model, const float *hidden, const int *rows, int n,
+		float *scores, struct arena *arena, struct pool *pool)
+{
+	const struct param *param = param_find(&model->layout, PARAM_SCORE_WEIGHT, -1);
+	int c = model->config.n_channels;
+	size_t mark = arena_mark(arena);
+	float *gathered = rows ? arena_alloc(arena, (size_t)n * c, sizeof(float)) : NULL;
+
+	ASSERT(param);
+	gemm_forward(scores, gather_rows(hidden, rows, n, c, gathered),
+		     model->packed + param->packed_offset,
+		     model_view(model, model->weights, PARAM_SCORE_BIAS, -1), n, param->rows,
+		     param->cols, pool);
+	arena_rewind(arena, mark);
+}
+
+void head_score_backward(const struct model *model, const float *hidden, const int *rows, int n,
+			 const float *dscores, float *dhidden, float *grads, struct arena *arena,
+			 struct pool *pool)
+{
+	const struct param *param = param_find(&model->layout, PARAM_SCORE_WEIGHT, -1);
+	float *dbias = model_view(model, grads, PARAM_SCORE_BIAS, -1);
+	int c = model->config.n_channels;
+	size_t mark = arena_mark(arena);
+	float *gathered = rows ? arena_alloc(arena, (size_t)n * c, sizeof(float)) : NULL;
+	float *dgathered = arena_alloc(arena, (size_t)n * c, sizeof(float));
+	const float *x = gather_rows(hidden, rows, n, c, gathered);
+
+	ASSERT(param);
+	gemm_backward_input(dgathered, dscores, model->weights + param->offset, n, param->rows,
+			    param->cols, false, pool);
+	gemm_backward_weight(grads + param->offset, dscores, x, n, param->rows, param->cols, pool);
+	if (dbias)
+		gemm_backward_bias(dbias, dscores, n, param->rows, pool);
+	scatter_rows(dhidden, rows, dgathered, n, c);
+	arena_rewind(arena, mark);
+}
+
+int head_pooled_position(const int32_t *ids, int n, int32_t pad_id)
+{
+	for (int i = n - 1; i >= 0; i--)
+		if (ids[i] != pad_id)
+			return i;
+	return n - 1;
+}

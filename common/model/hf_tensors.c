@@ -1,0 +1,183 @@
+/* The tensors of a model as its family stores them: which there are, their names and
+ * shapes, and their elements in and out of a flat block.
+ *
+ * Tensor i of a model is found by walking the family's table: entries outside the
+ * layers, then those of each layer, then the head; entries whose parameter the model
+ * lacks are skipped. */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/die.h"
+#include "common/model/hf_checkpoint.h"
+#include "common/model/hf_families.h"
+
+/* One stored tensor: rows [row, row + rows) of a parameter. */
+struct place {
+	const struct param *param;
+	const struct hf_name *name; /* NULL for the heads */
+	int layer;
+	int row, rows;
+};
+
+static bool is_layered(const struct hf_name *name)
+{
+	return strstr(name->suffix, "%d") != NULL;
+}
+
+static void part_rows(const struct model_config *config, enum hf_part part,
+		      const struct param *param, int *row, int *rows)
+{
+	int q = config->n_heads * config->head_dim, kv = config->n_kv_heads * config->head_dim;
+
+	*row = 0;
+	*rows = param->rows;
+	switch (part) {
+	case PART_WHOLE:
+		break;
+	case PART_Q:
+		*rows = q;
+		break;
+	case PART_K:
+		*row = q;
+		*rows = kv;
+		break;
+	case PART_V:
+		*row = q + kv;
+		*rows = kv;
+		break;
+	case PART_GATE:
+		*rows = config->n_ff;
+		break;
+	case PART_UP:
+		*row = config->n_ff;
+		*rows = config->n_ff;
+		break;
+	}
+}
+
+/* Counts places down to number i; true when it is found. */
+static bool visit(const struct model *model, const struct hf_name *name, enum param_id id,
+		  int layer, int *i, struct place *place)
+{
+	const struct param *param = param_find(&model->layout, id, layer);
+
+	if (!param || (*i)-- > 0)
+		return false;
+	*place = (struct place){.param = param, .name = name, .layer = layer};
+	part_rows(&model->config, name ? name->part : PART_WHOLE, param, &place->row,
+		  &place->rows);
+	return true;
+}
+
+static bool find_place(const struct model *model, int i, struct place *place)
+{
+	static const enum param_id heads[] = {PARAM_LM_HEAD, PARAM_SCORE_WEIGHT, PARAM_SCORE_BIAS};
+	const struct hf_name *names = model->config.family->names;
+
+	for (int layer = -1; layer < model->config.n_layers; layer++)
+		for (const struct hf_name *name = names; name->suffix; name++)
+			if (is_layered(name) == (layer >= 0) &&
+			    visit(model, name, name->id, layer, &i, place))
+				return true;
+	for (int h = 0; h < 3; h++)
+		if (visit(model, NULL, heads[h], -1, &i, place))
+			return true;
+	return false;
+}
+
+int hf_tensor_count(const struct model *model)
+{
+	struct place place;
+	int n = 0;
+
+	while (find_place(model, n, &place))
+		n++;
+	return n;
+}
+
+static void name_place(const struct model *model, const struct place *place, char *out,
+		       size_t size)
+{
+	const struct hf_family *family = model->config.family;
+	const char *digits;
+	int used;
+
+	if (!place->name) {
+		snprintf(out, size, "%s",
+			 place->param->id == PARAM_LM_HEAD	? "lm_head.weight"
+			 : place->param->id == PARAM_SCORE_WEIGHT ? "score.weight"
+								  : "score.bias");
+		return;
+	}
+	digits = strstr(place->name->suffix, "%d");
+	if (!digits) {
+		snprintf(out, size, "%s%s", family->prefix, place->name->suffix);
+		return;
+	}
+	used = (int)(digits - place->name->suffix);
+	snprintf(out, size, "%s%.*s%d%s", family->prefix, used, place->name->suffix, place->layer,
+		 digits + 2);
+}
+
+static bool is_transposed(const struct place *place)
+{
+	return place->name && place->name->is_transposed;
+}
+
+static bool is_vector(const struct place *place)
+{
+	return place->param->cols == 1 && place->param->id != PARAM_SCORE_WEIGHT;
+}
+
+void hf_tensor_describe(const struct model *model, int i, struct hf_tensor *tensor)
+{
+	struct place place;
+
+	if (!find_place(model, i, &place))
+		die("tensor %d of a model that has fewer", i);
+	name_place(model, &place, tensor->name, sizeof tensor->name);
+	tensor->rank = is_vector(&place) ? 1 : 2;
+	tensor->shape[0] = is_transposed(&place) ? place.param->cols : place.rows;
+	tensor->shape[1] = is_transposed(&place) ? place.rows : place.param->cols;
+	tensor->n_elements = (size_t)place.rows * (size_t)place.param->cols;
+}
+
+/* block [rows, cols] and stored are the same, or each other's transpose. */
+static void copy_transposed(float *out, const float *in, int out_rows, int out_cols)
+{
+	for (int r = 0; r < out_rows; r++)
+		for (int c = 0; c < out_cols; c++)
+			out[(size_t)r * out_cols + c] = in[(size_t)c * out_rows + r];
+}
+
+void hf_tensor_gather(const struct model *model, int i, const float *block, float *out)
+{
+	struct place place;
+	const float *from;
+	int cols;
+
+	if (!find_place(model, i, &place))
+		die("tensor %d of a model that has fewer", i);
+	cols = place.param->cols;
+	from = block + place.param->offset + (size_t)place.row * cols;
+	if (is_transposed(&place))
+		copy_transposed(out, from, cols, place.rows);
+	else
+		memcpy(out, from, (size_t)place.rows * cols * sizeof *out);
+}
+
+void hf_tensor_scatter(const struct model *model, int i, const float *in, float *block)
+{
+	struct place place;
+	float *to;
+	int cols;
+
+	if (!find_place(model, i, &place))
+		die("tensor %d of a model that has fewer", i);
+	cols = place.param->cols;
+	to = block + place.param->offset + (size_t)place.row * cols;
+	if (is_transposed(&place))
+		copy_transposed(to, in, place.rows, cols);
+	else
+		memcpy(to, in, (size_t)place.rows * cols * sizeof *in);
+}

@@ -1,0 +1,151 @@
+/* Layout of the flat blocks: one list of parameters in forward order.
+ *
+ *     token embedding | position embedding | layer 0 | ... | final norm | head
+ *
+ * Every parameter starts at a multiple of 16 floats (a cache line), in the flat
+ * block and in the packed one; the gaps stay zero in weights, gradients and
+ * moments alike, so that loops over whole blocks need not know of them. */
+#include "common/model/params.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/die.h"
+#include "common/ops/gemm.h"
+
+enum { ALIGN_FLOATS = 16 };
+
+static size_t aligned(size_t n_floats)
+{
+	return (n_floats + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;
+}
+
+static int *index_slot(const struct param_layout *layout, enum param_id id, int layer)
+{
+	size_t row = layer < 0 ? (size_t)layout->n_layers : (size_t)layer;
+
+	return &layout->index[row * PARAM_COUNT + id];
+}
+
+static struct param *add(struct param_layout *layout, enum param_id id, int layer, int rows,
+			 int cols)
+{
+	struct param *param = &layout->items[layout->n];
+
+	*param = (struct param){.id = id,
+				.layer = layer,
+				.rows = rows,
+				.cols = cols,
+				.offset = layout->n_floats,
+				.packed_offset = SIZE_MAX};
+	layout->n_floats += aligned((size_t)rows * (size_t)cols);
+	*index_slot(layout, id, layer) = layout->n++;
+	return param;
+}
+
+static void add_vector(struct param_layout *layout, enum param_id id, int layer, int n)
+{
+	add(layout, id, layer, n, 1);
+}
+
+static struct param *add_matrix(struct param_layout *layout, enum param_id id, int layer, int rows,
+				int cols)
+{
+	struct param *param = add(layout, id, layer, rows, cols);
+
+	param->decays = true;
+	return param;
+}
+
+/* A matrix that multiplies, which therefore has packed panels too. */
+static void pack_too(struct param_layout *layout, struct param *param)
+{
+	param->packed_offset = layout->n_packed_floats;
+	layout->n_packed_floats += aligned(gemm_packed_floats(param->rows, param->cols));
+}
+
+static void add_norm(struct param_layout *layout, const struct model_config *config,
+		     enum param_id scale, enum param_id shift, int layer)
+{
+	add_vector(layout, scale, layer, config->n_channels);
+	if (config->norm == NORM_LAYER)
+		add_vector(layout, shift, layer, config->n_channels);
+}
+
+static void add_linear(struct param_layout *layout, enum param_id weight, enum param_id bias,
+		       bool has_bias, int layer, int rows, int cols)
+{
+	pack_too(layout, add_matrix(layout, weight, layer, rows, cols));
+	if (has_bias)
+		add_vector(layout, bias, layer, rows);
+}
+
+static void add_layer(struct param_layout *layout, const struct model_config *config, int layer)
+{
+	int c = config->n_channels, d = config->head_dim, f = config->n_ff;
+	int qkv_rows = (config->n_heads + 2 * config->n_kv_heads) * d;
+	int up_rows = config->mlp == MLP_GATED ? 2 * f : f;
+
+	add_norm(layout, config, PARAM_NORM1_SCALE, PARAM_NORM1_SHIFT, layer);
+	add_linear(layout, PARAM_QKV_WEIGHT, PARAM_QKV_BIAS, config->biases & BIAS_QKV, layer,
+		   qkv_rows, c);
+	add_linear(layout, PARAM_O_WEIGHT, PARAM_O_BIAS, config->biases & BIAS_O, layer, c,
+		   config->n_heads * d);
+	add_norm(layout, config, PARAM_NORM2_SCALE, PARAM_NORM2_SHIFT, layer);
+	add_linear(layout, PARAM_UP_WEIGHT, PARAM_UP_BIAS, config->biases & BIAS_MLP, layer,
+		   up_rows, c);
+	add_linear(layout, PARAM_DOWN_WEIGHT, PARAM_DOWN_BIAS, config->biases & BIAS_MLP, layer, c,
+		   f);
+}
+
+static void add_head(struct param_layout *layout, const struct model_config *config,
+		     bool has_score_bias)
+{
+	int c = config->n_channels;
+
+	if (config->head == HEAD_SCORE)
+		add_linear(layout, PARAM_SCORE_WEIGHT, PARAM_SCORE_BIAS, has_score_bias, -1,
+			   config->n_labels, c);
+	else if (!config->tied)
+		pack_too(layout, add_matrix(layout, PARAM_LM_HEAD, -1, config->n_vocab, c));
+}
+
+void param_layout_init(struct param_layout *layout, const struct model_config *config,
+		       bool has_score_bias)
+{
+	size_t n_index = ((size_t)config->n_layers + 1) * PARAM_COUNT;
+	struct param *embedding;
+
+	*layout = (struct param_layout){.n_layers = config->n_layers};
+	layout->items = xcalloc(n_index, sizeof *layout->items);
+	layout->index = xmalloc(n_index * sizeof *layout->index);
+	for (size_t i = 0; i < n_index; i++)
+		layout->index[i] = -1;
+	embedding = add_matrix(layout, PARAM_TOKEN_EMBEDDING, -1, config->n_vocab,
+			       config->n_channels);
+	if (config->tied && config->head == HEAD_LM)
+		pack_too(layout, embedding);
+	if (config->position == POSITION_LEARNED)
+		add_matrix(layout, PARAM_POSITION_EMBEDDING, -1, config->max_positions,
+			   config->n_channels);
+	for (int layer = 0; layer < config->n_layers; layer++)
+		add_layer(layout, config, layer);
+	add_norm(layout, config, PARAM_FINAL_SCALE, PARAM_FINAL_SHIFT, -1);
+	add_head(layout, config, has_score_bias);
+}
+
+void param_layout_release(struct param_layout *layout)
+{
+	free(layout->items);
+	free(layout->index);
+	*layout = (struct param_layout){0};
+}
+
+const struct param *param_find(const struct param_layout *layout, enum param_id id, int layer)
+{
+	int i;
+
+	ASSERT(layer >= -1 && layer < layout->n_layers);
+	i = *index_slot(layout, id, layer);
+	return i < 0 ? NULL : &layout->items[i];
+}

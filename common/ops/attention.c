@@ -1,0 +1,235 @@
+/* Attention: which head of which sequence is worked on by which thread.
+ *
+ * Forward tasks are (sequence, query head) pairs, backward and decode tasks are
+ * (sequence, key/value head) pairs, so that every sum belongs to one task and
+ * its order to attention_kernel.c, whatever the number of threads. */
+#include "common/ops/attention.h"
+
+#include <string.h>
+
+#include "common/base/die.h"
+#include "common/ops/attention_kernel.h"
+#include "common/ops/isa.h"
+
+enum { BLOCK = ATTENTION_KEY_BLOCK };
+
+static const struct attention_kernels *current_kernels(void)
+{
+#ifdef __x86_64__
+	switch (isa_current()) {
+	case ISA_AVX512:
+		return &attention_kernels_avx512;
+	case ISA_AVX2:
+		return &attention_kernels_avx2;
+	default:
+		break;
+	}
+#endif
+	return &attention_kernels_portable;
+}
+
+/* The parts of a row of qkv, in floats. */
+struct layout {
+	size_t row;    /* (H+2K) D */
+	size_t k, v;   /* where keys and values begin */
+	size_t out;    /* H D, a row of the output */
+	int per_group; /* H/K, query heads that share a key/value head */
+};
+
+static struct layout layout_of(const struct attention_shape *shape)
+{
+	size_t d = (size_t)shape->head_dim;
+	size_t h = (size_t)shape->n_heads, kv = (size_t)shape->n_kv_heads;
+
+	if (shape->head_dim < 1 || shape->head_dim > ATTENTION_MAX_HEAD_DIM ||
+	    shape->n_kv_heads < 1 || shape->n_heads % shape->n_kv_heads != 0)
+		die("attention with %d heads, %d key/value heads of size %d", shape->n_heads,
+		    shape->n_kv_heads, shape->head_dim);
+	return (struct layout){.row = (h + 2 * kv) * d,
+			       .k = h * d,
+			       .v = (h + kv) * d,
+			       .out = h * d,
+			       .per_group = shape->n_heads / shape->n_kv_heads};
+}
+
+struct task {
+	const struct attention_kernels *kernels;
+	const struct attention_shape *shape;
+	struct layout layout;
+	const float *qkv;
+	const int *offsets;
+	const struct attention_cache *caches;
+	float *out, *lse;
+	const float *kept_out, *kept_lse, *dout;
+	float *dqkv;
+};
+
+/* --- forward --- */
+
+static void forward_task(void *args, int i, int thread)
+{
+	const struct task *task = args;
+	const struct layout *at = &task->layout;
+	const struct attention_shape *shape = task->shape;
+	int seq = i / shape->n_heads, head = i % shape->n_heads;
+	int begin = task->offsets[seq];
+	size_t d = (size_t)shape->head_dim;
+	const float *row = task->qkv + (size_t)begin * at->row;
+	size_t kv = (size_t)(head / at->per_group) * d;
+	size_t lse_stride = (size_t)shape->n_heads;
+	struct attention_head work = {
+		.q = row + (size_t)head * d,
+		.k = row + at->k + kv,
+		.v = row + at->v + kv,
+		.stride = at->row,
+		.t = task->offsets[seq + 1] - begin,
+		.d = shape->head_dim,
+		.scale = shape->scale,
+		.out = task->out + (size_t)begin * at->out + (size_t)head * d,
+		.out_stride = at->out,
+		.lse = task->lse ? task->lse + (size_t)begin * lse_stride + head : NULL,
+		.lse_stride = lse_stride,
+	};
+
+	(void)thread;
+	task->kernels->forward(&work);
+}
+
+void attention_forward(float *out, float *lse, const float *qkv, const int *offsets, int n_seqs,
+		       const struct attention_shape *shape, struct pool *pool)
+{
+	struct task task = {.kernels = current_kernels(),
+			    .shape = shape,
+			    .layout = layout_of(shape),
+			    .qkv = qkv,
+			    .offsets = offsets,
+			    .out = out,
+			    .lse = lse};
+
+	pool_run(pool, n_seqs * shape->n_heads, forward_task, &task);
+}
+
+/* --- backward --- */
+
+static void backward_task(void *args, int i, int thread)
+{
+	const struct task *task = args;
+	const struct layout *at = &task->layout;
+	const struct attention_shape *shape = task->shape;
+	int seq = i / shape->n_kv_heads, kv_head = i % shape->n_kv_heads;
+	int begin = task->offsets[seq];
+	size_t kv = (size_t)kv_head * (size_t)shape->head_dim;
+	size_t q = kv * (size_t)at->per_group;
+	size_t row = (size_t)begin * at->row, out_row = (size_t)begin * at->out;
+	struct attention_group work = {
+		.n_heads = at->per_group,
+		.q = task->qkv + row + q,
+		.k = task->qkv + row + at->k + kv,
+		.v = task->qkv + row + at->v + kv,
+		.dq = task->dqkv + row + q,
+		.dk = task->dqkv + row + at->k + kv,
+		.dv = task->dqkv + row + at->v + kv,
+		.stride = at->row,
+		.out = task->kept_out + out_row + q,
+		.dout = task->dout + out_row + q,
+		.out_stride = at->out,
+		.lse = task->kept_lse + (size_t)begin * (size_t)shape->n_heads +
+		       (size_t)kv_head * (size_t)at->per_group,
+		.lse_stride = (size_t)shape->n_heads,
+		.t = task->offsets[seq + 1] - begin,
+		.d = shape->head_dim,
+		.scale = shape->scale,
+	};
+
+	(void)thread;
+	task->kernels->backward(&work);
+}
+
+void attention_backward(float *dqkv, const float *dout, const float *out, const float *lse,
+			const float *qkv, const int *offsets, int n_seqs,
+			const struct attention_shape *shape, struct pool *pool)
+{
+	struct task task = {.kernels = current_kernels(),
+			    .shape = shape,
+			    .layout = layout_of(shape),
+			    .qkv = qkv,
+			    .offsets = offsets,
+			    .kept_out = out,
+			    .kept_lse = lse,
+			    .dout = dout,
+			    .dqkv = dqkv};
+
+	pool_run(pool, n_seqs * shape->n_kv_heads, backward_task, &task);
+}
+
+/* --- cache --- */
+
+size_t attention_cache_floats(int capacity, const struct attention_shape *shape)
+{
+	size_t n_blocks = ((size_t)capacity + BLOCK - 1) / BLOCK;
+	return n_blocks * (size_t)shape->n_kv_heads * (size_t)shape->head_dim * BLOCK;
+}
+
+static void append_one(struct attention_cache *cache, const float *k, const float *v,
+		       const struct attention_shape *shape)
+{
+	size_t d = (size_t)shape->head_dim, kv_heads = (size_t)shape->n_kv_heads;
+	size_t block = (size_t)(cache->length / BLOCK), lane = (size_t)(cache->length % BLOCK);
+
+	for (size_t h = 0; h < kv_heads; h++) {
+		size_t base = (block * kv_heads + h) * d * BLOCK;
+		for (size_t i = 0; i < d; i++)
+			cache->k[base + i * BLOCK + lane] = k[h * d + i];
+		memcpy(cache->v + base + lane * d, v + h * d, d * sizeof *v);
+	}
+	cache->length++;
+}
+
+void attention_cache_append(struct attention_cache *cache, const float *qkv, int n,
+			    const struct attention_shape *shape)
+{
+	struct layout at = layout_of(shape);
+
+	for (int i = 0; i < n; i++) {
+		const float *row = qkv + (size_t)i * at.row;
+		append_one(cache, row + at.k, row + at.v, shape);
+	}
+}
+
+static void decode_task(void *args, int i, int thread)
+{
+	const struct task *task = args;
+	const struct layout *at = &task->layout;
+	const struct attention_shape *shape = task->shape;
+	size_t seq = (size_t)(i / shape->n_kv_heads), kv_head = (size_t)(i % shape->n_kv_heads);
+	size_t d = (size_t)shape->head_dim;
+	size_t q = kv_head * d * (size_t)at->per_group;
+	const struct attention_cache *cache = &task->caches[seq];
+	struct attention_step work = {
+		.n_heads = at->per_group,
+		.q = task->qkv + seq * at->row + q,
+		.out = task->out + seq * at->out + q,
+		.k = cache->k + kv_head * d * BLOCK,
+		.v = cache->v + kv_head * d * BLOCK,
+		.block_stride = (size_t)shape->n_kv_heads * d * BLOCK,
+		.length = cache->length,
+		.d = shape->head_dim,
+		.scale = shape->scale,
+	};
+
+	(void)thread;
+	task->kernels->decode(&work);
+}
+
+void attention_decode(float *out, const float *qkv, const struct attention_cache *caches, int n,
+		      const struct attention_shape *shape, struct pool *pool)
+{
+	struct task task = {.kernels = current_kernels(),
+			    .shape = shape,
+			    .layout = layout_of(shape),
+			    .qkv = qkv,
+			    .caches = caches,
+			    .out = out};
+
+	pool_run(pool, n * shape->n_kv_heads, decode_task, &task);
+}

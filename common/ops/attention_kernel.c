@@ -1,0 +1,725 @@
+/* Attention kernels: causal forward and backward of one head, and one position
+ * against a cache.  Compiled once per ISA level (simd.h).
+ *
+ * The order of every sum is fixed here, and forward and decode keep to it:
+ *
+ *   s[j]    one chain of multiply-adds over d ascending, from 0, of
+ *           (scale q[d]) and k[j][d]
+ *   blocks  of 64 keys, block b holding the positions 64 b .. 64 b + 63
+ *   m'      max(m, the block's s), from m = -infinity
+ *   e[j]    exp(s[j] - m'), exactly 0 for a key that is masked or absent
+ *   lb      16 partial sums, key j to partial j mod 16 in ascending order, then
+ *           folded by halves: p[i] += p[i + 8], then 4, 2, 1
+ *   l'      multiply-add of l, alpha = exp(m - m') and lb, from l = 0
+ *   o'[d]   one chain from alpha o[d] over the block's keys ascending, from o = 0
+ *   out[d]  o[d] (1 / l) + 0
+ *
+ * A masked key adds 0 v[j][d], which changes nothing but the sign of a zero;
+ * the last + 0 removes that.  No tile of queries crosses a multiple of 64, so
+ * a block in which all keys are masked never comes up.
+ *
+ * Forward puts queries into lanes: for each tile of queries the scores are
+ * S [key][query], and both S and O^T are products whose right side has queries
+ * as columns.  64 queries at a time share the copy of a block of keys, since
+ * rows of qkv are far apart and collide in the cache.  Decode has one query: it
+ * puts keys into lanes for the scores and d for the output.
+ *
+ * Backward follows Dao et al. 2022, algorithm 4: blocks of keys outside, blocks
+ * of queries inside, probabilities recomputed from log-sum-exp.  With rows as
+ * queries and lanes as keys:  P = exp(S - lse), delta = rowsum(dout out),
+ *     dV += P^T dout    dS = P (dout V^T - delta)    dK += dS^T Q    dQ += dS K */
+#include "common/ops/attention_kernel.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "common/ops/attention.h"
+#include "common/ops/gemm_kernel.h"
+#include "common/ops/math_simd.h"
+
+enum {
+	BLOCK = ATTENTION_KEY_BLOCK,
+	MAX_D = ATTENTION_MAX_HEAD_DIM,
+	PARTIALS = 16,
+	NV = 2, /* vectors across a tile */
+	TILE = NV * VL,
+	ROWS = KERNEL_LEVEL == 2 ? 8 : 6, /* of a tile kept in registers; 4 at an edge */
+	EDGE_ROWS = 4,
+	MAX_HEADS = 16, /* query heads decoded together */
+};
+
+static int min_int(int a, int b)
+{
+	return a < b ? a : b;
+}
+
+static int round_up(int n, int multiple)
+{
+	return (n + multiple - 1) / multiple * multiple;
+}
+
+/* The number of each lane, from `first`. */
+ALWAYS_INLINE vi lane_numbers(int first)
+{
+	static const int32_t number[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+	vi lanes;
+
+	memcpy(&lanes, number, sizeof lanes);
+	return lanes + first;
+}
+
+/* --- products --- */
+
+/* C [rows, TILE] = start + A [rows, depth] B [depth, TILE], one chain over
+ * ascending depth for each element.  rows is a multiple of EDGE_ROWS. */
+struct product {
+	const float *a; /* element (r, k) is a[r * a_row + k * a_step] */
+	size_t a_row, a_step;
+	const float *b; /* rows b_step apart */
+	size_t b_step;
+	int depth;
+	float *c; /* rows c_row apart */
+	size_t c_row;
+};
+enum start { START_ZERO, START_SUM, START_SCALED }; /* 0, C, C alpha[column] */
+
+ALWAYS_INLINE void product_rows(const struct product *p, const float *a, float *to, const int rows,
+				const enum start start, const vf *alpha)
+{
+	const size_t a_row = p->a_row, a_step = p->a_step, b_step = p->b_step, c_row = p->c_row;
+	const float *b = p->b;
+	vf c[ROWS][NV];
+
+	UNROLL
+	for (int r = 0; r < rows; r++) {
+		UNROLL
+		for (int v = 0; v < NV; v++) {
+			if (start == START_ZERO)
+				c[r][v] = vf_set1(0.0f);
+			else
+				c[r][v] = vf_load(to + r * c_row + v * VL);
+			if (start == START_SCALED)
+				c[r][v] *= alpha[v];
+		}
+	}
+	for (int k = p->depth; k > 0; k--) {
+		vf x[NV];
+		UNROLL
+		for (int v = 0; v < NV; v++)
+			x[v] = vf_load(b + v * VL);
+		UNROLL
+		for (int r = 0; r < rows; r++) {
+			vf y = vf_set1(a[r * a_row]);
+			UNROLL
+			for (int v = 0; v < NV; v++)
+				c[r][v] = vf_fma(y, x[v], c[r][v]);
+		}
+		a += a_step;
+		b += b_step;
+	}
+	UNROLL
+	for (int r = 0; r < rows; r++) {
+		UNROLL
+		for (int v = 0; v < NV; v++)
+			vf_store(to + r * c_row + v * VL, c[r][v]);
+	}
+}
+
+ALWAYS_INLINE void product_tile(const struct product *p, int rows, const enum start start,
+				const vf *alpha)
+{
+	const float *a = p->a;
+	float *c = p->c;
+
+	while (rows > 0) {
+		int taken = rows % ROWS ? EDGE_ROWS : ROWS;
+		if (taken == ROWS)
+			product_rows(p, a, c, ROWS, start, alpha);
+		else
+			product_rows(p, a, c, EDGE_ROWS, start, alpha);
+		a += (size_t)taken * p->a_row;
+		c += (size_t)taken * p->c_row;
+		rows -= taken;
+	}
+}
+
+static void product(const struct product *p, int rows)
+{
+	product_tile(p, rows, START_ZERO, NULL);
+}
+
+static void product_scaled(const struct product *p, int rows, const vf alpha[NV])
+{
+	product_tile(p, rows, START_SCALED, alpha);
+}
+
+static void product_add(const struct product *p, int rows)
+{
+	product_tile(p, rows, START_SUM, NULL);
+}
+
+/* to [n, width] from rows of d floats `stride` apart, filled up with zeros. */
+static void copy_rows(float *to, int width, const float *from, size_t stride, int n, int d)
+{
+	for (int i = 0; i < n; i++) {
+		float *row = to + (size_t)i * width;
+		memcpy(row, from + (size_t)i * stride, (size_t)d * sizeof *row);
+		if (d < width)
+			memset(row + d, 0, (size_t)(width - d) * sizeof *row);
+	}
+}
+
+static void clear_rows(float *to, int width, int begin, int end)
+{
+	if (begin < end)
+		memset(to + (size_t)begin * width, 0, (size_t)(end - begin) * width * sizeof *to);
+}
+
+/* --- forward --- */
+
+/* A tile of queries, lanes, and where its softmax stands. */
+struct tile {
+	vf m[NV], l[NV];
+	_Alignas(64) float q[MAX_D * TILE]; /* [d][TILE], times scale */
+	_Alignas(64) float o[MAX_D * TILE]; /* [d][TILE] */
+};
+
+struct forward {
+	struct tile tiles[BLOCK / TILE];
+	_Alignas(64) float k[BLOCK * MAX_D]; /* [64][width] */
+	_Alignas(64) float v[BLOCK * MAX_D];
+	_Alignas(64) float s[BLOCK * TILE]; /* [key][query] */
+	int width;			    /* d rounded up to whole edge tiles */
+};
+
+static void load_queries(struct tile *tile, const struct attention_head *head, int first, int n,
+			 int width)
+{
+	const vf scale = vf_set1(head->scale);
+
+	for (int v = 0; v < NV; v++) {
+		tile->m[v] = vf_set1(-INFINITY);
+		tile->l[v] = vf_set1(0.0f);
+	}
+	clear_rows(tile->o, TILE, 0, width);
+	if (n < TILE)
+		clear_rows(tile->q, TILE, 0, head->d);
+	LEVELED(gemm_kernels)
+		.transpose(tile->q, TILE, head->q + (size_t)first * head->stride, head->stride, n,
+			   head->d);
+	for (int i = 0; i < head->d * TILE; i += VL)
+		vf_store(tile->q + i, vf_load(tile->q + i) * scale);
+}
+
+/* Keys after a query count -infinity: key j of the block is after query i of
+ * the tile when j > i + offset. */
+static void mask_future(float *s, int n_keys, int offset)
+{
+	for (int j = offset + 1; j < n_keys; j++) {
+		for (int v = 0; v < NV; v++) {
+			float *at = s + j * TILE + v * VL;
+			vi masked = lane_numbers(v * VL + offset) < j;
+			vf_store(at, vf_select(masked, vf_set1(-INFINITY), vf_load(at)));
+		}
+	}
+}
+
+/* Takes one vector of queries over the n scores of a block, n a multiple of 16:
+ * s becomes e, *m and *l move on, and alpha is returned. */
+static vf softmax_step(float *s, int n, vf *m, vf *l)
+{
+	vf top[4] = {*m, *m, *m, *m}, partial[PARTIALS], alpha;
+
+	for (int j = 0; j < n; j += 4) {
+		for (int i = 0; i < 4; i++)
+			top[i] = vf_max(vf_load(s + (j + i) * TILE), top[i]);
+	}
+	top[0] = vf_max(vf_max(top[0], top[1]), vf_max(top[2], top[3]));
+	for (int i = 0; i < PARTIALS; i++)
+		partial[i] = vf_set1(0.0f);
+	for (int j = 0; j < n; j += PARTIALS) {
+		for (int i = 0; i < PARTIALS; i++) {
+			float *at = s + (j + i) * TILE;
+			vf e = vf_exp_nonpositive(vf_load(at) - top[0]);
+			vf_store(at, e);
+			partial[i] += e;
+		}
+	}
+	for (int half = PARTIALS / 2; half > 0; half /= 2) {
+		for (int i = 0; i < half; i++)
+			partial[i] += partial[i + half];
+	}
+	alpha = vf_exp_nonpositive(*m - top[0]);
+	*l = vf_fma(*l, alpha, partial[0]);
+	*m = top[0];
+	return alpha;
+}
+
+/* A tile of queries from position `first`, and the block of n_keys keys from
+ * position `block` of which the tile may see at least the first. */
+static void attend_block(struct forward *w, struct tile *tile, int first, int block, int n_keys,
+			 int d)
+{
+	struct product scores = {.a = w->k,
+				 .a_row = (size_t)w->width,
+				 .a_step = 1,
+				 .b = tile->q,
+				 .b_step = TILE,
+				 .depth = d,
+				 .c = w->s,
+				 .c_row = TILE};
+	struct product outputs = {.a = w->v,
+				  .a_row = 1,
+				  .a_step = (size_t)w->width,
+				  .b = w->s,
+				  .b_step = TILE,
+				  .depth = n_keys,
+				  .c = tile->o,
+				  .c_row = TILE};
+	int n = round_up(n_keys, PARTIALS);
+	vf alpha[NV];
+
+	product(&scores, round_up(n_keys, EDGE_ROWS));
+	if (block + n_keys - 1 > first)
+		mask_future(w->s, n_keys, first - block);
+	for (int i = n_keys * TILE; i < n * TILE; i += VL)
+		vf_store(w->s + i, vf_set1(-INFINITY));
+	for (int v = 0; v < NV; v++)
+		alpha[v] = softmax_step(w->s + v * VL, n, &tile->m[v], &tile->l[v]);
+	product_scaled(&outputs, w->width, alpha);
+}
+
+static void store_outputs(struct tile *tile, const struct attention_head *head, int first, int n)
+{
+	vf scale[NV];
+
+	for (int v = 0; v < NV; v++)
+		scale[v] = 1.0f / tile->l[v];
+	for (int i = 0; i < head->d; i++) {
+		for (int v = 0; v < NV; v++) {
+			float *at = tile->o + i * TILE + v * VL;
+			vf_store(at, vf_load(at) * scale[v] + 0.0f);
+		}
+	}
+	LEVELED(gemm_kernels)
+		.transpose(head->out + (size_t)first * head->out_stride, head->out_stride, tile->o,
+			   TILE, head->d, n);
+	if (head->lse) {
+		float lse[TILE];
+		for (int v = 0; v < NV; v++)
+			vf_store(lse + v * VL, tile->m[v] + vf_log(tile->l[v]));
+		for (int i = 0; i < n; i++)
+			head->lse[(size_t)(first + i) * head->lse_stride] = lse[i];
+	}
+}
+
+/* Queries begin .. end - 1, at most 64 from a multiple of 64. */
+static void forward_queries(struct forward *w, const struct attention_head *head, int begin,
+			    int end)
+{
+	for (int q = begin; q < end; q += TILE)
+		load_queries(&w->tiles[(q - begin) / TILE], head, q, min_int(TILE, end - q),
+			     w->width);
+	for (int block = 0; block < end; block += BLOCK) {
+		int held = min_int(BLOCK, end - block);
+		size_t at = (size_t)block * head->stride;
+
+		copy_rows(w->k, w->width, head->k + at, head->stride, held, head->d);
+		copy_rows(w->v, w->width, head->v + at, head->stride, held, head->d);
+		clear_rows(w->k, w->width, held, round_up(held, EDGE_ROWS));
+		for (int q = begin; q < end; q += TILE) {
+			int visible = min_int(q + TILE, end) - block;
+			attend_block(w, &w->tiles[(q - begin) / TILE], q, block,
+				     min_int(BLOCK, visible), head->d);
+		}
+	}
+	for (int q = begin; q < end; q += TILE)
+		store_outputs(&w->tiles[(q - begin) / TILE], head, q, min_int(TILE, end - q));
+}
+
+static void forward(const struct attention_head *head)
+{
+	struct forward w;
+
+	w.width = round_up(head->d, EDGE_ROWS);
+	for (int begin = 0; begin < head->t; begin += BLOCK)
+		forward_queries(&w, head, begin, min_int(begin + BLOCK, head->t));
+}
+
+/* --- decode --- */
+
+struct decode {
+	_Alignas(64) float q[MAX_HEADS][MAX_D]; /* times scale */
+	vf m[MAX_HEADS], l[MAX_HEADS];		/* all lanes alike */
+	_Alignas(64) float s[BLOCK];
+};
+
+/* Scores of one query with `vectors` vectors of keys. */
+ALWAYS_INLINE void score_lanes(float *s, const float *q, const float *k, int d, const int vectors)
+{
+	vf sum[BLOCK / VL];
+
+	UNROLL
+	for (int v = 0; v < vectors; v++)
+		sum[v] = vf_set1(0.0f);
+	for (int i = 0; i < d; i++) {
+		vf y = vf_set1(q[i]);
+		UNROLL
+		for (int v = 0; v < vectors; v++)
+			sum[v] = vf_fma(y, vf_load(k + (size_t)i * BLOCK + v * VL), sum[v]);
+	}
+	UNROLL
+	for (int v = 0; v < vectors; v++)
+		vf_store(s + v * VL, sum[v]);
+}
+
+/* Scores with the n keys of a block; -infinity up to the next multiple of 16. */
+static void score_block(float *s, const float *q, const float *k, int n, int d)
+{
+	if (VL > 4 && n > BLOCK / 2) {
+		score_lanes(s, q, k, d, BLOCK / VL);
+	} else {
+		for (int j = 0; j < n; j += BLOCK / 2)
+			score_lanes(s + j, q, k + j, d, BLOCK / 2 / VL);
+	}
+	for (int j = n; j < round_up(n, PARTIALS); j++)
+		s[j] = -INFINITY;
+}
+
+/* softmax_step for one query; every lane of *m, *l and alpha is the same. */
+static vf softmax_step_one(float *s, int n, vf *m, vf *l)
+{
+	float partial[PARTIALS], top[VL];
+	vf sum[PARTIALS / VL], max = *m, alpha;
+
+	for (int j = 0; j < n; j += VL)
+		max = vf_max(vf_load(s + j), max);
+	vf_store(top, max);
+	for (int i = 1; i < VL; i++)
+		top[0] = top[i] > top[0] ? top[i] : top[0];
+	max = vf_set1(top[0]);
+	for (int v = 0; v < PARTIALS / VL; v++)
+		sum[v] = vf_set1(0.0f);
+	for (int j = 0; j < n; j += PARTIALS) {
+		UNROLL
+		for (int v = 0; v < PARTIALS / VL; v++) {
+			vf e = vf_exp_nonpositive(vf_load(s + j + v * VL) - max);
+			vf_store(s + j + v * VL, e);
+			sum[v] += e;
+		}
+	}
+	for (int v = 0; v < PARTIALS / VL; v++)
+		vf_store(partial + v * VL, sum[v]);
+	for (int half = PARTIALS / 2; half > 0; half /= 2) {
+		for (int i = 0; i < half; i++)
+			partial[i] += partial[i + half];
+	}
+	alpha = vf_exp_nonpositive(*m - max);
+	*l = vf_fma(*l, alpha, vf_set1(partial[0]));
+	*m = max;
+	return alpha;
+}
+
+/* o = alpha o + sum_j e[j] v[j] over `vectors` vectors of d. */
+ALWAYS_INLINE void output_lanes(float *o, const float *e, const float *v, int n, int d, vf alpha,
+				const int vectors)
+{
+	vf sum[8];
+
+	UNROLL
+	for (int i = 0; i < vectors; i++)
+		sum[i] = vf_load(o + i * VL) * alpha;
+	for (int j = 0; j < n; j++) {
+		vf y = vf_set1(e[j]);
+		UNROLL
+		for (int i = 0; i < vectors; i++)
+			sum[i] = vf_fma(y, vf_load(v + (size_t)j * d + i * VL), sum[i]);
+	}
+	UNROLL
+	for (int i = 0; i < vectors; i++)
+		vf_store(o + i * VL, sum[i]);
+}
+
+static void output_rest(float *o, const float *e, const float *v, int n, int d, vf alpha, int lanes)
+{
+	vf sum = vf_load_first(o, lanes) * alpha;
+
+	for (int j = 0; j < n; j++)
+		sum = vf_fma(vf_set1(e[j]), vf_load_first(v + (size_t)j * d, lanes), sum);
+	vf_store_first(o, sum, lanes);
+}
+
+static void output_block(float *o, const float *e, const float *v, int n, int d, vf alpha)
+{
+	int i = 0;
+
+	for (; i + 8 * VL <= d; i += 8 * VL)
+		output_lanes(o + i, e, v + i, n, d, alpha, 8);
+	for (; i + 4 * VL <= d; i += 4 * VL)
+		output_lanes(o + i, e, v + i, n, d, alpha, 4);
+	for (; i + VL <= d; i += VL)
+		output_lanes(o + i, e, v + i, n, d, alpha, 1);
+	if (i < d)
+		output_rest(o + i, e, v + i, n, d, alpha, d - i);
+}
+
+/* Heads begin .. end - 1 of the group; a block of keys is used by all of them
+ * while it is in the cache.  Outputs are summed in place. */
+static void decode_heads(struct decode *w, const struct attention_step *step, int begin, int end)
+{
+	const int d = step->d;
+	float *out = step->out + (size_t)begin * d;
+
+	for (int h = 0; h < end - begin; h++) {
+		w->m[h] = vf_set1(-INFINITY);
+		w->l[h] = vf_set1(0.0f);
+		for (int i = 0; i < d; i++)
+			w->q[h][i] = step->q[(size_t)(begin + h) * d + i] * step->scale;
+	}
+	memset(out, 0, (size_t)(end - begin) * d * sizeof *out);
+	for (int block = 0; block < step->length; block += BLOCK) {
+		size_t at = (size_t)(block / BLOCK) * step->block_stride;
+		int n = min_int(BLOCK, step->length - block);
+
+		for (int h = 0; h < end - begin; h++) {
+			vf alpha;
+			score_block(w->s, w->q[h], step->k + at, n, d);
+			alpha = softmax_step_one(w->s, round_up(n, PARTIALS), &w->m[h], &w->l[h]);
+			output_block(out + (size_t)h * d, w->s, step->v + at, n, d, alpha);
+		}
+	}
+	for (int h = 0; h < end - begin; h++) {
+		vf inverse = 1.0f / w->l[h];
+		for (int i = 0; i < d; i++)
+			out[h * d + i] = out[h * d + i] * inverse[0] + 0.0f;
+	}
+}
+
+static void decode(const struct attention_step *step)
+{
+	struct decode w;
+
+	for (int h = 0; h < step->n_heads; h += MAX_HEADS)
+		decode_heads(&w, step, h, min_int(h + MAX_HEADS, step->n_heads));
+}
+
+/* --- backward --- */
+
+struct backward {
+	_Alignas(64) float k[BLOCK * MAX_D];	/* [64][width] */
+	_Alignas(64) float k_t[MAX_D * BLOCK];	/* [d][64] */
+	_Alignas(64) float v_t[MAX_D * BLOCK];	/* [d][64] */
+	_Alignas(64) float q[BLOCK * MAX_D];	/* [64][width], times scale */
+	_Alignas(64) float dout[BLOCK * MAX_D]; /* [64][width] */
+	_Alignas(64) float dk[BLOCK * MAX_D];	/* [64][width] */
+	_Alignas(64) float dv[BLOCK * MAX_D];
+	_Alignas(64) float dq[BLOCK * MAX_D];
+	_Alignas(64) float p[BLOCK * BLOCK];  /* [query][key] */
+	_Alignas(64) float ds[BLOCK * BLOCK]; /* [query][key] */
+	float lse[BLOCK], delta[BLOCK];
+	int d, width; /* width is d rounded up to whole tiles */
+	int n_keys;   /* in this block */
+	int n_queries;
+	int is_diagonal; /* the block of queries is the block of keys */
+};
+
+static void load_keys(struct backward *w, const struct attention_group *group, int block)
+{
+	const float *k = group->k + (size_t)block * group->stride;
+	const float *v = group->v + (size_t)block * group->stride;
+
+	w->n_keys = min_int(BLOCK, group->t - block);
+	copy_rows(w->k, w->width, k, group->stride, w->n_keys, w->d);
+	if (w->n_keys < BLOCK) {
+		clear_rows(w->k_t, BLOCK, 0, w->d);
+		clear_rows(w->v_t, BLOCK, 0, w->d);
+	}
+	LEVELED(gemm_kernels).transpose(w->k_t, BLOCK, k, group->stride, w->n_keys, w->d);
+	LEVELED(gemm_kernels).transpose(w->v_t, BLOCK, v, group->stride, w->n_keys, w->d);
+	clear_rows(w->dk, w->width, 0, BLOCK);
+	clear_rows(w->dv, w->width, 0, BLOCK);
+}
+
+static float dot(const float *a, const float *b, int n)
+{
+	float lanes[VL];
+	vf sum = vf_set1(0.0f);
+
+	for (int i = 0; i < n; i += VL) {
+		int left = min_int(VL, n - i);
+		sum = vf_fma(vf_load_first(a + i, left), vf_load_first(b + i, left), sum);
+	}
+	vf_store(lanes, sum);
+	for (int half = VL / 2; half > 0; half /= 2) {
+		for (int i = 0; i < half; i++)
+			lanes[i] += lanes[i + half];
+	}
+	return lanes[0];
+}
+
+static void load_rows(struct backward *w, const struct attention_group *group, int head, int first)
+{
+	size_t at = (size_t)first * group->out_stride + (size_t)head * w->d;
+	const float *q = group->q + (size_t)first * group->stride + (size_t)head * w->d;
+	const vf scale = vf_set1(group->scale);
+	int n = min_int(BLOCK, group->t - first), padded = round_up(n, EDGE_ROWS);
+
+	w->n_queries = n;
+	copy_rows(w->q, w->width, q, group->stride, n, w->d);
+	for (int i = 0; i < n * w->width; i += VL)
+		vf_store(w->q + i, vf_load(w->q + i) * scale);
+	copy_rows(w->dout, w->width, group->dout + at, group->out_stride, n, w->d);
+	clear_rows(w->q, w->width, n, padded);
+	clear_rows(w->dout, w->width, n, padded);
+	for (int i = 0; i < n; i++) {
+		w->lse[i] = group->lse[(size_t)(first + i) * group->lse_stride + head];
+		w->delta[i] = dot(group->dout + at + (size_t)i * group->out_stride,
+				  group->out + at + (size_t)i * group->out_stride, w->d);
+	}
+}
+
+/* Turns scores and dout V^T of one tile of keys into P and dS. */
+static void finish_scores(struct backward *w, int column, int row)
+{
+	for (; row < w->n_queries; row++) {
+		vf lse = vf_set1(w->lse[row]), delta = vf_set1(w->delta[row]);
+		for (int v = 0; v < NV; v++) {
+			size_t at = (size_t)row * BLOCK + column + v * VL;
+			vf p = vf_exp_nonpositive(vf_load(w->p + at) - lse);
+			if (w->is_diagonal) {
+				vi hidden = lane_numbers(column + v * VL) > row;
+				p = vf_select(hidden, vf_set1(0.0f), p);
+			}
+			vf_store(w->p + at, p);
+			vf_store(w->ds + at, p * (vf_load(w->ds + at) - delta));
+		}
+	}
+}
+
+static void recompute_scores(struct backward *w)
+{
+	for (int column = 0; column < w->n_keys; column += TILE) {
+		/* On the diagonal the queries before the first of these keys see none. */
+		int row = w->is_diagonal ? column : 0;
+		struct product scores = {.a = w->q + (size_t)row * w->width,
+					 .a_row = (size_t)w->width,
+					 .a_step = 1,
+					 .b = w->k_t + column,
+					 .b_step = BLOCK,
+					 .depth = w->d,
+					 .c = w->p + (size_t)row * BLOCK + column,
+					 .c_row = BLOCK};
+		struct product dp = scores;
+		int rows = round_up(w->n_queries - row, EDGE_ROWS);
+
+		dp.a = w->dout + (size_t)row * w->width;
+		dp.b = w->v_t + column;
+		dp.c = w->ds + (size_t)row * BLOCK + column;
+		product(&scores, rows);
+		product(&dp, rows);
+		finish_scores(w, column, row);
+	}
+}
+
+/* to [key][d] += weights^T [key][query] rows [query][d] */
+static void add_to_keys(const struct backward *w, float *to, const float *weights,
+			const float *rows)
+{
+	int step = w->is_diagonal ? TILE : BLOCK;
+
+	for (int key = 0; key < w->n_keys; key += step) {
+		int first = w->is_diagonal ? key : 0;
+		int n = round_up(min_int(step, w->n_keys - key), EDGE_ROWS);
+		for (int i = 0; i < w->width; i += TILE) {
+			struct product sum = {.a = weights + (size_t)first * BLOCK + key,
+					      .a_row = 1,
+					      .a_step = BLOCK,
+					      .b = rows + (size_t)first * w->width + i,
+					      .b_step = (size_t)w->width,
+					      .depth = w->n_queries - first,
+					      .c = to + (size_t)key * w->width + i,
+					      .c_row = (size_t)w->width};
+			product_add(&sum, n);
+		}
+	}
+}
+
+/* dq [query][d] = dS K */
+static void query_gradient(struct backward *w)
+{
+	int step = w->is_diagonal ? TILE : BLOCK;
+
+	for (int query = 0; query < w->n_queries; query += step) {
+		int visible = w->is_diagonal ? min_int(query + step, w->n_keys) : w->n_keys;
+		int n = round_up(min_int(step, w->n_queries - query), EDGE_ROWS);
+		for (int i = 0; i < w->width; i += TILE) {
+			struct product sum = {.a = w->ds + (size_t)query * BLOCK,
+					      .a_row = BLOCK,
+					      .a_step = 1,
+					      .b = w->k + i,
+					      .b_step = (size_t)w->width,
+					      .depth = visible,
+					      .c = w->dq + (size_t)query * w->width + i,
+					      .c_row = (size_t)w->width};
+			product(&sum, n);
+		}
+	}
+}
+
+/* The first block of keys writes dq, the others add to it, in order. */
+static void store_query_gradient(const struct backward *w, float *dq, size_t stride, float scale,
+				 int is_first)
+{
+	for (int i = 0; i < w->n_queries; i++) {
+		const float *from = w->dq + (size_t)i * w->width;
+		float *to = dq + (size_t)i * stride;
+		for (int j = 0; j < w->d; j++)
+			to[j] = (is_first ? 0.0f : to[j]) + scale * from[j];
+	}
+}
+
+static void store_key_gradients(const struct backward *w, const struct attention_group *group,
+				int block)
+{
+	for (int i = 0; i < w->n_keys; i++) {
+		size_t to = (size_t)(block + i) * group->stride, from = (size_t)i * w->width;
+		memcpy(group->dk + to, w->dk + from, (size_t)w->d * sizeof *w->dk);
+		memcpy(group->dv + to, w->dv + from, (size_t)w->d * sizeof *w->dv);
+	}
+}
+
+static void backward_queries(struct backward *w, const struct attention_group *group, int head,
+			     int first, int block)
+{
+	float *dq = group->dq + (size_t)first * group->stride + (size_t)head * w->d;
+
+	w->is_diagonal = first == block;
+	load_rows(w, group, head, first);
+	recompute_scores(w);
+	add_to_keys(w, w->dv, w->p, w->dout);
+	add_to_keys(w, w->dk, w->ds, w->q);
+	query_gradient(w);
+	store_query_gradient(w, dq, group->stride, group->scale, block == 0);
+}
+
+static void backward(const struct attention_group *group)
+{
+	struct backward w;
+
+	w.d = group->d;
+	w.width = round_up(group->d, TILE);
+	for (int block = 0; block < group->t; block += BLOCK) {
+		load_keys(&w, group, block);
+		for (int head = 0; head < group->n_heads; head++) {
+			for (int first = block; first < group->t; first += BLOCK)
+				backward_queries(&w, group, head, first, block);
+		}
+		store_key_gradients(&w, group, block);
+	}
+}
+
+const struct attention_kernels LEVELED(attention_kernels) = {
+	.forward = forward,
+	.backward = backward,
+	.decode = decode,
+};

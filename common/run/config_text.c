@@ -1,0 +1,177 @@
+/* What people read about a configuration: all keys with their help, and which
+ * key of a resumed run has changed. */
+#include "common/run/config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/die.h"
+#include "common/run/config_table.h"
+
+/* --- the documented whole --- */
+
+/* Length of the part that two names share, in whole sections: "ppo.kl." of
+ * ppo.kl.coef and ppo.kl.target. */
+static size_t shared_sections(const char *a, const char *b)
+{
+	size_t shared = 0;
+
+	for (size_t i = 0; a[i] && a[i] == b[i]; i++)
+		if (a[i] == '.')
+			shared = i + 1;
+	return shared;
+}
+
+static int depth_of(const char *name, size_t length)
+{
+	int depth = 0;
+
+	for (size_t i = 0; i < length; i++)
+		depth += name[i] == '.';
+	return depth;
+}
+
+static void new_line(struct buf *out, int depth)
+{
+	buf_printf(out, "\n%*s", 2 * depth + 2, "");
+}
+
+static void print_comment(const struct config_key *key, int depth, struct buf *out)
+{
+	new_line(out, depth);
+	buf_printf(out, "// %s: ", key->help);
+	config_describe(key, out);
+	if (!key->fallback)
+		buf_append_string(out, "; needed");
+	if (key->inherit)
+		buf_printf(out, "; default: %s", key->inherit);
+}
+
+static void print_sources(int depth, struct buf *out)
+{
+	static const struct {
+		const char *type;
+		unsigned kind;
+	} types[] = {{"model", SOURCE_MODEL}, {"rule", SOURCE_RULE}};
+
+	buf_append_string(out, "[");
+	for (size_t t = 0; t < 2; t++) {
+		new_line(out, depth + 1);
+		buf_printf(out, "{\"type\": \"%s\"", types[t].type);
+		for (size_t i = 1; i < n_source_keys; i++) {
+			const struct config_key *key = &source_keys[i];
+
+			if (!(key->commands & types[t].kind))
+				continue;
+			buf_append_char(out, ',');
+			print_comment(key, depth + 2, out);
+			new_line(out, depth + 2);
+			buf_printf(out, "\"%s\": %s", key->name,
+				   key->fallback ? key->fallback : "\"...\"");
+		}
+		buf_append_string(out, t == 0 ? "}," : "}");
+	}
+	new_line(out, depth);
+	buf_append_char(out, ']');
+}
+
+static void print_key(const struct config_key *key, struct buf *out)
+{
+	const char *dot = strrchr(key->name, '.');
+	int depth = depth_of(key->name, strlen(key->name));
+
+	print_comment(key, depth, out);
+	new_line(out, depth);
+	buf_printf(out, "\"%s\": ", dot ? dot + 1 : key->name);
+	if (key->type == KEY_SOURCES)
+		print_sources(depth, out);
+	else
+		buf_append_string(out, key->fallback ? key->fallback : "\"...\"");
+}
+
+/* Closes the sections of `before` that name is not in and opens name's own. */
+static void change_section(const char *before, const char *name, struct buf *out)
+{
+	size_t shared = shared_sections(before, name);
+	const char *part = name + shared, *dot;
+
+	for (int depth = depth_of(before, strlen(before)); depth > depth_of(name, shared);
+	     depth--) {
+		new_line(out, depth - 1);
+		buf_append_char(out, '}');
+	}
+	if (*before)
+		buf_append_char(out, ',');
+	for (; (dot = strchr(part, '.')); part = dot + 1) {
+		new_line(out, depth_of(name, (size_t)(part - name)));
+		buf_printf(out, "\"%.*s\": {", (int)(dot - part), part);
+	}
+}
+
+void config_print_documented(enum command command, struct buf *out)
+{
+	const char *before = "";
+
+	buf_append_char(out, '{');
+	for (size_t i = 0; i < n_config_keys; i++) {
+		if (!(config_keys[i].commands & (unsigned)command))
+			continue;
+		change_section(before, config_keys[i].name, out);
+		print_key(&config_keys[i], out);
+		before = config_keys[i].name;
+	}
+	for (int depth = depth_of(before, strlen(before)); depth > 0; depth--) {
+		new_line(out, depth - 1);
+		buf_append_char(out, '}');
+	}
+	buf_append_string(out, "\n}\n");
+}
+
+/* --- resuming --- */
+
+/* JSON text of a key's value in a resolved tree, "null" where it has none. */
+static char *value_text(const struct json *tree, const char *name)
+{
+	struct buf text = BUF_INIT;
+	char *copy = xstrdup(name), *rest = copy, *part;
+
+	while (tree && (part = strsep(&rest, ".")))
+		tree = json_get(tree, part);
+	if (tree)
+		json_print(tree, false, &text);
+	else
+		buf_append_string(&text, "null");
+	free(copy);
+	return buf_detach(&text);
+}
+
+static enum status compare_key(const char *name, const struct json *old, const struct json *now,
+			       struct error *err)
+{
+	char *old_text = value_text(old, name), *now_text = value_text(now, name);
+	enum status status = STATUS_OK;
+
+	if (strcmp(old_text, now_text) != 0)
+		status = error_set(err, STATUS_BAD_INPUT,
+				   "\"%s\" is %.200s, but the run that would go on has %.200s",
+				   name, now_text, old_text);
+	free(old_text);
+	free(now_text);
+	return status;
+}
+
+enum status config_check_resume(enum command command, const char *old_text,
+				const struct run_config *now, struct error *err)
+{
+	struct json *old =
+		json_parse(old_text, strlen(old_text), "configuration of the checkpoint", err);
+	enum status status = old ? STATUS_OK : STATUS_BAD_INPUT;
+
+	for (size_t i = 0; i < n_config_keys && status == STATUS_OK; i++)
+		if ((config_keys[i].commands & (unsigned)command) &&
+		    !(config_keys[i].flags & KEY_MAY_CHANGE))
+			status = compare_key(config_keys[i].name, old, now->tree, err);
+	if (old)
+		json_free(old);
+	return status;
+}

@@ -1,0 +1,220 @@
+/* A run's directory: lock, identity, record of success.
+ *
+ * The lock is flock on run/lock, so the kernel gives it back however its holder
+ * dies; the text inside only tells people who holds it.  The file itself stays:
+ * removing it would let two processes hold locks on two files of one name.
+ *
+ * run.json is replaced whole by rename.  It is the only record of success: the
+ * launcher's exit code is none. */
+#include "common/run/run_dir.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
+#include <uuid/uuid.h>
+
+#include "common/base/buf.h"
+#include "common/base/clock.h"
+#include "common/base/die.h"
+#include "common/base/file.h"
+#include "common/base/json.h"
+#include "common/base/log.h"
+#include "common/run/build_info.h"
+
+#define LOCK_WAIT_S 10.0
+#define LOCK_POLL_S 0.05
+#define MAX_RECORD_BYTES 65536
+
+/* --- the lock --- */
+
+/* "pid 12 on node3 since 2026-01-31 12:00:00 UTC, job 77", for the next one who asks. */
+static void write_holder(int fd)
+{
+	char host[256] = "?", since[32], text[512];
+	const char *job = getenv("SLURM_JOB_ID");
+	time_t now = time(NULL);
+	struct tm tm;
+	int n;
+
+	gethostname(host, sizeof host - 1);
+	strftime(since, sizeof since, "%Y-%m-%d %H:%M:%S", gmtime_r(&now, &tm));
+	n = snprintf(text, sizeof text, "pid %d on %s since %s UTC%s%.32s\n", (int)getpid(), host,
+		     since, job ? ", job " : "", job ? job : "");
+	/* The lock holds without its text. */
+	if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)n, 0) != n)
+		log_debug("cannot write the lock's holder: %s", strerror(errno));
+}
+
+static void read_holder(int fd, char *text, size_t size)
+{
+	ssize_t n = pread(fd, text, size - 1, 0);
+
+	text[n > 0 ? n : 0] = '\0';
+	text[strcspn(text, "\n")] = '\0';
+	if (!text[0])
+		snprintf(text, size, "another process");
+}
+
+static enum status wait_for_lock(int fd, const char *run_path, struct error *err)
+{
+	double began = clock_now();
+	bool told = false;
+	char holder[512];
+
+	while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+		if (errno == EINTR)
+			continue;
+		if (errno != EWOULDBLOCK)
+			return error_set(err, STATUS_FAILED, "%s/lock: cannot lock it: %s",
+					 run_path, strerror(errno));
+		read_holder(fd, holder, sizeof holder);
+		if (clock_now() - began >= LOCK_WAIT_S)
+			return error_set(err, STATUS_BAD_INPUT, "%s: in use by %s", run_path,
+					 holder);
+		if (!told)
+			log_info("%s: in use by %s; waiting up to %g s for it to end", run_path,
+				 holder, LOCK_WAIT_S);
+		told = true;
+		clock_sleep(LOCK_POLL_S);
+	}
+	return STATUS_OK;
+}
+
+static enum status take_lock(struct run_dir *run, struct error *err)
+{
+	char *path = path_join(run->path, "lock");
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+	enum status status;
+
+	if (fd < 0) {
+		status = error_set(err, STATUS_FAILED, "%s: cannot open it: %s", path,
+				   strerror(errno));
+		goto done;
+	}
+	status = wait_for_lock(fd, run->path, err);
+	if (status != STATUS_OK) {
+		close(fd);
+		goto done;
+	}
+	write_holder(fd);
+	run->lock_fd = fd;
+done:
+	free(path);
+	return status;
+}
+
+/* --- the record --- */
+
+static const char *string_member(const struct json *object, const char *key)
+{
+	const struct json *value = json_get(object, key);
+
+	return value && json_type(value) == JSON_STRING ? json_string(value, NULL) : NULL;
+}
+
+static enum status read_id(struct run_dir *run, const char *path, struct error *err)
+{
+	enum status status = STATUS_OK;
+	struct json *record = json_parse_file(path, MAX_RECORD_BYTES, err);
+	const char *id;
+	uuid_t uuid;
+
+	if (!record)
+		return STATUS_BAD_INPUT;
+	id = string_member(record, "id");
+	if (!id || uuid_parse(id, uuid) != 0)
+		status = error_set(err, STATUS_BAD_INPUT, "%s: \"id\" is %s%.64s, expected a uuid",
+				   path, id ? "" : "missing", id ? id : "");
+	else
+		uuid_unparse_lower(uuid, run->id);
+	json_free(record);
+	return status;
+}
+
+static enum status open_record(struct run_dir *run, struct error *err)
+{
+	char *path = path_join(run->path, "run.json");
+	enum status status;
+	uuid_t uuid;
+
+	if (file_exists(path)) {
+		status = read_id(run, path, err);
+	} else {
+		uuid_generate(uuid);
+		uuid_unparse_lower(uuid, run->id);
+		status = run_dir_record(run, "running", 0, "", err);
+	}
+	free(path);
+	return status;
+}
+
+enum status run_dir_open(struct run_dir *run, const char *path, struct error *err)
+{
+	enum status status;
+
+	*run = (struct run_dir){.path = xstrdup(path), .lock_fd = -1};
+	status = file_make_dirs(path, err);
+	if (status == STATUS_OK)
+		status = take_lock(run, err);
+	if (status == STATUS_OK)
+		status = open_record(run, err);
+	if (status != STATUS_OK)
+		run_dir_close(run);
+	return status;
+}
+
+void run_dir_close(struct run_dir *run)
+{
+	if (run->path && run->lock_fd >= 0)
+		close(run->lock_fd);
+	free(run->path);
+	*run = (struct run_dir){.lock_fd = -1};
+}
+
+static void add_string(struct buf *text, const char *key, const char *value)
+{
+	buf_printf(text, "  \"%s\": ", key);
+	json_write_string(text, value, strlen(value));
+	buf_append_string(text, ",\n");
+}
+
+enum status run_dir_record(struct run_dir *run, const char *state, int64_t step, const char *reason,
+			   struct error *err)
+{
+	struct buf text = BUF_INIT;
+	char *path = path_join(run->path, "run.json");
+	enum status status;
+
+	buf_append_string(&text, "{\n");
+	add_string(&text, "id", run->id);
+	add_string(&text, "state", state);
+	buf_printf(&text, "  \"step\": %" PRId64 ",\n", step);
+	add_string(&text, "reason", reason ? reason : "");
+	add_string(&text, "version", build_version());
+	buf_printf(&text, "  \"build\": \"%s\"\n}\n", build_id());
+	status = file_replace(path, text.data, text.length, err);
+	buf_release(&text);
+	free(path);
+	return status;
+}
+
+bool run_dir_state(const char *path, char state[16], int64_t *step)
+{
+	char *record_path = path_join(path, "run.json");
+	struct json *record = json_parse_file(record_path, MAX_RECORD_BYTES, NULL);
+	const char *text = record ? string_member(record, "state") : NULL;
+	const struct json *number = record ? json_get(record, "step") : NULL;
+	bool found = text && strlen(text) < 16 && number && json_int64(number, step);
+
+	if (found)
+		memcpy(state, text, strlen(text) + 1);
+	json_free(record);
+	free(record_path);
+	return found;
+}

@@ -1,0 +1,266 @@
+/* rlhf ppo: deals the roles to the ranks and turns the ring until it stops.
+ *
+ *     learner -> actor -> reward -> learner
+ *
+ * Every rank runs the same loop: take the next message, give it to the role that
+ * it is for.  A rank may play several roles, and one rank may play all. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "actor/actor.h"
+#include "common/base/die.h"
+#include "common/base/log.h"
+#include "deploy/commands.h"
+#include "learner/ppo.h"
+#include "learner/session.h"
+#include "proto/channel.h"
+#include "proto/comm.h"
+#include "proto/topology.h"
+#include "reward/reward.h"
+
+/* What a rank says of itself for the table at the start. */
+struct rank_info {
+	char host[64];
+	int32_t threads;
+	uint64_t bytes;
+};
+
+struct ring {
+	struct session session;
+	struct topology topology;
+	struct pool *pool;
+	struct channel *channel;
+	struct comm *learners;
+	struct ppo *ppo;
+	struct actor *actor;
+	struct reward *reward;
+	char *judge; /* identity of the reward sources, on every rank */
+	int rank;
+};
+
+static bool plays(const struct ring *ring, enum role role)
+{
+	return topology_plays(&ring->topology, ring->rank, role);
+}
+
+static enum status deal_roles(struct ring *ring, struct error *err)
+{
+	const struct run_config *config = &ring->session.config;
+	int n = comm_size(ring->session.world), lanes = (int)config->train.lanes;
+
+	if (config->roles.given)
+		return topology_init(&ring->topology, n, (int)config->roles.learner,
+				     (int)config->roles.actor, (int)config->roles.reward, lanes,
+				     err);
+	topology_default(&ring->topology, n, lanes);
+	return STATUS_OK;
+}
+
+/* Ranks of one role work at the same time and share their node's cores; ranks of
+ * different roles mostly work in turn. */
+static int ranks_sharing_cores(const struct ring *ring, const struct rank_info *infos)
+{
+	int most = 1;
+
+	for (int role = 0; role < ROLE_COUNT; role++) {
+		int sharing = 0;
+
+		if (!plays(ring, (enum role)role))
+			continue;
+		for (int r = 0; r < ring->topology.n_ranks; r++)
+			if (topology_plays(&ring->topology, r, (enum role)role) &&
+			    strcmp(infos[r].host, infos[ring->rank].host) == 0)
+				sharing++;
+		if (sharing > most)
+			most = sharing;
+	}
+	return most;
+}
+
+static void name_roles(const struct topology *topology, int rank, char *out, size_t size)
+{
+	size_t used = 0;
+
+	out[0] = '\0';
+	for (int role = 0; role < ROLE_COUNT; role++) {
+		int index = topology_index(topology, (enum role)role, rank);
+		if (index >= 0 && used < size)
+			used += (size_t)snprintf(out + used, size - used, "%s%s.%d",
+						 used ? "+" : "", role_name((enum role)role),
+						 index);
+	}
+}
+
+static void print_table(const struct ring *ring, const struct rank_info *infos)
+{
+	log_info("%-5s %-28s %-20s %7s %10s", "rank", "roles", "host", "threads", "memory");
+	for (int r = 0; r < ring->topology.n_ranks; r++) {
+		char roles[64];
+
+		name_roles(&ring->topology, r, roles, sizeof roles);
+		log_info("%-5d %-28s %-20s %7d %6.1f MiB", r, roles, infos[r].host,
+			 infos[r].threads, (double)infos[r].bytes / (1 << 20));
+	}
+	log_info("kernels: %s; judged by %s", isa_name(ring->session.isa), ring->judge);
+}
+
+/* The pool, sized by who shares the node; infos [n_ranks] is filled. */
+static void make_team(struct ring *ring, struct rank_info *infos)
+{
+	struct rank_info mine = {0};
+	char name[64];
+
+	snprintf(mine.host, sizeof mine.host, "%s", comm_host());
+	comm_allgather(ring->session.world, &mine, sizeof mine, infos);
+	ring->pool = pool_create(
+		session_threads(&ring->session, ranks_sharing_cores(ring, infos)));
+	name_roles(&ring->topology, ring->rank, name, sizeof name);
+	log_set_name(name);
+}
+
+/* The judges' identity, from the first reward rank to all. */
+static void share_judge(struct ring *ring)
+{
+	struct buf text = BUF_INIT;
+
+	if (ring->reward)
+		buf_append_string(&text, reward_identity(ring->reward));
+	comm_broadcast_buf(ring->session.world, &text,
+			   topology_rank(&ring->topology, ROLE_REWARD, 0));
+	buf_append_char(&text, '\0');
+	ring->judge = buf_detach(&text);
+}
+
+/* Loads what each role needs.  Collective: a rank's failure is everyone's. */
+static enum status create_roles(struct ring *ring, struct error *err)
+{
+	struct session *session = &ring->session;
+	enum status status = STATUS_OK;
+
+	comm_set_phase("loading");
+	if (plays(ring, ROLE_REWARD))
+		status = reward_create(&ring->reward, &session->config, &ring->topology,
+				       ring->channel, ring->pool, err);
+	status = comm_agree(session->world, status, err);
+	if (status != STATUS_OK)
+		return status;
+	share_judge(ring);
+	if (plays(ring, ROLE_ACTOR))
+		status = actor_create(&ring->actor, &session->config, &ring->topology,
+				      ring->channel, ring->rank, ring->pool, err);
+	status = comm_agree(session->world, status, err);
+	if (status == STATUS_OK && plays(ring, ROLE_LEARNER)) {
+		struct ppo_setup setup = {.config = &session->config,
+					  .topology = &ring->topology,
+					  .channel = ring->channel,
+					  .learners = ring->learners,
+					  .pool = ring->pool,
+					  .isa = isa_name(session->isa),
+					  .checkpoint = session->checkpoint,
+					  .judge = ring->judge,
+					  .run = session->has_run ? &session->run : NULL};
+		status = ppo_create(&ring->ppo, &setup, err);
+	}
+	return comm_agree(session->world, status, err);
+}
+
+static enum status turn(struct ring *ring, struct error *err)
+{
+	comm_set_phase("waiting");
+	if (ring->ppo)
+		ppo_begin(ring->ppo);
+	for (;;) {
+		struct message message;
+		enum status status;
+
+		channel_next(ring->channel, &message);
+		switch (message.type) {
+		case MESSAGE_WEIGHTS:
+		case MESSAGE_PROMPTS:
+			comm_set_phase("generating");
+			actor_handle(ring->actor, &message);
+			break;
+		case MESSAGE_ROLLOUTS:
+			comm_set_phase("judging");
+			reward_handle(ring->reward, &message);
+			break;
+		case MESSAGE_SCORED:
+		case MESSAGE_TRAIN:
+			ppo_handle(ring->ppo, &message);
+			break;
+		case MESSAGE_STOP:
+			status = (enum status)message.step;
+			error_set(err, status, "%.*s", (int)message.payload.length,
+				  message.payload.data);
+			message_release(&message);
+			channel_flush(ring->channel);
+			return status;
+		case MESSAGE_TYPES:
+			die("message of no type from rank %d", message.source);
+		}
+		message_release(&message);
+		comm_set_phase("waiting");
+	}
+}
+
+static void report_table(struct ring *ring, struct rank_info *infos)
+{
+	struct rank_info mine = {.threads = pool_threads(ring->pool)};
+
+	snprintf(mine.host, sizeof mine.host, "%s", comm_host());
+	if (ring->ppo)
+		mine.bytes += ppo_bytes(ring->ppo);
+	if (ring->actor)
+		mine.bytes += actor_bytes(ring->actor);
+	if (ring->reward)
+		mine.bytes += reward_bytes(ring->reward);
+	comm_allgather(ring->session.world, &mine, sizeof mine, infos);
+	if (comm_is_lead(ring->session.world))
+		print_table(ring, infos);
+}
+
+static enum status run_ring(struct ring *ring, struct error *err)
+{
+	struct rank_info *infos;
+	enum status status = deal_roles(ring, err);
+
+	if (status != STATUS_OK)
+		return status;
+	infos = xcalloc((size_t)ring->topology.n_ranks, sizeof *infos);
+	make_team(ring, infos);
+	ring->learners = comm_split(ring->session.world, plays(ring, ROLE_LEARNER) ? 0 : -1);
+	ring->channel = channel_create(ring->session.world);
+	status = create_roles(ring, err);
+	if (status == STATUS_OK) {
+		report_table(ring, infos);
+		status = turn(ring, err);
+	}
+	free(infos);
+	return status;
+}
+
+int ppo_main(int argc, char **argv)
+{
+	struct ring ring = {0};
+	struct error err;
+	enum status status;
+	int exit_code;
+
+	if (!session_open(&ring.session, COMMAND_PPO, argc, argv,
+			  "rlhf ppo deploy/configs/laptop-4.json --ranks 4", &exit_code))
+		return exit_code;
+	ring.rank = comm_rank(ring.session.world);
+	status = run_ring(&ring, &err);
+	ppo_destroy(ring.ppo);
+	actor_destroy(ring.actor);
+	reward_destroy(ring.reward);
+	if (ring.channel)
+		channel_destroy(ring.channel);
+	if (ring.learners)
+		comm_free(ring.learners);
+	pool_destroy(ring.pool);
+	free(ring.judge);
+	return session_close(&ring.session, status, &err);
+}

@@ -1,0 +1,73 @@
+/* rlhf: the table of commands. */
+#include <stdio.h>
+#include <string.h>
+
+#include "actor/actor.h"
+#include "common/base/log.h"
+#include "common/run/build_info.h"
+#include "common/run/options.h"
+#include "deploy/commands.h"
+#include "learner/learner.h"
+#include "reward/reward.h"
+
+static const struct command_entry {
+	const char *name;
+	int (*main)(int argc, char **argv);
+	const char *help;
+} commands[] = {
+	{"pretrain", pretrain_main, "train a language model on text, from a checkpoint or anew"},
+	{"reward-train", reward_train_main, "train a reward model on preference pairs"},
+	{"ppo", ppo_main, "reinforcement learning from a reward model or rules"},
+	{"generate", generate_main, "sample completions of prompts"},
+	{"score", score_main, "scores of texts by a reward model"},
+	{"logprobs", logprobs_main, "log-probability of each token of texts"},
+	{"tokenizer-train", tokenizer_train_main, "learn a byte-level BPE tokenizer from text"},
+	{"inspect", inspect_main, "what a checkpoint holds and whether it is sound"},
+	{"status", status_main, "how far a run is"},
+};
+enum { N_COMMANDS = sizeof commands / sizeof *commands };
+
+static void print_usage(FILE *out)
+{
+	fprintf(out, "usage: rlhf COMMAND [ARGUMENTS]\n\n");
+	for (int i = 0; i < N_COMMANDS; i++)
+		fprintf(out, "  %-16s %s\n", commands[i].name, commands[i].help);
+	fprintf(out, "\nrlhf COMMAND --help explains a command; rlhf --version.\n"
+		     "Example: rlhf ppo deploy/configs/laptop-4.json --ranks 4\n");
+}
+
+static int unknown_command(const char *name)
+{
+	const char *names[N_COMMANDS], *nearest;
+
+	for (int i = 0; i < N_COMMANDS; i++)
+		names[i] = commands[i].name;
+	nearest = nearest_word(name, names, N_COMMANDS);
+	if (nearest)
+		log_error("unknown command \"%s\", did you mean \"%s\"?", name, nearest);
+	else
+		log_error("unknown command \"%s\"; rlhf --help lists them", name);
+	return STATUS_BAD_INPUT;
+}
+
+int main(int argc, char **argv)
+{
+	log_init(LOG_INFO, true);
+	if (argc < 2) {
+		print_usage(stderr);
+		return STATUS_BAD_INPUT;
+	}
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+	    strcmp(argv[1], "help") == 0) {
+		print_usage(stdout);
+		return STATUS_OK;
+	}
+	if (strcmp(argv[1], "--version") == 0) {
+		printf("rlhf %s\n", build_version());
+		return STATUS_OK;
+	}
+	for (int i = 0; i < N_COMMANDS; i++)
+		if (strcmp(argv[1], commands[i].name) == 0)
+			return commands[i].main(argc - 1, argv + 1);
+	return unknown_command(argv[1]);
+}

@@ -1,0 +1,101 @@
+/* rlhf status: how far a run is, from its directory alone. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/buf.h"
+#include "common/base/file.h"
+#include "common/base/json.h"
+#include "common/base/log.h"
+#include "common/run/options.h"
+#include "common/run/run_dir.h"
+#include "deploy/commands.h"
+#include "learner/checkpoint.h"
+
+enum { MAX_METRICS_BYTES = 1 << 30 };
+
+/* The last whole line of metrics.jsonl, a member a line. */
+static void print_metrics(const char *dir)
+{
+	char *path = path_join(dir, "metrics.jsonl");
+	struct buf text = BUF_INIT;
+	struct json *line = NULL;
+	size_t end, begin;
+
+	if (!file_exists(path) || file_read(path, MAX_METRICS_BYTES, &text, NULL) != STATUS_OK)
+		goto done;
+	for (end = text.length; end > 0 && text.data[end - 1] != '\n'; end--)
+		;
+	if (end == 0)
+		goto done;
+	for (begin = end - 1; begin > 0 && text.data[begin - 1] != '\n'; begin--)
+		;
+	line = json_parse(text.data + begin, end - begin, path, NULL);
+	for (const struct json *member = json_first(line); member; member = json_next(member)) {
+		struct buf value = BUF_INIT;
+		json_print(member, false, &value);
+		printf("  %-28s %s\n", json_key(member), value.data);
+		buf_release(&value);
+	}
+done:
+	json_free(line);
+	buf_release(&text);
+	free(path);
+}
+
+static enum status print_checkpoints(const char *dir, struct error *err)
+{
+	char *root = path_join(dir, "checkpoints"), **names = NULL;
+	enum status status = STATUS_OK;
+	size_t n = 0;
+
+	if (file_is_dir(root))
+		status = file_list(root, &names, &n, err);
+	for (size_t i = 0; i < n; i++) {
+		char *path = path_join(root, names[i]);
+		struct error why;
+		bool is_valid = checkpoint_verify(path, &why) == STATUS_OK;
+
+		printf("  %-28s %s\n", names[i], is_valid ? "valid" : why.text);
+		free(path);
+		free(names[i]);
+	}
+	free(names);
+	free(root);
+	return status;
+}
+
+static enum status print_run(const char *dir, struct error *err)
+{
+	char state[16];
+	int64_t step;
+	enum status status;
+
+	if (!run_dir_state(dir, state, &step))
+		return error_set(err, STATUS_BAD_INPUT,
+				 "%s: not a run directory, it has no run.json", dir);
+	printf("%s: %s, step %" PRId64 "\ncheckpoints:\n", dir, state, step);
+	status = print_checkpoints(dir, err);
+	printf("last metrics:\n");
+	print_metrics(dir);
+	return status;
+}
+
+int status_main(int argc, char **argv)
+{
+	const char *dir = NULL;
+	bool help = false;
+	const struct option options[] = {
+		{.name = "RUN", .type = OPTION_STRING, .target = &dir, .required = true,
+		 .help = "directory of a run"},
+	};
+	struct error err;
+	enum status status = options_parse(options, 1, argc, argv, "rlhf status RUN",
+					   "rlhf status runs/p", &help, &err);
+
+	if (status == STATUS_OK && !help)
+		status = print_run(dir, &err);
+	if (status != STATUS_OK)
+		log_error("%s", err.text);
+	return status;
+}

@@ -1,0 +1,431 @@
+/* Publishing a checkpoint so that a crash at any point leaves a whole one.
+ *
+ *     step-X.tmp/ is filled        by the caller
+ *     every file and directory     hashed and synced
+ *     MANIFEST.json                bytes and SHA-256 of each file; written last
+ *     step-X.tmp -> step-X         rename, checkpoints/ synced
+ *     older ones                   manifest first, then the rest
+ *
+ * A directory counts only if its manifest and every file in it verify, so what a
+ * crash leaves behind (a .tmp directory, a half-removed old one) is never taken
+ * for a checkpoint.  Directories of later steps than the one just published were
+ * rejected when the run began; they are left for a person to look at until the
+ * run reaches their step again. */
+#include "learner/checkpoint.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/base/die.h"
+#include "common/base/file.h"
+#include "common/base/hash.h"
+#include "common/base/json.h"
+#include "common/base/log.h"
+#include "common/run/fault.h"
+
+#define MANIFEST "MANIFEST.json"
+enum { MANIFEST_FORMAT = 1, MAX_MANIFEST_BYTES = 1 << 24, MAX_DEPTH = 8 };
+
+static enum status system_error(struct error *err, const char *path, const char *what)
+{
+	return error_set(err, STATUS_FAILED, "%s: %s: %s", path, what, strerror(errno));
+}
+
+static void free_names(char **names, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		free(names[i]);
+	free(names);
+}
+
+/* --- hashing and syncing a directory --- */
+
+static enum status sync_file(const char *path, struct error *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	enum status status = STATUS_OK;
+
+	if (fd < 0)
+		return system_error(err, path, "cannot open");
+	if (fsync(fd) != 0)
+		status = system_error(err, path, "cannot sync");
+	close(fd);
+	return status;
+}
+
+static enum status hash_file(const char *path, uint64_t *bytes, char hex[65], struct error *err)
+{
+	struct file_map map;
+	enum status status = file_map(&map, path, err);
+
+	if (status != STATUS_OK)
+		return status;
+	sha256_hex(map.data, map.size, hex);
+	*bytes = map.size;
+	file_unmap(&map);
+	return STATUS_OK;
+}
+
+/* Appends the manifest's entry of each file below dir; name is the path of dir
+ * inside the checkpoint, "" for the checkpoint itself. */
+static enum status list_files(const char *dir, const char *name, int depth, struct buf *out,
+			      struct error *err)
+{
+	char **names;
+	size_t n;
+	enum status status;
+
+	if (depth > MAX_DEPTH)
+		return error_set(err, STATUS_FAILED, "%s: directories nest too deep", dir);
+	status = file_list(dir, &names, &n, err);
+	if (status != STATUS_OK)
+		return status;
+	for (size_t i = 0; i < n && status == STATUS_OK; i++) {
+		char *path = path_join(dir, names[i]), *inner = path_join(name, names[i]);
+		char hex[65];
+		uint64_t bytes;
+
+		if (file_is_dir(path)) {
+			status = list_files(path, inner, depth + 1, out, err);
+		} else if ((status = sync_file(path, err)) == STATUS_OK &&
+			   (status = hash_file(path, &bytes, hex, err)) == STATUS_OK) {
+			buf_append_string(out, out->length ? ",\n    {\"name\": " : "    {\"name\": ");
+			json_write_string(out, inner, strlen(inner));
+			buf_printf(out, ", \"bytes\": %" PRIu64 ", \"sha256\": \"%s\"}", bytes, hex);
+		}
+		free(path);
+		free(inner);
+	}
+	free_names(names, n);
+	return status == STATUS_OK ? file_sync_dir(dir, err) : status;
+}
+
+static enum status write_manifest(const struct checkpoint_writer *writer, struct error *err)
+{
+	char *path = path_join(writer->directory, MANIFEST);
+	struct buf files = BUF_INIT, text = BUF_INIT;
+	enum status status = list_files(writer->directory, "", 0, &files, err);
+
+	if (status == STATUS_OK) {
+		buf_printf(&text,
+			   "{\n  \"format\": %d,\n  \"step\": %" PRId64 ",\n  \"files\": [\n%s\n"
+			   "  ]\n}\n",
+			   MANIFEST_FORMAT, writer->step, files.data ? files.data : "");
+		status = file_replace(path, text.data, text.length, err);
+	}
+	buf_release(&files);
+	buf_release(&text);
+	free(path);
+	return status;
+}
+
+/* --- the directory of checkpoints --- */
+
+static char *checkpoints_of(const char *run_path)
+{
+	return path_join(run_path, "checkpoints");
+}
+
+/* The step of a directory's name, -1 if it is not a checkpoint's. */
+static int64_t step_of(const char *name)
+{
+	int64_t step = 0;
+	size_t n;
+
+	if (strncmp(name, "step-", 5) != 0)
+		return -1;
+	name += 5;
+	n = strspn(name, "0123456789");
+	if (n < 8 || n > 18 || name[n])
+		return -1;
+	for (size_t i = 0; i < n; i++)
+		step = 10 * step + (name[i] - '0');
+	return step;
+}
+
+static bool is_temporary(const char *name)
+{
+	size_t n = strlen(name);
+
+	return strncmp(name, "step-", 5) == 0 && n > 4 && strcmp(name + n - 4, ".tmp") == 0;
+}
+
+/* First the manifest, durably: what is left is no checkpoint at any moment. */
+static enum status remove_checkpoint(const char *path, struct error *err)
+{
+	char *manifest = path_join(path, MANIFEST);
+	enum status status = STATUS_OK;
+
+	if (unlink(manifest) != 0 && errno != ENOENT)
+		status = system_error(err, manifest, "cannot remove");
+	fault_point("checkpoint.evict");
+	if (status == STATUS_OK)
+		status = file_sync_dir(path, err);
+	if (status == STATUS_OK)
+		status = file_remove_tree(path, err);
+	free(manifest);
+	return status;
+}
+
+static int newest_first(const void *a, const void *b)
+{
+	int64_t x = step_of(*(char *const *)a), y = step_of(*(char *const *)b);
+
+	return (x < y) - (x > y);
+}
+
+/* Names of the checkpoints, newest first.  Absent directory: none. */
+static enum status list_checkpoints(const char *dir, char ***names, size_t *n, struct error *err)
+{
+	size_t kept = 0;
+	enum status status;
+
+	*names = NULL;
+	*n = 0;
+	if (!file_exists(dir))
+		return STATUS_OK;
+	status = file_list(dir, names, n, err);
+	if (status != STATUS_OK)
+		return status;
+	for (size_t i = 0; i < *n; i++) {
+		if (step_of((*names)[i]) >= 0)
+			(*names)[kept++] = (*names)[i];
+		else
+			free((*names)[i]);
+	}
+	*n = kept;
+	if (kept > 0)
+		qsort(*names, kept, sizeof **names, newest_first);
+	return STATUS_OK;
+}
+
+/* Removes all of the steps before `step` but the newest keep - 1. */
+static enum status evict(const char *dir, int64_t step, int keep, struct error *err)
+{
+	char **names;
+	size_t n;
+	int seen = 1; /* the one just published */
+	enum status status = list_checkpoints(dir, &names, &n, err);
+
+	for (size_t i = 0; i < n && status == STATUS_OK; i++) {
+		char *path;
+
+		if (step_of(names[i]) >= step || seen++ < keep)
+			continue;
+		path = path_join(dir, names[i]);
+		status = remove_checkpoint(path, err);
+		free(path);
+	}
+	free_names(names, n);
+	return status == STATUS_OK ? file_sync_dir(dir, err) : status;
+}
+
+/* --- writing --- */
+
+static void writer_release(struct checkpoint_writer *writer)
+{
+	free(writer->directory);
+	free(writer->final_directory);
+	free(writer->run_path);
+	*writer = (struct checkpoint_writer){0};
+}
+
+enum status checkpoint_begin(struct checkpoint_writer *writer, const char *run_path, int64_t step,
+			     struct error *err)
+{
+	char *dir = checkpoints_of(run_path);
+	enum status status;
+
+	fault_point("checkpoint.begin");
+	*writer = (struct checkpoint_writer){.run_path = xstrdup(run_path), .step = step};
+	writer->directory = xasprintf("%s/step-%08" PRId64 ".tmp", dir, step);
+	writer->final_directory = xasprintf("%s/step-%08" PRId64, dir, step);
+	status = file_remove_tree(writer->directory, err);
+	if (status == STATUS_OK)
+		status = file_make_dirs(writer->directory, err);
+	if (status == STATUS_OK)
+		status = file_sync_dir(run_path, err);
+	if (status != STATUS_OK)
+		checkpoint_abandon(writer);
+	free(dir);
+	return status;
+}
+
+void checkpoint_abandon(struct checkpoint_writer *writer)
+{
+	struct error err;
+
+	if (writer->directory && file_remove_tree(writer->directory, &err) != STATUS_OK)
+		log_warn("%s", err.text);
+	writer_release(writer);
+}
+
+/* An old directory of this step stands in the way only if it was rejected: the
+ * run went on from before it. */
+static enum status clear_way(const struct checkpoint_writer *writer, struct error *err)
+{
+	return file_exists(writer->final_directory)
+		       ? remove_checkpoint(writer->final_directory, err)
+		       : STATUS_OK;
+}
+
+static enum status publish(const struct checkpoint_writer *writer, const char *dir,
+			   struct error *err)
+{
+	enum status status;
+
+	fault_point("checkpoint.before_manifest");
+	status = write_manifest(writer, err);
+	fault_point("checkpoint.after_manifest");
+	if (status == STATUS_OK)
+		status = clear_way(writer, err);
+	if (status != STATUS_OK)
+		return status;
+	fault_point("checkpoint.before_rename");
+	if (rename(writer->directory, writer->final_directory) != 0)
+		return system_error(err, writer->final_directory, "cannot rename to it");
+	status = file_sync_dir(dir, err);
+	fault_point("checkpoint.after_rename");
+	return status;
+}
+
+enum status checkpoint_publish(struct checkpoint_writer *writer, int keep, struct error *err)
+{
+	char *dir = checkpoints_of(writer->run_path);
+	enum status status = publish(writer, dir, err);
+	struct error warning;
+
+	if (status == STATUS_OK && evict(dir, writer->step, keep, &warning) != STATUS_OK)
+		log_warn("an old checkpoint stays: %s", warning.text);
+	if (status == STATUS_OK)
+		writer_release(writer);
+	else
+		checkpoint_abandon(writer);
+	free(dir);
+	return status;
+}
+
+/* --- reading --- */
+
+/* A name that stays inside the checkpoint. */
+static bool is_safe_name(const struct json *value)
+{
+	const char *name;
+	size_t length;
+
+	if (!value || json_type(value) != JSON_STRING)
+		return false;
+	name = json_string(value, &length);
+	if (length == 0 || strlen(name) != length || name[0] == '/')
+		return false;
+	for (const char *part = name; part; part = strchr(part, '/')) {
+		part += *part == '/';
+		if (strncmp(part, "..", 2) == 0 && (part[2] == '/' || !part[2]))
+			return false;
+	}
+	return true;
+}
+
+static enum status verify_file(const char *dir, const struct json *entry, struct error *err)
+{
+	const struct json *name = json_get(entry, "name"), *bytes = json_get(entry, "bytes");
+	const struct json *sha = json_get(entry, "sha256");
+	char *path, hex[65];
+	int64_t expected;
+	uint64_t found;
+	enum status status;
+
+	if (!is_safe_name(name) || !bytes || !json_int64(bytes, &expected) || !sha ||
+	    json_type(sha) != JSON_STRING)
+		return error_set(err, STATUS_BAD_INPUT,
+				 "%s/" MANIFEST ": an entry lacks name, bytes or sha256", dir);
+	path = path_join(dir, json_string(name, NULL));
+	status = hash_file(path, &found, hex, err);
+	if (status == STATUS_OK && found != (uint64_t)expected)
+		status = error_set(err, STATUS_BAD_INPUT,
+				   "%s: has %" PRIu64 " bytes, expected %" PRId64, path, found,
+				   expected);
+	else if (status == STATUS_OK && strcmp(hex, json_string(sha, NULL)) != 0)
+		status = error_set(err, STATUS_BAD_INPUT,
+				   "%s: its SHA-256 is %.16s..., expected %.16s...", path, hex,
+				   json_string(sha, NULL));
+	free(path);
+	return status;
+}
+
+enum status checkpoint_verify(const char *path, struct error *err)
+{
+	char *manifest = path_join(path, MANIFEST);
+	struct json *root = json_parse_file(manifest, MAX_MANIFEST_BYTES, err);
+	const struct json *format = json_get(root, "format"), *files = json_get(root, "files");
+	enum status status = STATUS_OK;
+	int64_t number;
+
+	if (!root)
+		status = STATUS_BAD_INPUT;
+	else if (!format || !json_int64(format, &number) || number != MANIFEST_FORMAT)
+		status = error_set(err, STATUS_BAD_INPUT, "%s: its format is not %d", manifest,
+				   MANIFEST_FORMAT);
+	else if (!files || json_type(files) != JSON_ARRAY || !json_first(files))
+		status = error_set(err, STATUS_BAD_INPUT, "%s: it lists no files", manifest);
+	for (const struct json *entry = status == STATUS_OK ? json_first(files) : NULL;
+	     entry && status == STATUS_OK; entry = json_next(entry))
+		status = verify_file(path, entry, err);
+	json_free(root);
+	free(manifest);
+	return status;
+}
+
+static enum status remove_temporaries(const char *dir, struct error *err)
+{
+	char **names = NULL;
+	size_t n = 0;
+	enum status status = file_exists(dir) ? file_list(dir, &names, &n, err) : STATUS_OK;
+
+	for (size_t i = 0; i < n && status == STATUS_OK; i++) {
+		char *path = path_join(dir, names[i]);
+
+		if (is_temporary(names[i]))
+			status = file_remove_tree(path, err);
+		free(path);
+	}
+	free_names(names, n);
+	return status;
+}
+
+enum status checkpoint_find(const char *run_path, char **path, int64_t *step, struct error *err)
+{
+	char *dir = checkpoints_of(run_path), **names = NULL;
+	struct error reason;
+	size_t n = 0;
+	enum status status = remove_temporaries(dir, err);
+
+	*path = NULL;
+	*step = 0;
+	if (status == STATUS_OK)
+		status = list_checkpoints(dir, &names, &n, err);
+	for (size_t i = 0; i < n && !*path; i++) {
+		char *candidate = path_join(dir, names[i]);
+
+		if (checkpoint_verify(candidate, &reason) == STATUS_OK) {
+			*path = candidate;
+			*step = step_of(names[i]);
+		} else {
+			log_warn("checkpoint %s rejected: %s", names[i], reason.text);
+			free(candidate);
+		}
+	}
+	if (status == STATUS_OK && n > 0 && !*path)
+		status = error_set(err, STATUS_NO_CHECKPOINT,
+				   "%s: none of its %zu checkpoints is valid; the oldest: %s", dir, n,
+				   reason.text);
+	free_names(names, n);
+	free(dir);
+	return status;
+}

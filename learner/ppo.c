@@ -1,0 +1,488 @@
+/* The learner's part of the ring: what it issues and what it does when a step's
+ * rollouts have all come back.
+ *
+ *     ppo_begin -> issue(step 1) ... SCORED, SCORED, ... -> train -> issue(step 2)
+ *
+ * Strictly on-policy: the prompts of a step leave after the weights that the
+ * step before has made, and exactly rollout.batch_size sequences are in flight. */
+#include "learner/ppo.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/die.h"
+#include "common/base/file.h"
+#include "common/base/json.h"
+#include "common/base/log.h"
+#include "common/model/hf_checkpoint.h"
+#include "common/run/fault.h"
+#include "common/run/signals.h"
+#include "learner/ppo_private.h"
+
+/* --- sending --- */
+
+static void send_weights(struct ppo *ppo)
+{
+	const struct topology *topology = ppo->setup.topology;
+	int n = topology->count[ROLE_ACTOR], *to = xcalloc((size_t)n, sizeof *to);
+	struct buf payload = BUF_INIT;
+
+	for (int a = 0; a < n; a++)
+		to[a] = topology_rank(topology, ROLE_ACTOR, a);
+	buf_append(&payload, ppo->policy->weights,
+		   ppo->policy->layout.n_floats * sizeof *ppo->policy->weights);
+	channel_send_all(ppo->setup.channel, to, n, MESSAGE_WEIGHTS, ppo->step, &payload);
+	buf_release(&payload);
+	free(to);
+}
+
+/* Row i of the step being issued; its prompt is copied. */
+static struct rollout new_rollout(const struct ppo *ppo, int i)
+{
+	const struct run_config *config = ppo->config;
+	int64_t samples = config->rollout.samples_per_prompt;
+	int64_t n_prompts = config->rollout.batch_size / samples;
+	int index = dataset_index(&ppo->prompts, ppo->step * n_prompts + i / samples);
+	const struct row *row = &ppo->prompts.rows[index];
+	struct rollout rollout = {.step = ppo->step + 1,
+				  .row = i,
+				  .sample = (int32_t)(i % samples),
+				  .prompt_index = index,
+				  .n_prompt = row->n,
+				  .weights_version = ppo->step};
+
+	rollout.ids = xcalloc((size_t)row->n, sizeof *rollout.ids);
+	memcpy(rollout.ids, row->ids, (size_t)row->n * sizeof *rollout.ids);
+	return rollout;
+}
+
+/* Weights of the steps done so far, then the prompts of the next one, dealt to
+ * the actors in turn. */
+static void issue(struct ppo *ppo)
+{
+	const struct topology *topology = ppo->setup.topology;
+	int n_actors = topology->count[ROLE_ACTOR];
+
+	ppo->step_began = clock_now();
+	send_weights(ppo);
+	for (int a = 0; a < n_actors; a++) {
+		struct rollouts list = {0};
+		struct buf payload = BUF_INIT;
+
+		for (int i = a; i < ppo->config->rollout.batch_size; i += n_actors) {
+			struct rollout rollout = new_rollout(ppo, i);
+			rollouts_push(&list, &rollout);
+		}
+		if (list.n > 0) {
+			rollouts_encode(&list, &payload);
+			channel_send(ppo->setup.channel, topology_rank(topology, ROLE_ACTOR, a),
+				     MESSAGE_PROMPTS, ppo->step + 1, &payload);
+		}
+		rollouts_release(&list);
+		buf_release(&payload);
+	}
+}
+
+/* Ends the ring: every rank leaves with the given exit code; reason is said once,
+ * by the lead, if it is a failure. */
+static void stop_ring(struct ppo *ppo, enum status status, const char *reason)
+{
+	int n = ppo->setup.topology->n_ranks, *to = xcalloc((size_t)n, sizeof *to);
+	struct buf payload = BUF_INIT;
+
+	for (int r = 0; r < n; r++)
+		to[r] = r;
+	buf_append_string(&payload, reason);
+	channel_send_all(ppo->setup.channel, to, n, MESSAGE_STOP, status, &payload);
+	buf_release(&payload);
+	free(to);
+	ppo->stopped = true;
+}
+
+/* --- reporting --- */
+
+static void append_rollout(struct ppo *ppo, const struct rollout *rollout, struct buf *line)
+{
+	struct buf text = BUF_INIT;
+	int n = rollout->n_prompt;
+
+	buf_printf(line,
+		   "{\"step\":%" PRId64 ",\"row\":%d,\"sample\":%d,\"prompt_index\":%" PRId64
+		   ",\"weights_version\":%" PRId64 ",\"prompt_ids\":",
+		   rollout->step, rollout->row, rollout->sample, rollout->prompt_index,
+		   rollout->weights_version);
+	json_write_ids(line, rollout->ids, (size_t)n);
+	buf_append_string(line, ",\"completion_ids\":");
+	json_write_ids(line, rollout->ids + n, (size_t)rollout->n_completion);
+	if (ppo->tokenizer) {
+		tokenizer_decode_completion(ppo->tokenizer, rollout->ids, (size_t)n,
+					    rollout->ids + n, (size_t)rollout->n_completion, &text);
+		buf_append_string(line, ",\"completion\":");
+		json_write_string(line, text.data ? text.data : "", text.length);
+	}
+	buf_append_string(line, ",\"logprobs\":");
+	json_write_floats(line, rollout->logprob, (size_t)rollout->n_completion);
+	buf_append_string(line, ",\"ref_logprobs\":");
+	json_write_floats(line, rollout->ref_logprob, (size_t)rollout->n_completion);
+	buf_append_string(line, ",\"score\":");
+	json_write_float(line, rollout->score);
+	buf_printf(line, ",\"finish_reason\":\"%s\"}\n",
+		   rollout->finish == FINISH_STOP ? "stop" : "length");
+	buf_release(&text);
+}
+
+static void append_metrics(struct ppo *ppo, const struct ppo_report *r, double seconds,
+			   struct buf *line)
+{
+	metrics_begin(line, ppo->step);
+	metrics_add(line, "episode", (double)ppo->episode);
+	metrics_add(line, "objective/kl", r->kl);
+	metrics_add(line, "objective/kl_coef", r->kl_coef);
+	metrics_add(line, "objective/entropy", r->entropy);
+	metrics_add(line, "objective/non_score_reward", r->non_score_reward);
+	metrics_add(line, "objective/scores", r->scores);
+	metrics_add(line, "objective/scores_raw", r->scores_raw);
+	metrics_add(line, "objective/rlhf_reward", r->rlhf_reward);
+	metrics_add(line, "policy/approxkl_avg", r->approxkl);
+	metrics_add(line, "policy/clipfrac_avg", r->clipfrac);
+	metrics_add(line, "policy/entropy_avg", r->policy_entropy);
+	metrics_add(line, "loss/policy_avg", r->policy_loss);
+	metrics_add(line, "loss/value_avg", r->value_loss);
+	metrics_add(line, "val/clipfrac_avg", r->value_clipfrac);
+	metrics_add(line, "val/ratio", r->ratio);
+	metrics_add(line, "val/ratio_var", r->ratio_var);
+	metrics_add(line, "val/first_ratio_deviation", r->first_ratio_deviation);
+	metrics_add(line, "val/num_eos_tokens", r->n_eos);
+	metrics_add(line, "val/mean", r->value_mean);
+	metrics_add(line, "val/error", r->value_error);
+	metrics_add(line, "val/var_explained", r->var_explained);
+	metrics_add(line, "returns/mean", r->return_mean);
+	metrics_add(line, "returns/var", r->return_var);
+	metrics_add(line, "response_length", r->length);
+	metrics_add(line, "frac_truncated", r->truncated);
+	metrics_add(line, "lr", r->learning_rate);
+	metrics_add(line, "grad_norm/actor", r->actor_norm);
+	metrics_add(line, "grad_norm/critic", r->critic_norm);
+	metrics_add(line, "optim/skipped",
+		    (double)(ppo->policy_trainer.skipped + ppo->critic_trainer.skipped));
+	metrics_add_string(line, "reward/judge", ppo->setup.judge);
+	metrics_add(line, "time/step", seconds);
+	metrics_add(line, "perf/tokens_per_s", (double)r->tokens / seconds);
+	metrics_add(line, "perf/eps", (double)ppo->collected.n / seconds);
+	metrics_end(line);
+}
+
+static void write_report(struct ppo *ppo, const struct ppo_report *report)
+{
+	double seconds = clock_now() - ppo->step_began;
+	struct buf line = BUF_INIT;
+	char detail[160];
+
+	for (size_t i = 0; i < ppo->collected.n; i++)
+		append_rollout(ppo, &ppo->collected.items[i], &line);
+	line_log_append(&ppo->rollouts, line.data, line.length);
+	buf_reset(&line);
+	append_metrics(ppo, report, seconds, &line);
+	line_log_append(&ppo->metrics, line.data, line.length);
+	buf_release(&line);
+	snprintf(detail, sizeof detail, "score %.4g, kl %.4g, length %.1f, %.2f s", report->scores,
+		 report->kl, report->length, seconds);
+	progress_update(&ppo->progress, ppo->step, detail);
+}
+
+/* --- the loop --- */
+
+static enum status finish(struct ppo *ppo, struct error *err)
+{
+	enum status status = ppo_save_final(ppo, err);
+
+	if (status == STATUS_OK)
+		status = run_dir_record(ppo->setup.run, "finished", ppo->step, "", err);
+	return status;
+}
+
+/* Whether the run goes on after the step just done; saves where that is due. */
+static bool save_and_decide(struct ppo *ppo)
+{
+	const struct run_config *config = ppo->config;
+	bool is_last = ppo->step >= config->ppo.iterations;
+	bool asked = signals_stop_requested();
+	int64_t every = config->checkpoint.every_steps;
+	enum status status = STATUS_OK;
+	struct error err = {""};
+
+	if (is_last || asked || (every > 0 && ppo->step % every == 0))
+		status = ppo_save_checkpoint(ppo, &err);
+	if (status == STATUS_OK && is_last) {
+		progress_end(&ppo->progress);
+		status = finish(ppo, &err);
+	} else if (status == STATUS_OK && asked) {
+		progress_end(&ppo->progress);
+		status = run_dir_record(ppo->setup.run, "stopped", ppo->step, "asked to stop",
+					&err);
+		log_info("stopped after step %" PRId64 "; the same command goes on from there",
+			 ppo->step);
+		if (status == STATUS_OK)
+			status = STATUS_STOPPED;
+	} else if (status == STATUS_OK) {
+		return true;
+	}
+	stop_ring(ppo, status, err.text);
+	return false;
+}
+
+static void train(struct ppo *ppo, const struct rollouts *batch)
+{
+	struct ppo_report report;
+
+	comm_set_phase("update");
+	ppo_update(ppo, batch, &report);
+	ppo->step++;
+	ppo->episode += (int64_t)batch->n;
+	fault_point("ppo.updated");
+	comm_set_phase("waiting");
+	if (!ppo->is_lead)
+		return;
+	write_report(ppo, &report);
+	rollouts_release(&ppo->collected);
+	if (save_and_decide(ppo))
+		issue(ppo);
+}
+
+/* The lead has all rollouts of the step: everyone gets them in the same order. */
+static void train_together(struct ppo *ppo)
+{
+	const struct topology *topology = ppo->setup.topology;
+	int n = topology->count[ROLE_LEARNER] - 1;
+
+	rollouts_sort(&ppo->collected);
+	if (n > 0) {
+		int *to = xcalloc((size_t)n, sizeof *to);
+		struct buf payload = BUF_INIT;
+
+		for (int i = 0; i < n; i++)
+			to[i] = topology_rank(topology, ROLE_LEARNER, i + 1);
+		rollouts_encode(&ppo->collected, &payload);
+		channel_send_all(ppo->setup.channel, to, n, MESSAGE_TRAIN, ppo->step + 1, &payload);
+		channel_flush(ppo->setup.channel);
+		buf_release(&payload);
+		free(to);
+	}
+	train(ppo, &ppo->collected);
+}
+
+static void check_rollout(const struct ppo *ppo, const struct rollout *rollout, int source)
+{
+	if (rollout->step != ppo->step + 1 || rollout->weights_version != ppo->step ||
+	    rollout->n_completion < 1 || !rollout->judged)
+		die("rank %d sent a rollout of step %" PRId64 " and weights %" PRId64
+		    ", expected %" PRId64 " and %" PRId64,
+		    source, rollout->step, rollout->weights_version, ppo->step + 1, ppo->step);
+}
+
+void ppo_handle(struct ppo *ppo, struct message *message)
+{
+	struct rollouts list = {0};
+	struct error err;
+
+	if (rollouts_decode(&list, message->payload.data, message->payload.length, &err) !=
+	    STATUS_OK)
+		die("message from rank %d: %s", message->source, err.text);
+	for (size_t i = 0; i < list.n; i++)
+		check_rollout(ppo, &list.items[i], message->source);
+	if (message->type == MESSAGE_TRAIN) {
+		train(ppo, &list);
+	} else {
+		for (size_t i = 0; i < list.n; i++)
+			rollouts_push(&ppo->collected, &list.items[i]);
+		list.n = 0;
+		if (ppo->collected.n == (size_t)ppo->config->rollout.batch_size)
+			train_together(ppo);
+	}
+	rollouts_release(&list);
+}
+
+void ppo_begin(struct ppo *ppo)
+{
+	struct error err = {""};
+	enum status status;
+
+	if (!ppo->is_lead)
+		return;
+	progress_begin(&ppo->progress, "ppo", ppo->step, ppo->config->ppo.iterations);
+	if (ppo->step < ppo->config->ppo.iterations) {
+		issue(ppo);
+		return;
+	}
+	status = finish(ppo, &err);
+	stop_ring(ppo, status, err.text);
+}
+
+/* --- setting up --- */
+
+/* Directory the critic starts from: critic.path, else the first reward model
+ * that reads the policy's vocabulary, else the policy itself with a new head. */
+static const char *critic_origin(const struct run_config *config, const struct model *policy)
+{
+	if (config->critic.path)
+		return config->critic.path;
+	for (int i = 0; i < config->reward.n_sources; i++) {
+		const struct reward_source *source = &config->reward.sources[i];
+		struct model_config found;
+		struct error ignored;
+
+		if (strcmp(source->type, "model") == 0 &&
+		    hf_read_config(&found, source->path, &ignored) == STATUS_OK &&
+		    found.n_vocab == policy->config.n_vocab)
+			return source->path;
+	}
+	return config->policy.path;
+}
+
+enum status ppo_load_model(struct ppo *ppo, struct model **model, struct buf *config_text,
+			   const char *dir, enum head_kind head, struct error *err)
+{
+	struct hf_load_options options = {.head = head,
+					  .create_score = head == HEAD_SCORE,
+					  .seed = (uint64_t)ppo->config->run.seed};
+	char *path = path_join(dir, "config.json");
+	enum status status = hf_load(model, dir, &options, ppo->setup.pool, err);
+
+	if (status == STATUS_OK)
+		status = file_read(path, 1 << 24, config_text, err);
+	free(path);
+	return status;
+}
+
+static enum status load_models(struct ppo *ppo, struct error *err)
+{
+	const struct run_config *config = ppo->config;
+	const char *origin;
+	enum status status;
+
+	status = ppo_load_model(ppo, &ppo->policy, &ppo->policy_config, config->policy.path,
+				HEAD_LM, err);
+	if (status != STATUS_OK)
+		return status;
+	origin = critic_origin(config, ppo->policy);
+	status = ppo_load_model(ppo, &ppo->critic, &ppo->critic_config, origin, HEAD_SCORE, err);
+	if (status != STATUS_OK)
+		return status;
+	if (ppo->critic->config.n_vocab != ppo->policy->config.n_vocab ||
+	    ppo->critic->config.n_labels != 1)
+		return error_set(err, STATUS_BAD_INPUT,
+				 "%s: a critic for this policy needs %d vocabulary rows and one "
+				 "label, found %d and %d",
+				 origin, ppo->policy->config.n_vocab, ppo->critic->config.n_vocab,
+				 ppo->critic->config.n_labels);
+	return STATUS_OK;
+}
+
+/* Longest prompt that leaves room for the completion. */
+static int prompt_limit(const struct ppo *ppo)
+{
+	return ppo->policy->config.max_positions - (int)ppo->config->rollout.max_new_tokens;
+}
+
+static enum status load_prompts(struct ppo *ppo, struct error *err)
+{
+	const struct run_config *config = ppo->config;
+	struct row_context context = {.n_vocab = ppo->policy->config.n_vocab,
+				      .where = config->data.prompts};
+	enum status status;
+
+	if (tokenizer_exists(config->policy.path)) {
+		status = tokenizer_load(&ppo->tokenizer, config->policy.path, err);
+		if (status != STATUS_OK)
+			return status;
+	}
+	context.tokenizer = ppo->tokenizer;
+	if (prompt_limit(ppo) < 1)
+		return error_set(err, STATUS_BAD_INPUT,
+				 "rollout.max_new_tokens is %" PRId64
+				 ", but the policy %s has %d positions for prompt and completion",
+				 config->rollout.max_new_tokens, config->policy.path,
+				 ppo->policy->config.max_positions);
+	return dataset_load_prompts(&ppo->prompts, config->data.prompts, &context, config,
+				    prompt_limit(ppo), err);
+}
+
+enum status ppo_open_logs(struct ppo *ppo, uint64_t metrics_bytes, uint64_t rollouts_bytes,
+			  struct error *err)
+{
+	char *path = path_join(ppo->setup.run->path, "metrics.jsonl");
+	enum status status = line_log_open(&ppo->metrics, path, metrics_bytes, err);
+
+	free(path);
+	if (status != STATUS_OK)
+		return status;
+	path = path_join(ppo->setup.run->path, "rollouts.jsonl");
+	status = line_log_open(&ppo->rollouts, path, rollouts_bytes, err);
+	free(path);
+	return status;
+}
+
+enum status ppo_create(struct ppo **out, const struct ppo_setup *setup, struct error *err)
+{
+	struct ppo *ppo = xcalloc(1, sizeof *ppo);
+	const struct run_config *config = setup->config;
+	enum status status;
+
+	*out = ppo;
+	ppo->setup = *setup;
+	ppo->config = config;
+	ppo->is_lead = comm_is_lead(setup->learners);
+	ppo->kl_coef = config->ppo.kl.coef;
+	ppo->metrics.fd = ppo->rollouts.fd = -1;
+	workspace_init(&ppo->workspace, setup->pool);
+	status = setup->checkpoint ? ppo_load_models(ppo, setup->checkpoint, err)
+				   : load_models(ppo, err);
+	if (status == STATUS_OK)
+		status = stop_ids_read(&ppo->stop_ids, config->policy.path, &ppo->policy->config,
+				       err);
+	if (status != STATUS_OK)
+		return status;
+	trainer_init(&ppo->policy_trainer, ppo->policy, &config->optimizer,
+		     (int)config->train.lanes, setup->learners, setup->pool);
+	trainer_init(&ppo->critic_trainer, ppo->critic, &config->critic.optimizer,
+		     (int)config->train.lanes, setup->learners, setup->pool);
+	if (ppo->is_lead && (status = load_prompts(ppo, err)) != STATUS_OK)
+		return status;
+	if (setup->checkpoint)
+		return ppo_load_state(ppo, setup->checkpoint, err);
+	return ppo->is_lead ? ppo_open_logs(ppo, 0, 0, err) : STATUS_OK;
+}
+
+void ppo_destroy(struct ppo *ppo)
+{
+	if (!ppo)
+		return;
+	if (ppo->policy_trainer.model)
+		trainer_release(&ppo->policy_trainer);
+	if (ppo->critic_trainer.model)
+		trainer_release(&ppo->critic_trainer);
+	model_destroy(ppo->policy);
+	model_destroy(ppo->critic);
+	buf_release(&ppo->policy_config);
+	buf_release(&ppo->critic_config);
+	workspace_release(&ppo->workspace);
+	dataset_release(&ppo->prompts);
+	tokenizer_destroy(ppo->tokenizer);
+	rollouts_release(&ppo->collected);
+	line_log_close(&ppo->metrics);
+	line_log_close(&ppo->rollouts);
+	free(ppo);
+}
+
+size_t ppo_bytes(const struct ppo *ppo)
+{
+	/* Weights, packed weights, two moments, and the partial sums of the lanes. */
+	size_t sums = 1;
+	for (int lanes = (int)ppo->config->train.lanes / comm_size(ppo->setup.learners); lanes > 1;
+	     lanes /= 2)
+		sums++;
+	return (4 + sums) * sizeof(float) *
+	       (ppo->policy->layout.n_floats + ppo->critic->layout.n_floats);
+}

@@ -1,0 +1,40 @@
+/* The learner's part of the ring: issues prompts and weights, collects judged
+ * rollouts, updates policy and critic, saves, reports.
+ *
+ * The lead learner (index 0) owns prompts, the KL controller, metrics and
+ * checkpoints; the other learners do their lanes of each gradient. */
+#pragma once
+
+#include "common/base/pool.h"
+#include "common/run/config.h"
+#include "common/run/run_dir.h"
+#include "proto/channel.h"
+#include "proto/comm.h"
+#include "proto/topology.h"
+
+struct ppo;
+
+/* What the learners share with the other roles. */
+struct ppo_setup {
+	const struct run_config *config;
+	const struct topology *topology;
+	struct channel *channel;
+	struct comm *learners;
+	struct pool *pool;
+	const char *isa;	/* name of the kernels' level */
+	const char *checkpoint; /* directory to resume from, NULL: a new run */
+	const char *judge;	/* identity of the reward sources */
+	struct run_dir *run;	/* lead learner only, else NULL */
+};
+/* Loads policy and critic, or all state from the checkpoint.  Collective over
+ * learners; the status may differ between them. */
+enum status ppo_create(struct ppo **ppo, const struct ppo_setup *setup, struct error *err);
+void ppo_destroy(struct ppo *ppo);
+
+/* Lead learner: issues the first step, or stops the ring when nothing is left. */
+void ppo_begin(struct ppo *ppo);
+/* MESSAGE_SCORED (lead) and MESSAGE_TRAIN (others).  Collective over learners in
+ * its effect: training begins when the last rollout of a step has come. */
+void ppo_handle(struct ppo *ppo, struct message *message);
+/* Bytes of weights, optimizer and gradients this learner will hold. */
+size_t ppo_bytes(const struct ppo *ppo);

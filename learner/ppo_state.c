@@ -1,0 +1,248 @@
+/* What a PPO checkpoint holds, and how it is read back.
+ *
+ *     model/ critic/                Hugging Face directories, usable as they are
+ *     policy-m.safetensors ...      moments of both optimizers
+ *     state.json                    counters, KL coefficient, lengths of the logs
+ *     config.json                   the resolved config that made it
+ *
+ * Nothing else has state: random numbers and the order of the prompts are
+ * functions of the step. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/die.h"
+#include "common/base/file.h"
+#include "common/base/json.h"
+#include "common/model/hf_checkpoint.h"
+#include "common/run/fault.h"
+#include "learner/checkpoint.h"
+#include "learner/ppo_private.h"
+
+static enum status save_model(const struct model *model, const struct buf *config_text,
+			      const char *tokenizer_dir, const char *dir, const char *name,
+			      struct error *err)
+{
+	struct hf_save_options options = {.config_text = config_text->data,
+					  .tokenizer_dir = tokenizer_dir};
+	char *path = path_join(dir, name);
+	enum status status = hf_save(model, path, &options, err);
+
+	free(path);
+	return status;
+}
+
+static enum status write_block(const struct model *model, const float *block, const char *dir,
+			       const char *name, struct error *err)
+{
+	char *path = path_join(dir, name);
+	enum status status = hf_write_block(model, block, path, NULL, err);
+
+	free(path);
+	return status;
+}
+
+static enum status read_block(const struct model *model, float *block, const char *dir,
+			      const char *name, struct error *err)
+{
+	char *path = path_join(dir, name);
+	enum status status = hf_read_block(model, block, path, err);
+
+	free(path);
+	return status;
+}
+
+/* The moments that the optimizer has, under prefix-m and prefix-v. */
+static enum status move_moments(struct trainer *trainer, bool write, const char *dir,
+				const char *m_name, const char *v_name, struct error *err)
+{
+	float *blocks[2] = {trainer->m, trainer->v};
+	const char *names[2] = {m_name, v_name};
+	enum status status = STATUS_OK;
+
+	for (int i = 0; i < 2 && status == STATUS_OK; i++) {
+		if (!blocks[i])
+			continue;
+		status = write ? write_block(trainer->model, blocks[i], dir, names[i], err)
+			       : read_block(trainer->model, blocks[i], dir, names[i], err);
+	}
+	return status;
+}
+
+static void print_state(const struct ppo *ppo, struct buf *out)
+{
+	buf_printf(out,
+		   "{\n  \"step\": %" PRId64 ",\n  \"episode\": %" PRId64
+		   ",\n  \"policy_updates\": %" PRId64 ",\n  \"critic_updates\": %" PRId64
+		   ",\n  \"policy_skipped\": %" PRId64 ",\n  \"critic_skipped\": %" PRId64
+		   ",\n  \"metrics_bytes\": %" PRIu64 ",\n  \"rollouts_bytes\": %" PRIu64
+		   ",\n  \"isa\": \"%s\",\n  \"prompts_sha256\": \"%s\",\n  \"kl_coef\": ",
+		   ppo->step, ppo->episode, ppo->policy_trainer.t, ppo->critic_trainer.t,
+		   ppo->policy_trainer.skipped, ppo->critic_trainer.skipped, ppo->metrics.bytes,
+		   ppo->rollouts.bytes, ppo->setup.isa, ppo->prompts.sha256);
+	json_write_double(out, ppo->kl_coef);
+	buf_append_string(out, ",\n  \"judge\": ");
+	json_write_string(out, ppo->setup.judge, strlen(ppo->setup.judge));
+	buf_append_string(out, "\n}\n");
+}
+
+static enum status write_text(const char *dir, const char *name, const char *text, size_t n,
+			      struct error *err)
+{
+	char *path = path_join(dir, name);
+	enum status status = file_replace(path, text, n, err);
+
+	free(path);
+	return status;
+}
+
+static enum status fill_checkpoint(struct ppo *ppo, const char *dir, struct error *err)
+{
+	const char *tokenizer_dir = ppo->tokenizer ? ppo->config->policy.path : NULL;
+	struct buf state = BUF_INIT;
+	enum status status;
+
+	print_state(ppo, &state);
+	status = save_model(ppo->policy, &ppo->policy_config, tokenizer_dir, dir, "model", err);
+	fault_point("checkpoint.policy");
+	if (status == STATUS_OK)
+		status = save_model(ppo->critic, &ppo->critic_config, NULL, dir, "critic", err);
+	fault_point("checkpoint.critic");
+	if (status == STATUS_OK)
+		status = move_moments(&ppo->policy_trainer, true, dir, "policy-m.safetensors",
+				      "policy-v.safetensors", err);
+	if (status == STATUS_OK)
+		status = move_moments(&ppo->critic_trainer, true, dir, "critic-m.safetensors",
+				      "critic-v.safetensors", err);
+	fault_point("checkpoint.moments");
+	if (status == STATUS_OK)
+		status = write_text(dir, "config.json", ppo->config->text,
+				    strlen(ppo->config->text), err);
+	if (status == STATUS_OK)
+		status = write_text(dir, "state.json", state.data, state.length, err);
+	buf_release(&state);
+	return status;
+}
+
+enum status ppo_save_checkpoint(struct ppo *ppo, struct error *err)
+{
+	struct checkpoint_writer writer = {0};
+	enum status status = line_log_sync(&ppo->metrics, err);
+
+	if (status == STATUS_OK)
+		status = line_log_sync(&ppo->rollouts, err);
+	if (status != STATUS_OK)
+		return status;
+	status = checkpoint_begin(&writer, ppo->setup.run->path, ppo->step, err);
+	if (status != STATUS_OK)
+		return status;
+	status = fill_checkpoint(ppo, writer.directory, err);
+	if (status == STATUS_OK)
+		return checkpoint_publish(&writer, (int)ppo->config->checkpoint.keep, err);
+	checkpoint_abandon(&writer);
+	return status;
+}
+
+enum status ppo_save_final(struct ppo *ppo, struct error *err)
+{
+	const char *tokenizer_dir =
+		tokenizer_exists(ppo->config->policy.path) ? ppo->config->policy.path : NULL;
+	enum status status;
+
+	fault_point("final.begin");
+	status = save_model(ppo->policy, &ppo->policy_config, tokenizer_dir, ppo->setup.run->path,
+			    "final", err);
+	fault_point("final.end");
+	return status;
+}
+
+enum status ppo_load_models(struct ppo *ppo, const char *dir, struct error *err)
+{
+	char *model = path_join(dir, "model"), *critic = path_join(dir, "critic");
+	enum status status =
+		ppo_load_model(ppo, &ppo->policy, &ppo->policy_config, model, HEAD_LM, err);
+
+	if (status == STATUS_OK)
+		status = ppo_load_model(ppo, &ppo->critic, &ppo->critic_config, critic, HEAD_SCORE,
+					err);
+	free(model);
+	free(critic);
+	return status;
+}
+
+static enum status get_int(const struct json *state, const char *key, const char *path,
+			   int64_t *out, struct error *err)
+{
+	const struct json *value = json_get(state, key);
+
+	if (!value || !json_int64(value, out) || *out < 0)
+		return error_set(err, STATUS_BAD_INPUT, "%s: %s is missing or not a count", path,
+				 key);
+	return STATUS_OK;
+}
+
+static enum status read_counters(struct ppo *ppo, const struct json *state, const char *path,
+				 int64_t *metrics_bytes, int64_t *rollouts_bytes,
+				 struct error *err)
+{
+	const struct { const char *key; int64_t *out; } counters[] = {
+		{"step", &ppo->step},
+		{"episode", &ppo->episode},
+		{"policy_updates", &ppo->policy_trainer.t},
+		{"critic_updates", &ppo->critic_trainer.t},
+		{"policy_skipped", &ppo->policy_trainer.skipped},
+		{"critic_skipped", &ppo->critic_trainer.skipped},
+		{"metrics_bytes", metrics_bytes},
+		{"rollouts_bytes", rollouts_bytes},
+	};
+	const struct json *kl_coef = json_get(state, "kl_coef");
+
+	for (size_t i = 0; i < sizeof counters / sizeof *counters; i++) {
+		enum status status = get_int(state, counters[i].key, path, counters[i].out, err);
+		if (status != STATUS_OK)
+			return status;
+	}
+	if (!kl_coef || json_type(kl_coef) != JSON_NUMBER)
+		return error_set(err, STATUS_BAD_INPUT, "%s: kl_coef is missing or not a number",
+				 path);
+	ppo->kl_coef = json_number(kl_coef);
+	return STATUS_OK;
+}
+
+static enum status check_prompts(const struct ppo *ppo, const struct json *state,
+				 struct error *err)
+{
+	const struct json *sha = json_get(state, "prompts_sha256");
+
+	if (!ppo->is_lead || (sha && json_type(sha) == JSON_STRING &&
+			      strcmp(json_string(sha, NULL), ppo->prompts.sha256) == 0))
+		return STATUS_OK;
+	return error_set(err, STATUS_BAD_INPUT,
+			 "%s: the file has changed since the run began; a resumed run needs the "
+			 "same prompts",
+			 ppo->config->data.prompts);
+}
+
+enum status ppo_load_state(struct ppo *ppo, const char *dir, struct error *err)
+{
+	char *path = path_join(dir, "state.json");
+	struct json *state = json_parse_file(path, 1 << 20, err);
+	enum status status = state ? STATUS_OK : STATUS_BAD_INPUT;
+	int64_t metrics_bytes = 0, rollouts_bytes = 0;
+
+	if (status == STATUS_OK)
+		status = read_counters(ppo, state, path, &metrics_bytes, &rollouts_bytes, err);
+	if (status == STATUS_OK)
+		status = check_prompts(ppo, state, err);
+	if (status == STATUS_OK)
+		status = move_moments(&ppo->policy_trainer, false, dir, "policy-m.safetensors",
+				      "policy-v.safetensors", err);
+	if (status == STATUS_OK)
+		status = move_moments(&ppo->critic_trainer, false, dir, "critic-m.safetensors",
+				      "critic-v.safetensors", err);
+	if (status == STATUS_OK && ppo->is_lead)
+		status = ppo_open_logs(ppo, (uint64_t)metrics_bytes, (uint64_t)rollouts_bytes, err);
+	json_free(state);
+	free(path);
+	return status;
+}

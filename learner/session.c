@@ -1,0 +1,272 @@
+/* How a training command begins and ends; see session.h.  Whatever one rank finds
+ * wrong is agreed by all, so that every rank leaves with the same exit code and
+ * the lead prints one sentence. */
+#include "learner/session.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/file.h"
+#include "common/base/hash.h"
+#include "common/base/json.h"
+#include "common/base/log.h"
+#include "common/base/pool.h"
+#include "common/run/build_info.h"
+#include "common/run/signals.h"
+#include "learner/checkpoint.h"
+#include "proto/kernels.h"
+#include "proto/launch.h"
+
+static const char *command_name(enum command command)
+{
+	switch (command) {
+	case COMMAND_PRETRAIN:
+		return "pretrain";
+	case COMMAND_REWARD_TRAIN:
+		return "reward-train";
+	case COMMAND_PPO:
+		return "ppo";
+	}
+	return "";
+}
+
+int64_t session_length(const struct session *session)
+{
+	return session->command == COMMAND_PPO ? session->config.ppo.iterations
+					       : session->config.train.steps;
+}
+
+int session_threads(const struct session *session, int n_sharing)
+{
+	int threads = (int)session->config.run.threads;
+
+	if (threads <= 0)
+		threads = pool_cores() / (n_sharing > 0 ? n_sharing : 1);
+	return threads > 0 ? threads : 1;
+}
+
+static void print_config(enum command command)
+{
+	struct buf text = BUF_INIT;
+
+	config_print_documented(command, &text);
+	fwrite(text.data, 1, text.length, stdout);
+	buf_release(&text);
+}
+
+/* All ranks must run the same program on the same config. */
+static enum status check_equal(struct session *session, struct error *err)
+{
+	uint64_t mine[2] = {hash64(session->config.text, strlen(session->config.text)),
+			    hash64(build_id(), strlen(build_id()))};
+	int n = comm_size(session->world);
+	uint64_t(*all)[2] = calloc((size_t)n, sizeof *all);
+	enum status status = STATUS_OK;
+
+	comm_allgather(session->world, mine, sizeof mine, all);
+	for (int r = 1; r < n && status == STATUS_OK; r++) {
+		if (all[r][0] != all[0][0])
+			status = error_set(err, STATUS_BAD_INPUT,
+					   "rank %d reads another config than rank 0", r);
+		else if (all[r][1] != all[0][1])
+			status = error_set(err, STATUS_BAD_INPUT,
+					   "rank %d runs another build than rank 0", r);
+	}
+	free(all);
+	return status;
+}
+
+/* A resumed run keeps the kernels that it began with. */
+static enum status resume_isa(struct session *session, struct error *err)
+{
+	char *path = path_join(session->checkpoint, "state.json");
+	struct json *state = json_parse_file(path, 1 << 20, err);
+	const struct json *name = json_get(state, "isa");
+	enum status status = state ? STATUS_OK : STATUS_BAD_INPUT;
+	enum isa recorded;
+
+	if (state && (!name || json_type(name) != JSON_STRING ||
+		      !isa_parse(json_string(name, NULL), &recorded)))
+		status = error_set(err, STATUS_BAD_INPUT, "%s: isa is missing or unknown", path);
+	else if (state && recorded > session->isa)
+		status = error_set(err, STATUS_BAD_INPUT,
+				   "%s: the run was computed with %s kernels, these ranks have %s; "
+				   "its bits could not be kept",
+				   path, isa_name(recorded), isa_name(session->isa));
+	else if (state)
+		session->isa = recorded;
+	json_free(state);
+	free(path);
+	return status;
+}
+
+static enum status check_old_config(struct session *session, struct error *err)
+{
+	char *path = path_join(session->checkpoint, "config.json");
+	struct buf old = BUF_INIT;
+	enum status status = file_read(path, 1 << 24, &old, err);
+
+	if (status == STATUS_OK)
+		status = config_check_resume(session->command, old.data, &session->config, err);
+	buf_release(&old);
+	free(path);
+	return status;
+}
+
+static enum status write_config(const struct session *session, struct error *err)
+{
+	char *path = path_join(session->run.path, "config.json");
+	enum status status = file_replace(path, session->config.text,
+					  strlen(session->config.text), err);
+	free(path);
+	return status;
+}
+
+/* Lead rank: the directory, its newest checkpoint, and whether it is finished. */
+static enum status open_run(struct session *session, bool *finished, struct error *err)
+{
+	char state[16];
+	int64_t step;
+	enum status status = run_dir_open(&session->run, session->config.run.dir, err);
+
+	if (status != STATUS_OK)
+		return status;
+	session->has_run = true;
+	status = checkpoint_find(session->run.path, &session->checkpoint, &session->step, err);
+	if (status == STATUS_OK && session->checkpoint)
+		status = check_old_config(session, err);
+	if (status == STATUS_OK && session->checkpoint)
+		status = resume_isa(session, err);
+	if (status != STATUS_OK)
+		return status;
+	*finished = run_dir_state(session->run.path, state, &step) &&
+		    strcmp(state, "finished") == 0 && session->checkpoint &&
+		    session->step >= session_length(session);
+	if (*finished)
+		return STATUS_OK;
+	status = write_config(session, err);
+	if (status == STATUS_OK)
+		status = run_dir_record(&session->run, "running", session->step, "", err);
+	return status;
+}
+
+/* What the lead has found out, for every rank. */
+static void share_run(struct session *session, bool *finished)
+{
+	struct buf path = BUF_INIT;
+	int64_t facts[3] = {session->step, (int64_t)session->isa, *finished};
+
+	comm_broadcast(session->world, facts, sizeof facts, 0);
+	if (session->checkpoint)
+		buf_append_string(&path, session->checkpoint);
+	comm_broadcast_buf(session->world, &path, 0);
+	session->step = facts[0];
+	session->isa = (enum isa)facts[1];
+	*finished = facts[2] != 0;
+	free(session->checkpoint);
+	session->checkpoint = path.length ? buf_detach(&path) : NULL;
+	buf_release(&path);
+}
+
+static enum status join_job(struct session *session, const char *config_path, bool *finished,
+			    struct error *err)
+{
+	enum status status;
+
+	status = config_load(&session->config, session->command, config_path, session->set.items,
+			     session->set.n, err);
+	status = comm_agree(session->world, status, err);
+	if (status == STATUS_OK)
+		status = check_equal(session, err);
+	if (status == STATUS_OK)
+		status = kernels_agree(session->world, session->config.run.isa, &session->isa, err);
+	if (status != STATUS_OK)
+		return status;
+	if (comm_is_lead(session->world))
+		status = open_run(session, finished, err);
+	status = comm_agree(session->world, status, err);
+	if (status == STATUS_OK) {
+		share_run(session, finished);
+		isa_select(session->isa);
+	}
+	return status;
+}
+
+bool session_open(struct session *session, enum command command, int argc, char **argv,
+		  const char *example, int *exit_code)
+{
+	const char *config_path = NULL;
+	bool help = false, finished = false, show_config = false;
+	int64_t ranks = 0;
+	struct option options[] = {
+		{.name = "CONFIG", .type = OPTION_STRING, .target = &config_path,
+		 .help = "JSON config of the run"},
+		{.name = "--set", .type = OPTION_LIST, .target = &session->set,
+		 .help = "KEY=VALUE, changes one key of the config; may be repeated"},
+		{.name = "--ranks", .type = OPTION_INT, .target = &ranks, .min = 1, .max = 4096,
+		 .help = "start mpirun on this machine with so many ranks"},
+		{.name = "--print-config", .type = OPTION_FLAG, .target = &show_config,
+		 .help = "print every key with its default and meaning, and end"},
+	};
+	char usage[160];
+	struct error err;
+	enum status status;
+
+	*session = (struct session){.command = command};
+	snprintf(usage, sizeof usage, "rlhf %s CONFIG [--set KEY=VALUE]... [--ranks N]",
+		 command_name(command));
+	status = options_parse(options, sizeof options / sizeof *options, argc, argv, usage,
+			       example, &help, &err);
+	if (status == STATUS_OK && !help && show_config)
+		print_config(command);
+	else if (status == STATUS_OK && !help && !config_path)
+		status = error_set(&err, STATUS_BAD_INPUT,
+				   "no config given; usage: %s", usage);
+	if (status != STATUS_OK || help || show_config) {
+		if (status != STATUS_OK)
+			log_error("%s", err.text);
+		option_list_release(&session->set);
+		*exit_code = status;
+		return false;
+	}
+	if (ranks > 0 && !launch_is_launched()) {
+		*exit_code = launch_mpirun((int)ranks, argc, argv);
+		option_list_release(&session->set);
+		return false;
+	}
+	session->world = comm_init();
+	log_init(LOG_INFO, comm_is_lead(session->world));
+	signals_install();
+	status = join_job(session, config_path, &finished, &err);
+	if (status == STATUS_OK && !finished) {
+		if (session->checkpoint)
+			log_info("resuming from %s", session->checkpoint);
+		return true;
+	}
+	if (status == STATUS_OK)
+		log_info("%s: the run is finished after %" PRId64 " steps; nothing to do",
+			 session->config.run.dir, session->step);
+	*exit_code = session_close(session, status, &err);
+	return false;
+}
+
+int session_close(struct session *session, enum status status, struct error *err)
+{
+	struct error ignored;
+
+	status = comm_agree(session->world, status, err);
+	if (status != STATUS_OK && status != STATUS_STOPPED && comm_is_lead(session->world)) {
+		log_error("%s", err->text);
+		if (session->has_run)
+			run_dir_record(&session->run, "failed", session->step, err->text, &ignored);
+	}
+	if (session->has_run)
+		run_dir_close(&session->run);
+	config_release(&session->config);
+	option_list_release(&session->set);
+	free(session->checkpoint);
+	comm_finalize();
+	return status;
+}

@@ -1,0 +1,92 @@
+/* The loop that pretrain and reward-train share: batches, updates, evaluation,
+ * metrics, checkpoints, stopping, and the final directory.
+ *
+ * Every rank is a learner and holds the model and all rows.  A unit is a row of
+ * the data: a sequence, or a pair, whose two sequences are never separated.
+ * Everything a step does is a function of (config, data, step), so that a
+ * resumed run goes on to the same bits. */
+#pragma once
+
+#include "common/model/transformer.h"
+#include "common/run/metrics.h"
+#include "common/run/progress.h"
+#include "common/text/tokenizer.h"
+#include "learner/dataset.h"
+#include "learner/session.h"
+#include "learner/trainer.h"
+
+struct supervised;
+
+/* Some units of a dataset and what their losses are divided by. */
+struct units {
+	const struct supervised *run;
+	const struct dataset *dataset;
+	const int *rows; /* [n] */
+	double weight;	 /* of all units of the minibatch; 1 when measuring */
+};
+
+enum { MAX_NUMBERS = 8 };
+
+/* What a kind of training adds to the loop. */
+struct supervised_task {
+	enum command command;
+	const char *name, *example;
+	enum head_kind head;
+	const char *const *names; /* [n_stats] metrics; the first is the loss */
+	int n_stats;
+	int n_numbers; /* of a measured unit: its stats, and others after them */
+	bool has_perplexity;
+
+	/* Model of a new run and the text of its config.json. */
+	enum status (*create)(struct supervised *run, struct error *err);
+	enum status (*load_data)(struct supervised *run, struct dataset *dataset, const char *path,
+				 struct error *err);
+	/* A new run whose data are loaded; may be NULL. */
+	enum status (*prepare)(struct supervised *run, struct error *err);
+	double (*weight)(const struct dataset *dataset, int row);
+	trainer_microbatch *microbatch; /* context: struct units */
+	/* numbers [n][n_numbers] of units first .. first+n-1, without gradients. */
+	void (*measure)(const struct units *units, int first, int n, double *numbers,
+			struct arena *arena, struct pool *pool);
+	/* Changes to config.json of the result as hf_save takes them, from the numbers
+	 * of the evaluation units (of the training units if there are no others);
+	 * texts is what they may point into.  NULL: none. */
+	void (*finish)(const double *numbers, int n, struct buf *texts, const char **edits);
+};
+
+struct supervised {
+	const struct supervised_task *task;
+	struct session session;
+	const struct run_config *config;
+	struct pool *pool;
+	struct model *model;
+	struct buf config_text;	   /* of the model's config.json */
+	const char *tokenizer_dir; /* NULL: none */
+	struct tokenizer *tokenizer;
+	struct trainer trainer;
+	struct dataset train, eval; /* eval.n is 0 without data.eval */
+	struct line_log metrics;    /* lead only, as progress */
+	struct progress progress;
+	int64_t step; /* done */
+};
+
+/* The whole command.  Collective. */
+int supervised_main(const struct supervised_task *task, int argc, char **argv);
+
+/* The sequences of units first .. first+n-1, a pair's chosen before its rejected. */
+void supervised_batch(struct batch *batch, const struct units *units, int first, int n,
+		      struct arena *arena);
+/* The end token: of the model's config, else of the tokenizer; -1: none. */
+int32_t supervised_eos(const struct supervised *run);
+/* Longest sequence that the model takes. */
+int supervised_positions(const struct supervised *run);
+
+/* supervised_state.c: what a checkpoint holds, and the result.  Saving is the
+ * lead's; loading is every rank's. */
+enum status supervised_save(struct supervised *run, struct error *err);
+enum status supervised_load_model(struct supervised *run, const char *dir, bool create_score,
+				  struct error *err);
+enum status supervised_load_state(struct supervised *run, uint64_t *metrics_bytes,
+				  struct error *err);
+enum status supervised_save_final(struct supervised *run, const char *const *edits,
+				  struct error *err);

@@ -1,0 +1,244 @@
+/* One optimizer step; see trainer.h for what it promises.
+ *
+ *     lanes of the minibatch     0   1   2   3   4   5   6   7
+ *     sums, always this tree      \ /     \ /     \ /     \ /
+ *                                  \_     _/       \_     _/
+ *                                     \ /             \ /
+ *                                       \_____   _____/
+ *
+ * A learner holds an aligned run of lanes, that is, a whole subtree; the upper
+ * levels are comm_tree_sum_float.  A small model runs its lanes on separate
+ * threads, each into a buffer of its own; a large one runs them one after
+ * another with all threads and needs one buffer a level. */
+#include "learner/trainer.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/die.h"
+#include "common/ops/elementwise.h"
+
+/* Whole sequences of at most so many tokens make a microbatch. */
+enum { MICROBATCH_TOKENS = 1024 };
+
+double schedule_factor(const char *name, int64_t step, int64_t warmup, int64_t total)
+{
+	double k = (double)step, w = (double)warmup;
+	double rest = total > warmup ? (double)(total - warmup) : 1;
+
+	if (step < warmup)
+		return k / (w > 1 ? w : 1);
+	if (strcmp(name, "linear") == 0)
+		return fmax(0, ((double)total - k) / rest);
+	if (strcmp(name, "cosine") == 0)
+		return 0.5 * (1 + cos(acos(-1.0) * (k - w) / rest));
+	return 1;
+}
+
+static int levels(int n)
+{
+	int depth = 1;
+	while (n > 1) {
+		n /= 2;
+		depth++;
+	}
+	return depth;
+}
+
+void trainer_init(struct trainer *trainer, struct model *model,
+		  const struct optimizer_config *optimizer, int lanes, struct comm *learners,
+		  struct pool *pool)
+{
+	size_t n = model->layout.n_floats;
+	bool is_adamw = strcmp(optimizer->name, "adamw") == 0;
+	int n_local = lanes / comm_size(learners);
+
+	*trainer = (struct trainer){.model = model,
+				    .optimizer = *optimizer,
+				    .lanes = lanes,
+				    .microbatch_tokens = MICROBATCH_TOKENS,
+				    .learners = learners,
+				    .pool = pool};
+	if (is_adamw || optimizer->momentum != 0)
+		trainer->m = xaligned(n, sizeof(float));
+	if (is_adamw)
+		trainer->v = xaligned(n, sizeof(float));
+	trainer->n_gradients = model_is_small(model) ? n_local : levels(n_local);
+	trainer->gradients = xcalloc((size_t)trainer->n_gradients, sizeof *trainer->gradients);
+	for (int i = 0; i < trainer->n_gradients; i++)
+		trainer->gradients[i] = xaligned(n, sizeof(float));
+	workspace_init(&trainer->workspace, pool);
+}
+
+void trainer_release(struct trainer *trainer)
+{
+	free(trainer->m);
+	free(trainer->v);
+	for (int i = 0; i < trainer->n_gradients; i++)
+		free(trainer->gradients[i]);
+	free(trainer->gradients);
+	workspace_release(&trainer->workspace);
+	*trainer = (struct trainer){0};
+}
+
+/* --- lanes --- */
+
+struct step {
+	struct trainer *trainer;
+	const int *lengths;
+	int n;	  /* sequences of the minibatch */
+	int first_lane, n_lanes; /* of this learner */
+	trainer_microbatch *microbatch;
+	void *context;
+	double *stats; /* [n_lanes][n_stats] */
+	int n_stats;
+};
+
+/* All microbatches of one lane into a zeroed buffer. */
+static void run_lane(const struct step *step, int local, float *grads, struct arena *arena,
+		     struct pool *pool)
+{
+	const struct trainer *trainer = step->trainer;
+	int lane = step->first_lane + local;
+	int first = (int)((int64_t)step->n * lane / trainer->lanes);
+	int end = (int)((int64_t)step->n * (lane + 1) / trainer->lanes);
+
+	memset(grads, 0, trainer->model->layout.n_floats * sizeof *grads);
+	while (first < end) {
+		int count = sequences_group(step->lengths, first, end, trainer->microbatch_tokens);
+		step->microbatch(step->context, first, count, grads,
+				 step->stats + (size_t)local * step->n_stats, arena, pool);
+		first += count;
+	}
+}
+
+static void run_lane_alone(void *args, int local, int thread)
+{
+	const struct step *step = args;
+	struct trainer *trainer = step->trainer;
+
+	run_lane(step, local, trainer->gradients[local], &trainer->workspace.arenas[thread], NULL);
+}
+
+/* Lanes [first, first + n) into gradients[depth], n a power of two. */
+static void sum_lanes(const struct step *step, int first, int n, int depth)
+{
+	struct trainer *trainer = step->trainer;
+	float **sums = trainer->gradients + depth;
+
+	if (n == 1) {
+		run_lane(step, first, sums[0], &trainer->workspace.arenas[0], trainer->pool);
+		return;
+	}
+	sum_lanes(step, first, n / 2, depth);
+	sum_lanes(step, first + n / 2, n / 2, depth + 1);
+	add_into(sums[0], sums[1], trainer->model->layout.n_floats, trainer->pool);
+}
+
+static void sum_local_lanes(const struct step *step)
+{
+	struct trainer *trainer = step->trainer;
+
+	if (!model_is_small(trainer->model)) {
+		sum_lanes(step, 0, step->n_lanes, 0);
+		return;
+	}
+	pool_run(trainer->pool, step->n_lanes, run_lane_alone, (void *)step);
+	for (int width = 1; width < step->n_lanes; width *= 2)
+		for (int i = 0; i < step->n_lanes; i += 2 * width)
+			add_into(trainer->gradients[i], trainer->gradients[i + width],
+				 trainer->model->layout.n_floats, trainer->pool);
+}
+
+/* The same tree over the lanes' statistics; the result is in the first row. */
+static void sum_local_stats(const struct step *step)
+{
+	for (int width = 1; width < step->n_lanes; width *= 2)
+		for (int i = 0; i < step->n_lanes; i += 2 * width)
+			for (int k = 0; k < step->n_stats; k++)
+				step->stats[i * step->n_stats + k] +=
+					step->stats[(i + width) * step->n_stats + k];
+}
+
+/* --- the update --- */
+
+static void update_range(struct trainer *trainer, size_t begin, size_t end, double rate,
+			 double decay, float scale)
+{
+	const struct optimizer_config *o = &trainer->optimizer;
+	float *w = trainer->model->weights + begin, *g = trainer->gradients[0] + begin;
+
+	if (trainer->v) {
+		struct adamw adamw = {.learning_rate = rate,
+				      .beta1 = o->beta1,
+				      .beta2 = o->beta2,
+				      .eps = o->eps,
+				      .weight_decay = decay};
+		adamw_step(w, trainer->m + begin, trainer->v + begin, g, end - begin, &adamw,
+			   trainer->t, scale, trainer->pool);
+	} else {
+		sgd_step(w, trainer->m ? trainer->m + begin : NULL, g, end - begin, rate,
+			 o->momentum, decay, scale, trainer->pool);
+	}
+}
+
+/* Biases and norms are not decayed; neighbours of one kind are one range. */
+static void update_weights(struct trainer *trainer, double rate, float scale)
+{
+	const struct param_layout *layout = &trainer->model->layout;
+	double decay = trainer->optimizer.weight_decay;
+	size_t begin = 0;
+
+	if (decay == 0) {
+		update_range(trainer, 0, layout->n_floats, rate, 0, scale);
+		return;
+	}
+	for (int i = 1; i <= layout->n; i++) {
+		bool decays = layout->items[i - 1].decays;
+		size_t end = i < layout->n ? layout->items[i].offset : layout->n_floats;
+
+		if (i < layout->n && layout->items[i].decays == decays)
+			continue;
+		update_range(trainer, begin, end, rate, decays ? decay : 0, scale);
+		begin = end;
+	}
+}
+
+bool trainer_step(struct trainer *trainer, const int *lengths, int n, double learning_rate,
+		  trainer_microbatch *microbatch, void *context, double *stats, int n_stats,
+		  double *grad_norm)
+{
+	int size = comm_size(trainer->learners), rank = comm_rank(trainer->learners);
+	struct step step = {.trainer = trainer,
+			    .lengths = lengths,
+			    .n = n,
+			    .n_lanes = trainer->lanes / size,
+			    .first_lane = trainer->lanes / size * rank,
+			    .microbatch = microbatch,
+			    .context = context,
+			    .n_stats = n_stats};
+	double max_norm = trainer->optimizer.max_grad_norm, scale = 1;
+	size_t n_floats = trainer->model->layout.n_floats;
+
+	step.stats = xcalloc((size_t)step.n_lanes * (size_t)n_stats + 1, sizeof *step.stats);
+	sum_local_lanes(&step);
+	sum_local_stats(&step);
+	memcpy(stats, step.stats, (size_t)n_stats * sizeof *stats);
+	free(step.stats);
+	comm_tree_sum_float(trainer->learners, trainer->gradients[0], n_floats);
+	comm_tree_sum_double(trainer->learners, stats, (size_t)n_stats);
+
+	/* Every learner holds the same sum, so all decide alike. */
+	*grad_norm = sqrt(sum_of_squares(trainer->gradients[0], n_floats, trainer->pool));
+	if (!isfinite(*grad_norm)) {
+		trainer->skipped++;
+		return false;
+	}
+	if (max_norm > 0 && *grad_norm > 0)
+		scale = fmin(1, max_norm / (*grad_norm + 1e-6));
+	trainer->t++;
+	update_weights(trainer, learning_rate, (float)scale);
+	model_pack(trainer->model, trainer->pool);
+	return true;
+}

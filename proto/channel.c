@@ -1,0 +1,313 @@
+/* Messages over a wire of their own.
+ *
+ * A header goes out under one tag and its payload under another.  Headers from
+ * one sender arrive in order, so the payload of the header just taken is the
+ * next one from that sender.  Messages on their way here stand in a list in the
+ * order of their headers:
+ *
+ *     arriving:  rank 2, 40 of 500 MB | rank 1, whole | rank 2, whole
+ *                                       ^ next to be given out
+ *
+ * The first whole one that has no unfinished one of the same sender before it is
+ * next.  A message to the own rank goes into that list directly.
+ *
+ * Payloads that are going out are kept until all receivers have them. */
+#include "proto/channel.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/die.h"
+#include "common/base/hash.h"
+#include "proto/wire.h"
+
+/* Bytes kept until the last of several transfers is done. */
+struct shared_payload {
+	struct buf bytes;
+	int users;
+};
+
+struct outgoing {
+	struct outgoing *next;
+	uint8_t header[MESSAGE_HEADER_BYTES];
+	struct wire_transfer *header_transfer, *payload_transfer; /* NULL when done */
+	struct shared_payload *payload;
+};
+
+struct arriving {
+	struct arriving *next;
+	struct message message;
+	struct message_header header;
+	struct wire_transfer *transfer; /* NULL when whole */
+};
+
+struct channel {
+	struct wire *wire;
+	uint64_t *sent, *taken; /* [size] messages to and from each rank */
+	struct outgoing *outgoing;
+	struct arriving *arriving, **arriving_end;
+};
+
+void message_release(struct message *message)
+{
+	buf_release(&message->payload);
+	*message = (struct message){0};
+}
+
+struct channel *channel_create(struct comm *world)
+{
+	struct channel *channel = xcalloc(1, sizeof *channel);
+	channel->wire = wire_duplicate(comm_wire(world));
+	size_t size = (size_t)wire_size(channel->wire);
+	channel->sent = xcalloc(size, sizeof *channel->sent);
+	channel->taken = xcalloc(size, sizeof *channel->taken);
+	channel->arriving_end = &channel->arriving;
+	return channel;
+}
+
+/* --- sending --- */
+
+static void release_payload(struct shared_payload *payload)
+{
+	if (--payload->users > 0)
+		return;
+	buf_release(&payload->bytes);
+	free(payload);
+}
+
+static void put_outgoing(struct channel *channel, int to, const struct message_header *header,
+			 struct shared_payload *payload)
+{
+	struct outgoing *outgoing = xcalloc(1, sizeof *outgoing);
+	message_header_encode(header, outgoing->header);
+	outgoing->header_transfer = wire_send(channel->wire, to, WIRE_HEADER, outgoing->header,
+					      sizeof outgoing->header);
+	if (payload->bytes.length > 0)
+		outgoing->payload_transfer = wire_send(channel->wire, to, WIRE_PAYLOAD,
+						       payload->bytes.data, payload->bytes.length);
+	outgoing->payload = payload;
+	payload->users++;
+	outgoing->next = channel->outgoing;
+	channel->outgoing = outgoing;
+}
+
+static void append_arriving(struct channel *channel, struct arriving *arriving)
+{
+	*channel->arriving_end = arriving;
+	channel->arriving_end = &arriving->next;
+}
+
+static void put_to_self(struct channel *channel, enum message_type type, int64_t step,
+			struct buf *payload)
+{
+	struct arriving *arriving = xcalloc(1, sizeof *arriving);
+	arriving->message = (struct message){
+		.type = type,
+		.source = wire_rank(channel->wire),
+		.step = step,
+		.payload = *payload,
+	};
+	*payload = (struct buf)BUF_INIT;
+	append_arriving(channel, arriving);
+}
+
+void channel_send_all(struct channel *channel, const int *to, int n, enum message_type type,
+		      int64_t step, struct buf *payload)
+{
+	ASSERT(type >= MESSAGE_PROMPTS && type < MESSAGE_TYPES);
+	struct buf none = BUF_INIT;
+	if (payload == NULL)
+		payload = &none;
+	int self = wire_rank(channel->wire);
+	int n_self = 0;
+	for (int i = 0; i < n; i++)
+		n_self += to[i] == self;
+	if (n_self < n) {
+		struct shared_payload *shared = xcalloc(1, sizeof *shared);
+		*shared = (struct shared_payload){.bytes = *payload, .users = 1};
+		*payload = (struct buf)BUF_INIT;
+		struct message_header header = {
+			.type = type,
+			.step = step,
+			.payload_bytes = shared->bytes.length,
+			.payload_checksum = crc32c(0, shared->bytes.data, shared->bytes.length),
+		};
+		for (int i = 0; i < n; i++) {
+			if (to[i] == self)
+				continue;
+			header.sequence = channel->sent[to[i]]++;
+			put_outgoing(channel, to[i], &header, shared);
+		}
+		if (n_self > 0)
+			buf_append(payload, shared->bytes.data, shared->bytes.length);
+		release_payload(shared);
+	}
+	if (n_self > 1)
+		die("a message to the own rank is given %d times", n_self);
+	if (n_self == 1)
+		put_to_self(channel, type, step, payload);
+	buf_release(payload);
+}
+
+void channel_send(struct channel *channel, int to, enum message_type type, int64_t step,
+		  struct buf *payload)
+{
+	channel_send_all(channel, &to, 1, type, step, payload);
+}
+
+/* Frees what has left. */
+static void move_outgoing(struct channel *channel)
+{
+	struct outgoing **link = &channel->outgoing;
+	while (*link != NULL) {
+		struct outgoing *outgoing = *link;
+		if (!wire_is_done(outgoing->header_transfer) ||
+		    (outgoing->payload_transfer != NULL &&
+		     !wire_is_done(outgoing->payload_transfer))) {
+			link = &outgoing->next;
+			continue;
+		}
+		*link = outgoing->next;
+		wire_transfer_free(outgoing->header_transfer);
+		wire_transfer_free(outgoing->payload_transfer);
+		release_payload(outgoing->payload);
+		free(outgoing);
+	}
+}
+
+/* --- receiving --- */
+
+static struct arriving *begin_arriving(struct channel *channel, int source,
+				       const struct message_header *header)
+{
+	struct arriving *arriving = xcalloc(1, sizeof *arriving);
+	arriving->header = *header;
+	arriving->message =
+		(struct message){.type = header->type, .source = source, .step = header->step};
+	if (header->payload_bytes == 0)
+		return arriving;
+	struct buf *payload = &arriving->message.payload;
+	buf_reserve(payload, header->payload_bytes);
+	payload->length = header->payload_bytes;
+	payload->data[payload->length] = '\0';
+	arriving->transfer =
+		wire_receive(channel->wire, source, WIRE_PAYLOAD, payload->data, payload->length);
+	return arriving;
+}
+
+/* Takes the headers that are here. */
+static void take_headers(struct channel *channel)
+{
+	uint8_t bytes[MESSAGE_HEADER_BYTES];
+	size_t n = sizeof bytes;
+	int source;
+	while (wire_take(channel->wire, WIRE_HEADER, bytes, &n, &source)) {
+		struct message_header header;
+		struct error err;
+		if (message_header_decode(&header, bytes, n, &err) != STATUS_OK)
+			die("from rank %d: %s", source, err.text);
+		uint64_t expected = channel->taken[source]++;
+		if (header.sequence != expected)
+			die("from rank %d: message number %" PRIu64 ", expected %" PRIu64, source,
+			    header.sequence, expected);
+		append_arriving(channel, begin_arriving(channel, source, &header));
+		n = sizeof bytes;
+	}
+}
+
+static void move_arriving(struct channel *channel)
+{
+	for (struct arriving *a = channel->arriving; a != NULL; a = a->next) {
+		if (a->transfer == NULL || !wire_is_done(a->transfer))
+			continue;
+		wire_transfer_free(a->transfer);
+		a->transfer = NULL;
+		struct error err;
+		if (message_check_payload(&a->header, a->message.payload.data,
+					  a->message.payload.length, &err) != STATUS_OK)
+			die("from rank %d: %s", a->message.source, err.text);
+	}
+}
+
+static bool has_unfinished_before(const struct channel *channel, const struct arriving *end)
+{
+	for (const struct arriving *a = channel->arriving; a != end; a = a->next) {
+		if (a->message.source == end->message.source && a->transfer != NULL)
+			return true;
+	}
+	return false;
+}
+
+static bool give_out(struct channel *channel, struct message *message)
+{
+	for (struct arriving **link = &channel->arriving; *link != NULL; link = &(*link)->next) {
+		struct arriving *arriving = *link;
+		if (arriving->transfer != NULL || has_unfinished_before(channel, arriving))
+			continue;
+		*message = arriving->message;
+		*link = arriving->next;
+		if (arriving->next == NULL)
+			channel->arriving_end = link;
+		free(arriving);
+		return true;
+	}
+	return false;
+}
+
+static void move_along(struct channel *channel)
+{
+	move_outgoing(channel);
+	take_headers(channel);
+	move_arriving(channel);
+}
+
+bool channel_poll(struct channel *channel, struct message *message)
+{
+	move_along(channel);
+	return give_out(channel, message);
+}
+
+void channel_next(struct channel *channel, struct message *message)
+{
+	struct wire_wait wait = wire_wait_begin();
+	while (!channel_poll(channel, message)) {
+		if (wire_size(channel->wire) == 1)
+			die("a job of one rank waits for a message that nobody can send");
+		wire_wait_step(&wait);
+	}
+}
+
+void channel_flush(struct channel *channel)
+{
+	struct wire_wait wait = wire_wait_begin();
+	move_along(channel);
+	while (channel->outgoing != NULL) {
+		wire_wait_step(&wait);
+		move_along(channel);
+	}
+}
+
+void channel_destroy(struct channel *channel)
+{
+	if (channel == NULL)
+		return;
+	channel_flush(channel);
+	/* Others may still be sending to this rank. */
+	struct wire_wait wait = wire_wait_begin();
+	wire_barrier_begin(channel->wire);
+	while (!wire_barrier_is_done(channel->wire)) {
+		wire_wait_step(&wait);
+		move_along(channel);
+	}
+	/* All has been sent; what is half received is already on this side. */
+	do {
+		struct message message;
+		while (channel_poll(channel, &message))
+			message_release(&message);
+	} while (channel->arriving != NULL);
+	wire_free(channel->wire);
+	free(channel->sent);
+	free(channel->taken);
+	free(channel);
+}

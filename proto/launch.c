@@ -1,0 +1,171 @@
+/* Launchers: Open MPI's mpirun tells its processes their place in OMPI_*, a
+ * PMIx server (srun --mpi=pmix) in PMIX_*, other mpirun's in PMI_*.  Slurm's own
+ * SLURM_PROCID says nothing: a batch script has it as well. */
+#include "proto/launch.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/base/buf.h"
+#include "common/base/die.h"
+#include "common/base/log.h"
+#include "common/base/status.h"
+
+bool launch_is_launched(void)
+{
+	static const char *const names[] = {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK"};
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+		if (getenv(names[i]) != NULL)
+			return true;
+	}
+	return false;
+}
+
+/* The words of the command; the array ends with NULL. */
+struct words {
+	const char **items;
+	size_t n;
+};
+
+static void add_word(struct words *words, const char *word)
+{
+	words->items = xrealloc(words->items, words->n + 2, sizeof *words->items);
+	words->items[words->n++] = word;
+	words->items[words->n] = NULL;
+}
+
+/* Our arguments, the name of the command first, without --ranks N and --ranks=N;
+ * what follows "--" stays. */
+static void add_arguments(struct words *words, int argc, char **argv)
+{
+	bool options_end = false;
+	for (int i = 0; i < argc; i++) {
+		options_end = options_end || strcmp(argv[i], "--") == 0;
+		if (!options_end && strcmp(argv[i], "--ranks") == 0)
+			i++;
+		else if (options_end || strncmp(argv[i], "--ranks=", 8) != 0)
+			add_word(words, argv[i]);
+	}
+}
+
+/* As a shell would need it. */
+static void append_quoted(struct buf *line, const char *word)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				    "0123456789_-+=./:,@%";
+	if (*word != '\0' && word[strspn(word, plain)] == '\0') {
+		buf_append_string(line, word);
+		return;
+	}
+	buf_append_char(line, '\'');
+	for (; *word; word++) {
+		if (*word == '\'')
+			buf_append_string(line, "'\\''");
+		else
+			buf_append_char(line, *word);
+	}
+	buf_append_char(line, '\'');
+}
+
+static void print_command(const struct words *words)
+{
+	struct buf line = BUF_INIT;
+	for (size_t i = 0; i < words->n; i++) {
+		if (i > 0)
+			buf_append_char(&line, ' ');
+		append_quoted(&line, words->items[i]);
+	}
+	log_info("running %s", line.data);
+	buf_release(&line);
+}
+
+/* In the child.  In a process group of its own, so that the terminal's Ctrl-C
+ * does not reach mpirun. */
+_Noreturn static void become_mpirun(const struct words *words, pid_t parent, const sigset_t *mask)
+{
+	setpgid(0, 0);
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (getppid() != parent)
+		_exit(STATUS_FAILED);
+	sigprocmask(SIG_SETMASK, mask, NULL);
+	execvp(words->items[0], (char **)(uintptr_t)words->items);
+	log_error("--ranks needs mpirun, which could not be started: %s; install Open MPI or leave "
+		  "--ranks out",
+		  strerror(errno));
+	_exit(STATUS_BAD_INPUT);
+}
+
+/* Passes requests to stop on until mpirun ends. */
+static int wait_for_mpirun(pid_t pid, const sigset_t *signals)
+{
+	int n_interrupts = 0;
+	for (;;) {
+		int number = sigwaitinfo(signals, NULL);
+		if (number == SIGINT && n_interrupts++ > 0)
+			kill(pid, SIGTERM);
+		else if (number == SIGINT || number == SIGUSR1)
+			kill(pid, SIGUSR1);
+		int status;
+		if (waitpid(pid, &status, WNOHANG) == pid)
+			return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+	}
+}
+
+static int run_mpirun(const struct words *words)
+{
+	sigset_t signals, mask;
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGUSR1);
+	sigaddset(&signals, SIGCHLD);
+	signal(SIGCHLD, SIG_DFL); /* an inherited SIG_IGN would hide the exit code */
+	sigprocmask(SIG_BLOCK, &signals, &mask);
+	pid_t parent = getpid();
+	pid_t pid = fork();
+	if (pid == 0)
+		become_mpirun(words, parent, &mask);
+	int code = STATUS_FAILED;
+	if (pid < 0)
+		log_error("cannot start a process for mpirun: %s", strerror(errno));
+	else
+		code = wait_for_mpirun(pid, &signals);
+	sigprocmask(SIG_SETMASK, &mask, NULL);
+	return code;
+}
+
+int launch_mpirun(int n_ranks, int argc, char **argv)
+{
+	char count[16];
+	snprintf(count, sizeof count, "%d", n_ranks);
+	char program[4096];
+	ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
+	if (length <= 0) {
+		log_error("cannot find this program's own file: %s", strerror(errno));
+		return STATUS_FAILED;
+	}
+	program[length] = '\0';
+
+	struct words words = {0};
+	add_word(&words, "mpirun");
+	add_word(&words, "-n");
+	add_word(&words, count);
+	add_word(&words, "--oversubscribe");
+	add_word(&words, "--bind-to");
+	add_word(&words, "none");
+	add_word(&words, "-q"); /* an exit code of ours needs no explanation by mpirun */
+	if (geteuid() == 0)
+		add_word(&words, "--allow-run-as-root");
+	add_word(&words, program);
+	add_arguments(&words, argc, argv);
+	print_command(&words);
+	int code = run_mpirun(&words);
+	free(words.items);
+	return code;
+}

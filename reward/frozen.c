@@ -1,0 +1,131 @@
+/* Forward passes without gradients over many sequences; see frozen.h.  How the
+ * sequences are grouped does not change a bit of the results. */
+#include "reward/frozen.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/die.h"
+#include "common/model/transformer.h"
+
+enum { GROUP_TOKENS = 1024 };
+
+struct frozen {
+	const struct model *model;
+	struct frozen_item *items;
+	float inv_temperature;
+	const int32_t *banned;
+	int n_banned;
+	int32_t pad_id;
+};
+
+static float *run_items(const struct frozen *frozen, const struct frozen_item *items, int n,
+			const int **offsets_out, struct arena *arena, struct pool *pool)
+{
+	int *offsets = arena_alloc(arena, (size_t)n + 1, sizeof *offsets);
+	int32_t *ids;
+	float *hidden;
+	struct batch batch;
+
+	offsets[0] = 0;
+	for (int b = 0; b < n; b++)
+		offsets[b + 1] = offsets[b] + items[b].n;
+	ids = arena_alloc(arena, (size_t)offsets[n], sizeof *ids);
+	for (int b = 0; b < n; b++)
+		memcpy(ids + offsets[b], items[b].ids, (size_t)items[b].n * sizeof *ids);
+	hidden = arena_alloc(arena,
+			     (size_t)offsets[n] * (size_t)frozen->model->config.n_channels,
+			     sizeof *hidden);
+	batch = (struct batch){.ids = ids, .offsets = offsets, .n_seqs = n};
+	transformer_forward(frozen->model, &batch, hidden, NULL, arena, pool);
+	*offsets_out = offsets;
+	return hidden;
+}
+
+static void logprob_group(void *context, int first, int n, struct arena *arena,
+			  struct pool *pool)
+{
+	const struct frozen *frozen = context;
+	struct frozen_item *items = frozen->items + first;
+	size_t mark = arena_mark(arena), total = 0, k = 0;
+	const int *offsets;
+	float *hidden = run_items(frozen, items, n, &offsets, arena, pool), *logprob;
+	int *rows;
+	int32_t *targets;
+	uint8_t *early;
+	struct head_ban ban = {.ids = frozen->banned, .n_ids = frozen->n_banned};
+
+	for (int b = 0; b < n; b++)
+		total += (size_t)(items[b].n - items[b].first);
+	rows = arena_alloc(arena, total, sizeof *rows);
+	targets = arena_alloc(arena, total, sizeof *targets);
+	early = arena_alloc(arena, total, sizeof *early);
+	logprob = arena_alloc(arena, total, sizeof *logprob);
+	for (int b = 0; b < n; b++)
+		for (int i = items[b].first; i < items[b].n; i++, k++) {
+			rows[k] = offsets[b] + i - 1;
+			targets[k] = items[b].ids[i];
+			early[k] = i - items[b].first < items[b].n_early;
+		}
+	ban.applies = early;
+	head_logprobs(frozen->model, hidden, rows, targets, (int)total, frozen->inv_temperature,
+		      &ban, logprob, NULL, arena, pool);
+	for (int b = 0; b < n; b++) {
+		int count = items[b].n - items[b].first;
+		memcpy(items[b].logprob, logprob, (size_t)count * sizeof *logprob);
+		logprob += count;
+	}
+	arena_rewind(arena, mark);
+}
+
+static void score_group(void *context, int first, int n, struct arena *arena, struct pool *pool)
+{
+	const struct frozen *frozen = context;
+	struct frozen_item *items = frozen->items + first;
+	int n_labels = frozen->model->config.n_labels;
+	size_t mark = arena_mark(arena);
+	const int *offsets;
+	float *hidden = run_items(frozen, items, n, &offsets, arena, pool);
+	int *rows = arena_alloc(arena, (size_t)n, sizeof *rows);
+	float *scores = arena_alloc(arena, (size_t)n * (size_t)n_labels, sizeof *scores);
+
+	for (int b = 0; b < n; b++)
+		rows[b] = offsets[b] +
+			  head_pooled_position(items[b].ids, items[b].n, frozen->pad_id);
+	head_score(frozen->model, hidden, rows, n, scores, arena, pool);
+	for (int b = 0; b < n; b++)
+		memcpy(items[b].scores, scores + (size_t)b * n_labels,
+		       (size_t)n_labels * sizeof *scores);
+	arena_rewind(arena, mark);
+}
+
+static void run_all(const struct frozen *frozen, int n, sequences_work *work,
+		    struct workspace *workspace, struct pool *pool)
+{
+	int *lengths = xcalloc((size_t)n, sizeof *lengths);
+
+	for (int i = 0; i < n; i++)
+		lengths[i] = frozen->items[i].n;
+	sequences_run(frozen->model, lengths, n, GROUP_TOKENS, work, (void *)frozen, workspace,
+		      pool);
+	free(lengths);
+}
+
+void frozen_logprobs(const struct model *model, struct frozen_item *items, int n,
+		     float inv_temperature, const int32_t *banned, int n_banned,
+		     struct workspace *workspace, struct pool *pool)
+{
+	struct frozen frozen = {.model = model,
+				.items = items,
+				.inv_temperature = inv_temperature,
+				.banned = banned,
+				.n_banned = n_banned};
+	run_all(&frozen, n, logprob_group, workspace, pool);
+}
+
+void frozen_scores(const struct model *model, struct frozen_item *items, int n, int32_t pad_id,
+		   struct workspace *workspace, struct pool *pool)
+{
+	struct frozen frozen = {.model = model, .items = items, .pad_id = pad_id};
+	run_all(&frozen, n, score_group, workspace, pool);
+}

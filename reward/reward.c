@@ -1,0 +1,134 @@
+/* The reward rank's part of the ring: for each group of rollouts the score, then
+ * the reference policy's log-probabilities, then on to the lead learner. */
+#include "reward/reward.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/die.h"
+#include "common/model/hf_checkpoint.h"
+#include "common/model/stop_ids.h"
+#include "common/run/fault.h"
+#include "common/text/tokenizer.h"
+#include "proto/rollout.h"
+#include "reward/frozen.h"
+#include "reward/scorer.h"
+
+struct reward {
+	const struct run_config *config;
+	const struct topology *topology;
+	struct channel *channel;
+	struct pool *pool;
+	struct model *reference;
+	struct stop_ids stop; /* of the policy */
+	struct tokenizer *tokenizer; /* the policy's, NULL if it has none */
+	struct scorer *scorer;
+	struct workspace workspace;
+};
+
+static enum status load_reference(struct reward *reward, struct error *err)
+{
+	const struct run_config *config = reward->config;
+	const char *path = config->reference.path ? config->reference.path : config->policy.path;
+	struct hf_load_options options = {.head = HEAD_LM};
+	struct model_config policy;
+	enum status status = hf_read_config(&policy, config->policy.path, err);
+
+	if (status == STATUS_OK)
+		status = stop_ids_read(&reward->stop, config->policy.path, &policy, err);
+	if (status == STATUS_OK)
+		status = hf_load(&reward->reference, path, &options, reward->pool, err);
+	if (status == STATUS_OK && reward->reference->config.n_vocab != policy.n_vocab)
+		status = error_set(err, STATUS_BAD_INPUT,
+				   "%s: the reference has %d vocabulary rows, the policy %s has %d",
+				   path, reward->reference->config.n_vocab, config->policy.path,
+				   policy.n_vocab);
+	return status;
+}
+
+enum status reward_create(struct reward **out, const struct run_config *config,
+			  const struct topology *topology, struct channel *channel,
+			  struct pool *pool, struct error *err)
+{
+	struct reward *reward = xcalloc(1, sizeof *reward);
+	enum status status;
+
+	*out = reward;
+	*reward = (struct reward){
+		.config = config, .topology = topology, .channel = channel, .pool = pool};
+	workspace_init(&reward->workspace, pool);
+	status = load_reference(reward, err);
+	if (status == STATUS_OK && tokenizer_exists(config->policy.path))
+		status = tokenizer_load(&reward->tokenizer, config->policy.path, err);
+	if (status == STATUS_OK)
+		status = scorer_create(&reward->scorer, config->reward.sources,
+				       config->reward.n_sources, reward->tokenizer,
+				       reward->reference->config.n_vocab, pool, err);
+	return status;
+}
+
+void reward_destroy(struct reward *reward)
+{
+	if (!reward)
+		return;
+	scorer_destroy(reward->scorer);
+	model_destroy(reward->reference);
+	tokenizer_destroy(reward->tokenizer);
+	workspace_release(&reward->workspace);
+	free(reward);
+}
+
+const char *reward_identity(const struct reward *reward)
+{
+	return scorer_identity(reward->scorer);
+}
+
+size_t reward_bytes(const struct reward *reward)
+{
+	const struct param_layout *layout = &reward->reference->layout;
+	return (layout->n_floats + layout->n_packed_floats) * sizeof(float) +
+	       scorer_bytes(reward->scorer);
+}
+
+static void add_reference(struct reward *reward, struct rollouts *list)
+{
+	const struct run_config *config = reward->config;
+	struct frozen_item *items = xcalloc(list->n, sizeof *items);
+
+	for (size_t i = 0; i < list->n; i++) {
+		struct rollout *rollout = &list->items[i];
+
+		free(rollout->ref_logprob);
+		rollout->ref_logprob = xcalloc((size_t)rollout->n_completion, sizeof(float));
+		items[i] = (struct frozen_item){.ids = rollout->ids,
+						.n = rollout->n_prompt + rollout->n_completion,
+						.first = rollout->n_prompt,
+						.n_early = (int)config->rollout.min_new_tokens,
+						.logprob = rollout->ref_logprob};
+	}
+	frozen_logprobs(reward->reference, items, (int)list->n,
+			(float)(1 / config->rollout.temperature), reward->stop.ids, reward->stop.n,
+			&reward->workspace, reward->pool);
+	free(items);
+}
+
+void reward_handle(struct reward *reward, struct message *message)
+{
+	struct rollouts list = {0};
+	struct buf payload = BUF_INIT;
+	struct error err;
+
+	if (rollouts_decode(&list, message->payload.data, message->payload.length, &err) !=
+	    STATUS_OK)
+		die("rollouts from rank %d: %s", message->source, err.text);
+	fault_point("reward.rollouts");
+	scorer_score(reward->scorer, list.items, list.n, reward->pool);
+	add_reference(reward, &list);
+	for (size_t i = 0; i < list.n; i++)
+		list.items[i].judged = 1;
+	rollouts_encode(&list, &payload);
+	channel_send(reward->channel, topology_rank(reward->topology, ROLE_LEARNER, 0),
+		     MESSAGE_SCORED, message->step, &payload);
+	buf_release(&payload);
+	rollouts_release(&list);
+}

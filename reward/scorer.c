@@ -1,0 +1,284 @@
+/* Reward sources: frozen reward models and rules over ids.
+ *
+ * A reward model reads the policy's ids when both have the same tokenizer (or
+ * neither has one and the vocabularies are equal in size); when the tokenizers
+ * differ it reads the text, tokenised anew.  Ids of one tokenizer are never given
+ * to a model of another. */
+#include "reward/scorer.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/die.h"
+#include "common/base/file.h"
+#include "common/base/hash.h"
+#include "common/base/json.h"
+#include "common/base/log.h"
+#include "common/model/hf_checkpoint.h"
+#include "reward/frozen.h"
+
+struct source {
+	const struct reward_source *config;
+	/* Sources of type model. */
+	struct model *model;
+	struct tokenizer *tokenizer; /* the model's own, if its text is needed */
+	double mean, deviation;	     /* of normalised scores; 0 and 1 otherwise */
+};
+
+struct scorer {
+	struct source sources[MAX_REWARD_SOURCES];
+	int n_sources;
+	const struct tokenizer *policy_tokenizer; /* borrowed */
+	struct buf identity;
+	struct workspace workspace;
+};
+
+/* --- loading --- */
+
+static enum status read_moment(const struct json *config, const char *dir, const char *key,
+			       double *out, struct error *err)
+{
+	const struct json *value = json_get(config, key);
+
+	if (!value || json_type(value) != JSON_NUMBER)
+		return error_set(err, STATUS_BAD_INPUT,
+				 "%s/config.json: %s is missing, but the source asks for "
+				 "\"normalise\"",
+				 dir, key);
+	*out = json_number(value);
+	return STATUS_OK;
+}
+
+static enum status load_moments(struct source *source, struct error *err)
+{
+	char *path = path_join(source->config->path, "config.json");
+	struct json *config = json_parse_file(path, 1 << 24, err);
+	enum status status = config ? STATUS_OK : STATUS_BAD_INPUT;
+
+	if (status == STATUS_OK)
+		status = read_moment(config, source->config->path, "reward_mean", &source->mean,
+				     err);
+	if (status == STATUS_OK)
+		status = read_moment(config, source->config->path, "reward_std",
+				     &source->deviation, err);
+	if (status == STATUS_OK && source->deviation <= 0)
+		status = error_set(err, STATUS_BAD_INPUT, "%s: reward_std is %g, expected above 0",
+				   path, source->deviation);
+	json_free(config);
+	free(path);
+	return status;
+}
+
+/* Decides between ids and text. */
+static enum status match_tokenizers(struct source *source, const struct tokenizer *policy,
+				    int n_vocab, struct error *err)
+{
+	const char *dir = source->config->path;
+	struct tokenizer *own = NULL;
+	enum status status;
+
+	if (tokenizer_exists(dir)) {
+		status = tokenizer_load(&own, dir, err);
+		if (status != STATUS_OK)
+			return status;
+	}
+	if (own && policy) {
+		if (strcmp(tokenizer_identity(own), tokenizer_identity(policy)) != 0) {
+			log_warn("%s has another tokenizer than the policy; texts are tokenised "
+				 "anew for it",
+				 dir);
+			source->tokenizer = own;
+			return STATUS_OK;
+		}
+	} else if (own || policy) {
+		tokenizer_destroy(own);
+		return error_set(err, STATUS_BAD_INPUT,
+				 "%s: %s; the reward model and the policy need the same tokenizer, "
+				 "or both need one",
+				 dir,
+				 own ? "the reward model has a tokenizer and the policy has none"
+				     : "the policy has a tokenizer and the reward model has none");
+	}
+	tokenizer_destroy(own);
+	if (source->model->config.n_vocab < n_vocab)
+		return error_set(err, STATUS_BAD_INPUT,
+				 "%s: the reward model has %d vocabulary rows, the policy has %d",
+				 dir, source->model->config.n_vocab, n_vocab);
+	return STATUS_OK;
+}
+
+static enum status load_model(struct source *source, const struct tokenizer *policy, int n_vocab,
+			      struct pool *pool, struct error *err)
+{
+	struct hf_load_options options = {.head = HEAD_SCORE};
+	enum status status = hf_load(&source->model, source->config->path, &options, pool, err);
+
+	if (status == STATUS_OK && source->model->config.n_labels != 1)
+		status = error_set(err, STATUS_BAD_INPUT,
+				   "%s: a reward model has one label, this classifier has %d",
+				   source->config->path, source->model->config.n_labels);
+	if (status == STATUS_OK)
+		status = match_tokenizers(source, policy, n_vocab, err);
+	if (status == STATUS_OK && source->config->normalise)
+		status = load_moments(source, err);
+	return status;
+}
+
+/* One source's part of the identity. */
+static void name_source(const struct source *source, struct buf *out)
+{
+	const struct reward_source *config = source->config;
+	char hex[65];
+
+	if (out->length)
+		buf_append_string(out, "; ");
+	if (source->model) {
+		sha256_hex(source->model->weights,
+			   source->model->layout.n_floats * sizeof(float), hex);
+		buf_printf(out, "model:%s@%.12s", config->path, hex);
+	} else {
+		buf_printf(out, "rule:%s", config->rule);
+		if (strcmp(config->rule, "token_count") == 0)
+			buf_printf(out, "(%lld)", (long long)config->token_id);
+	}
+	buf_printf(out, "*%g%s", config->weight, config->normalise ? ",normalised" : "");
+}
+
+enum status scorer_create(struct scorer **out, const struct reward_source *sources, int n_sources,
+			  const struct tokenizer *policy_tokenizer, int n_vocab, struct pool *pool,
+			  struct error *err)
+{
+	struct scorer *scorer = xcalloc(1, sizeof *scorer);
+
+	*out = scorer;
+	scorer->policy_tokenizer = policy_tokenizer;
+	workspace_init(&scorer->workspace, pool);
+	for (int i = 0; i < n_sources; i++) {
+		struct source *source = &scorer->sources[i];
+
+		scorer->n_sources = i + 1;
+		*source = (struct source){.config = &sources[i], .deviation = 1};
+		if (strcmp(sources[i].type, "model") == 0) {
+			enum status status =
+				load_model(source, policy_tokenizer, n_vocab, pool, err);
+			if (status != STATUS_OK)
+				return status;
+		}
+		name_source(source, &scorer->identity);
+	}
+	return STATUS_OK;
+}
+
+void scorer_destroy(struct scorer *scorer)
+{
+	if (!scorer)
+		return;
+	for (int i = 0; i < scorer->n_sources; i++) {
+		model_destroy(scorer->sources[i].model);
+		tokenizer_destroy(scorer->sources[i].tokenizer);
+	}
+	buf_release(&scorer->identity);
+	workspace_release(&scorer->workspace);
+	free(scorer);
+}
+
+const char *scorer_identity(const struct scorer *scorer)
+{
+	return scorer->identity.data ? scorer->identity.data : "";
+}
+
+uint32_t scorer_checksum(const struct scorer *scorer)
+{
+	return crc32c(0, scorer->identity.data, scorer->identity.length);
+}
+
+size_t scorer_bytes(const struct scorer *scorer)
+{
+	size_t floats = 0;
+
+	for (int i = 0; i < scorer->n_sources; i++)
+		if (scorer->sources[i].model)
+			floats += scorer->sources[i].model->layout.n_floats +
+				  scorer->sources[i].model->layout.n_packed_floats;
+	return floats * sizeof(float);
+}
+
+/* --- judging --- */
+
+/* The ids that a source's model reads for a rollout. */
+static void model_ids(const struct scorer *scorer, const struct source *source,
+		      const struct rollout *rollout, struct ids *out)
+{
+	size_t n = (size_t)(rollout->n_prompt + rollout->n_completion);
+	struct buf text = BUF_INIT;
+
+	if (!source->tokenizer) {
+		ids_append(out, rollout->ids, n);
+		return;
+	}
+	tokenizer_decode(scorer->policy_tokenizer, rollout->ids, n, true, &text);
+	tokenizer_encode(source->tokenizer, text.data ? text.data : "", text.length, true, out);
+	buf_release(&text);
+}
+
+static void score_by_model(struct scorer *scorer, const struct source *source,
+			   const struct rollout *rollouts, size_t n, float *scores,
+			   struct pool *pool)
+{
+	struct ids *ids = xcalloc(n, sizeof *ids);
+	struct frozen_item *items = xcalloc(n, sizeof *items);
+
+	for (size_t i = 0; i < n; i++) {
+		model_ids(scorer, source, &rollouts[i], &ids[i]);
+		items[i] = (struct frozen_item){
+			.ids = ids[i].data, .n = (int)ids[i].n, .scores = &scores[i]};
+	}
+	frozen_scores(source->model, items, (int)n, source->model->config.pad_id,
+		      &scorer->workspace, pool);
+	for (size_t i = 0; i < n; i++) {
+		scores[i] = (float)((scores[i] - source->mean) / source->deviation);
+		ids_release(&ids[i]);
+	}
+	free(items);
+	free(ids);
+}
+
+/* Rules look at the completion alone. */
+static float score_by_rule(const struct source *source, const struct rollout *rollout)
+{
+	const int32_t *ids = rollout->ids + rollout->n_prompt;
+	int count = 0;
+
+	if (strcmp(source->config->rule, "length") == 0)
+		return (float)rollout->n_completion;
+	for (int i = 0; i < rollout->n_completion; i++)
+		count += ids[i] == source->config->token_id;
+	return (float)count;
+}
+
+void scorer_score(struct scorer *scorer, struct rollout *rollouts, size_t n, struct pool *pool)
+{
+	float *scores = xcalloc(n, sizeof *scores);
+	double *totals = xcalloc(n, sizeof *totals);
+
+	for (int k = 0; k < scorer->n_sources; k++) {
+		const struct source *source = &scorer->sources[k];
+
+		if (source->model)
+			score_by_model(scorer, source, rollouts, n, scores, pool);
+		for (size_t i = 0; i < n; i++)
+			totals[i] += source->config->weight *
+				     (source->model ? scores[i]
+						    : score_by_rule(source, &rollouts[i]));
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (!isfinite(totals[i]))
+			die("the score of row %d at step %lld is not finite", rollouts[i].row,
+			    (long long)rollouts[i].step);
+		rollouts[i].score = (float)totals[i];
+		rollouts[i].scorer = scorer_checksum(scorer);
+	}
+	free(scores);
+	free(totals);
+}

@@ -1,0 +1,61 @@
+# Shared by the end-to-end tests, which source it: a scratch directory, tiny
+# checkpoints, and comparisons by bytes.
+# shellcheck shell=bash
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+: "${RLHF:=$here/build/release-gcc/rlhf}"
+make_model=${RLHF%/rlhf}/tests/e2e/make_model
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+
+fail() {
+	echo "FAILED: $*" >&2
+	exit 1
+}
+
+# on N COMMAND...: under mpirun on N ranks; N = 0 alone.
+on() {
+	local n=$1
+	shift
+	if [ "$n" -eq 0 ]; then
+		"$@"
+	else
+		mpirun --oversubscribe -n "$n" "$@"
+	fi
+}
+
+# Everything that is promised to be the same, as lines of hashes: the result, the
+# optimizer's state, rollouts, and metrics without their time fields.
+fingerprint() { # RUN
+	(
+		cd "$1"
+		sha256sum final/*.safetensors
+		find checkpoints -name '*.safetensors' | sort | xargs sha256sum
+		[ ! -e rollouts.jsonl ] || sha256sum rollouts.jsonl
+		sed -E 's/,"(time|perf)\/[^"]*":[^,}]*//g' metrics.jsonl | sha256sum
+	)
+}
+
+same_run() { # RUN OTHER WHAT
+	diff <(fingerprint "$1") <(fingerprint "$2") >&2 || fail "$3: the bytes differ"
+}
+
+# A policy, a reward model and prompts of ids, with vocabulary 24.
+make_toy() {
+	"$make_model" policy lm 24 1
+	"$make_model" judge reward 24 2
+	for i in 1 2 3 4 5 6 7 8 9 10; do
+		echo "{\"input_ids\":[1,$((i % 7 + 2)),$((i % 5 + 3))$([ $((i % 3)) -eq 0 ] && echo ,9)]}"
+	done >prompts.jsonl
+	cat >config.json <<-'JSON'
+		{"run": {"dir": "run", "seed": 3},
+		 "policy": {"path": "policy"},
+		 "reward": {"sources": [{"type": "model", "path": "judge", "weight": 1.0}]},
+		 "data": {"prompts": "prompts.jsonl"},
+		 "rollout": {"batch_size": 16, "max_new_tokens": 12},
+		 "ppo": {"iterations": 6, "epochs": 2, "minibatches": 2},
+		 "optimizer": {"learning_rate": 1e-3},
+		 "checkpoint": {"every_steps": 2, "keep": 2}}
+	JSON
+}

@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# The same bytes for any layout of the roles, and the first update's ratio is 1.
+. "$(dirname "$0")/common.sh"
+make_toy
+on 0 "$RLHF" ppo config.json --set run.dir=alone 2>log || fail "alone: $(cat log)"
+layout() { # RANKS LEARNERS ACTORS REWARDS
+	local run=run-$2-$3-$4
+	on "$1" "$RLHF" ppo config.json --set run.dir="$run" --set roles.learner="$2" \
+		--set roles.actor="$3" --set roles.reward="$4" 2>log || fail "$run: $(cat log)"
+	same_run alone "$run" "layout $2+$3+$4"
+}
+layout 3 1 1 1
+layout 4 1 2 1
+layout 6 2 2 2
+layout 6 1 3 2
+on 4 "$RLHF" ppo config.json --set run.dir=default 2>log || fail "default roles: $(cat log)"
+same_run alone default 'default roles on 4 ranks'
+on 0 "$RLHF" ppo config.json --set run.dir=threads --set run.threads=1 2>log || fail "$(cat log)"
+same_run alone threads '1 thread'
+
+[ "$(wc -l <alone/metrics.jsonl)" -eq 6 ] || fail 'metrics.jsonl does not have a line for each step'
+[ "$(grep -c '"val/first_ratio_deviation":0,' alone/metrics.jsonl)" -eq 6 ] ||
+	fail 'the first ratio is not exactly 1 at every iteration'
+head -n 1 alone/metrics.jsonl | grep -q '"objective/kl":0,' || fail 'KL is not 0 at iteration 1'
+[ "$(sed 1d alone/metrics.jsonl | grep -c '"objective/kl":0,')" -eq 0 ] || fail 'the policy did not move'
+"$RLHF" inspect alone/final >/dev/null || fail 'the result is not sound'
+"$RLHF" ppo config.json --set run.dir=alone 2>log || fail 'a finished run did not exit 0'
+grep -q 'finished' log || fail 'a finished run did not say so'

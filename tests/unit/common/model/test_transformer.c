@@ -1,0 +1,398 @@
+/* The forward and backward passes against golden values of transformers, and the
+ * promises on bits: a position's hidden state and log-probability do not depend on
+ * the batch, on threads, or on whether a cache was used.
+ *
+ * tests/golden/models holds tiny random checkpoints with logits and gradients
+ * computed by transformers; tolerances are those of its float32 noise: 5e-5 on
+ * logits, 1e-5 on scores, 1e-4 of a gradient's norm. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/base/die.h"
+#include "common/base/rng.h"
+#include "common/model/head.h"
+#include "common/model/hf_checkpoint.h"
+#include "common/model/safetensors.h"
+#include "common/model/sequences.h"
+#include "common/model/transformer.h"
+
+#define MODELS "tests/golden/models/"
+
+struct fixture {
+	struct model *model;
+	struct safetensors golden;
+	int32_t *ids; /* [n_seqs * length] */
+	int offsets[9];
+	int n_seqs, length;
+	struct arena arena;
+};
+
+static void open_fixture(struct fixture *f, const char *name, enum head_kind head)
+{
+	char dir[200], path[240];
+	struct hf_load_options options = {.head = head};
+	struct error err = {""};
+	const struct tensor_view *ids;
+
+	snprintf(dir, sizeof dir, MODELS "%s", name);
+	snprintf(path, sizeof path, "%s/golden.safetensors", dir);
+	if (hf_load(&f->model, dir, &options, NULL, &err) != STATUS_OK ||
+	    safetensors_open(&f->golden, path, &err) != STATUS_OK)
+		fail_msg("%s", err.text);
+	ids = safetensors_find(&f->golden, "input_ids");
+	f->n_seqs = (int)ids->shape[0];
+	f->length = (int)ids->shape[1];
+	f->ids = xcalloc(ids->n_elements, sizeof *f->ids);
+	for (size_t i = 0; i < ids->n_elements; i++)
+		memcpy(&f->ids[i], ids->data + 8 * i, sizeof *f->ids); /* little-endian I64 */
+	for (int b = 0; b <= f->n_seqs; b++)
+		f->offsets[b] = b * f->length;
+	arena_init(&f->arena);
+}
+
+static void close_fixture(struct fixture *f)
+{
+	model_destroy(f->model);
+	safetensors_close(&f->golden);
+	free(f->ids);
+	arena_release(&f->arena);
+}
+
+static float *golden(const struct fixture *f, const char *name, size_t *n)
+{
+	const struct tensor_view *view = safetensors_find(&f->golden, name);
+	float *values;
+
+	if (!view)
+		fail_msg("golden tensor %s is missing", name);
+	values = xcalloc(view->n_elements, sizeof *values);
+	tensor_to_float(view, 0, view->n_elements, values);
+	*n = view->n_elements;
+	return values;
+}
+
+static struct batch whole_batch(const struct fixture *f)
+{
+	return (struct batch){.ids = f->ids, .offsets = f->offsets, .n_seqs = f->n_seqs};
+}
+
+static float *hidden_of(struct fixture *f, const struct batch *batch, struct kept *kept,
+			struct pool *pool)
+{
+	size_t t = (size_t)batch->offsets[batch->n_seqs];
+	float *hidden = xcalloc(t * (size_t)f->model->config.n_channels, sizeof *hidden);
+
+	transformer_forward(f->model, batch, hidden, kept, &f->arena, pool);
+	return hidden;
+}
+
+static void check_logits(const char *name)
+{
+	struct fixture f;
+	struct batch batch;
+	size_t n;
+	float *expected, *hidden, *logits;
+
+	open_fixture(&f, name, HEAD_LM);
+	batch = whole_batch(&f);
+	hidden = hidden_of(&f, &batch, NULL, NULL);
+	expected = golden(&f, "logits", &n);
+	logits = xcalloc(n, sizeof *logits);
+	assert_int_equal(n, (size_t)f.n_seqs * f.length * f.model->config.n_vocab);
+	head_logits(f.model, hidden, f.n_seqs * f.length, logits, NULL);
+	for (size_t i = 0; i < n; i++)
+		if (!(fabsf(logits[i] - expected[i]) <= 5e-5F))
+			fail_msg("%s: logit %zu is %g, expected %g", name, i, logits[i],
+				 expected[i]);
+	free(expected);
+	free(hidden);
+	free(logits);
+	close_fixture(&f);
+}
+
+static void test_logits_equal_transformers(void **state)
+{
+	(void)state;
+	check_logits("gpt2");
+	check_logits("llama-gqa");
+	check_logits("llama-gqa-sharded");
+}
+
+/* Mean cross-entropy: the derivative is the same at every entry. */
+static void mean_loss(void *context, int first, int n, const float *logprob,
+		      const float *entropy, float *dlogprob)
+{
+	double *loss = context;
+	(void)first;
+	(void)entropy;
+	for (int i = 0; i < n; i++) {
+		loss[0] -= logprob[i] / loss[1];
+		dlogprob[i] = (float)(-1 / loss[1]);
+	}
+}
+
+/* Entries (row, target) of next-token prediction. */
+static int next_token_entries(const struct fixture *f, int *rows, int32_t *targets)
+{
+	int k = 0;
+
+	for (int b = 0; b < f->n_seqs; b++)
+		for (int i = 0; i + 1 < f->length; i++, k++) {
+			rows[k] = b * f->length + i;
+			targets[k] = f->ids[rows[k] + 1];
+		}
+	return k;
+}
+
+static float *gradients_of(struct fixture *f, struct pool *pool, double *loss)
+{
+	struct batch batch = whole_batch(f);
+	struct kept kept;
+	int rows[256];
+	int32_t targets[256];
+	int n = next_token_entries(f, rows, targets);
+	float *hidden = hidden_of(f, &batch, &kept, pool);
+	float *dhidden = xcalloc((size_t)f->n_seqs * f->length * f->model->config.n_channels,
+				 sizeof *dhidden);
+	float *grads = xcalloc(f->model->layout.n_floats, sizeof *grads);
+	double context[2] = {0, n};
+
+	head_train(f->model, hidden, rows, targets, n, 1, NULL, mean_loss, context, dhidden, grads,
+		   &f->arena, pool);
+	transformer_backward(f->model, &batch, &kept, dhidden, grads, &f->arena, pool);
+	*loss = context[0];
+	free(hidden);
+	free(dhidden);
+	return grads;
+}
+
+static void check_gradients(const char *name)
+{
+	struct fixture f;
+	double loss;
+	float *grads, *expected;
+	size_t n;
+
+	open_fixture(&f, name, HEAD_LM);
+	grads = gradients_of(&f, NULL, &loss);
+	expected = golden(&f, "loss", &n);
+	assert_true(fabs(loss - expected[0]) <= 1e-5);
+	free(expected);
+	for (int i = 0; i < hf_tensor_count(f.model); i++) {
+		struct hf_tensor tensor;
+		char key[200];
+		float *ours;
+		double error = 0, norm = 0;
+
+		hf_tensor_describe(f.model, i, &tensor);
+		snprintf(key, sizeof key, "grad.%s", tensor.name);
+		expected = golden(&f, key, &n);
+		assert_int_equal(n, tensor.n_elements);
+		ours = xcalloc(n, sizeof *ours);
+		hf_tensor_gather(f.model, i, grads, ours);
+		for (size_t k = 0; k < n; k++) {
+			error += pow((double)ours[k] - expected[k], 2);
+			norm += pow(expected[k], 2);
+		}
+		if (!(sqrt(error) <= 1e-4 * sqrt(norm) + 1e-7))
+			fail_msg("%s: %s is off by %g of norm %g", name, key, sqrt(error),
+				 sqrt(norm));
+		free(ours);
+		free(expected);
+	}
+	free(grads);
+	close_fixture(&f);
+}
+
+static void test_gradients_equal_transformers(void **state)
+{
+	(void)state;
+	check_gradients("gpt2");
+	check_gradients("llama-gqa");
+}
+
+static void check_scores(const char *name)
+{
+	struct fixture f;
+	const struct tensor_view *mask;
+	size_t n;
+	float *expected;
+
+	open_fixture(&f, name, HEAD_SCORE);
+	mask = safetensors_find(&f.golden, "attention_mask");
+	expected = golden(&f, "pooled_logits", &n);
+	for (int b = 0; b < f.n_seqs; b++) {
+		/* The ids that are not padding, left or right, are the sequence. */
+		int32_t ids[64];
+		int length = 0, row;
+		float hidden[64 * 64], score;
+		struct batch batch = {.ids = ids, .n_seqs = 1};
+		int offsets[2] = {0, 0};
+
+		/* transformers numbers learned positions from the padding on; we
+		 * have no padding, so that row has no counterpart here. */
+		if (!mask->data[8 * b * f.length] &&
+		    f.model->config.position == POSITION_LEARNED)
+			continue;
+		for (int i = 0; i < f.length; i++)
+			if (mask->data[8 * (b * f.length + i)])
+				ids[length++] = f.ids[b * f.length + i];
+		offsets[1] = length;
+		batch.offsets = offsets;
+		transformer_forward(f.model, &batch, hidden, NULL, &f.arena, NULL);
+		row = head_pooled_position(ids, length, f.model->config.pad_id);
+		head_score(f.model, hidden, &row, 1, &score, &f.arena, NULL);
+		if (!(fabsf(score - expected[b]) <= 1e-5F))
+			fail_msg("%s: score %d is %g, expected %g", name, b, score, expected[b]);
+	}
+	free(expected);
+	close_fixture(&f);
+}
+
+static void test_pooled_scores_equal_transformers(void **state)
+{
+	(void)state;
+	check_scores("rm-gpt2");
+	check_scores("rm-llama");
+}
+
+static void check_decode(const char *name)
+{
+	struct fixture f;
+	struct batch batch;
+	struct kv_cache *cache;
+	size_t c;
+	float *hidden, *last;
+
+	open_fixture(&f, name, HEAD_LM);
+	c = (size_t)f.model->config.n_channels;
+	batch = whole_batch(&f);
+	hidden = hidden_of(&f, &batch, NULL, NULL);
+	last = xcalloc((size_t)f.n_seqs * c, sizeof *last);
+	for (int prompt = 1; prompt < f.length; prompt++) {
+		int slots[2] = {1, 0}, offsets[3] = {0, prompt, 2 * prompt};
+		int32_t ids[64];
+		struct batch prompts = {.ids = ids, .offsets = offsets, .n_seqs = 2};
+
+		cache = kv_cache_create(f.model, 2, f.length);
+		memcpy(ids, f.ids, (size_t)prompt * sizeof *ids);
+		memcpy(ids + prompt, f.ids + f.length, (size_t)prompt * sizeof *ids);
+		transformer_prefill(f.model, cache, slots, &prompts, last, &f.arena, NULL);
+		for (int i = prompt; i < f.length; i++) {
+			for (int b = 0; b < 2; b++)
+				assert_memory_equal(last + b * c,
+						    hidden + (size_t)(b * f.length + i - 1) * c,
+						    c * sizeof *last);
+			ids[0] = f.ids[i];
+			ids[1] = f.ids[f.length + i];
+			transformer_decode(f.model, cache, slots, ids, 2, last, &f.arena, NULL);
+		}
+		kv_cache_destroy(cache);
+	}
+	free(hidden);
+	free(last);
+	close_fixture(&f);
+}
+
+static void test_decode_over_a_cache_has_the_bits_of_the_full_forward(void **state)
+{
+	(void)state;
+	check_decode("gpt2");
+	check_decode("llama-gqa");
+}
+
+static void test_hidden_states_do_not_depend_on_the_batch(void **state)
+{
+	struct fixture f;
+	struct batch batch, alone;
+	float *hidden, *single;
+	int offsets[2] = {0, 0};
+	size_t row;
+	(void)state;
+
+	open_fixture(&f, "llama-gqa", HEAD_LM);
+	row = (size_t)f.model->config.n_channels * sizeof(float);
+	batch = whole_batch(&f);
+	hidden = hidden_of(&f, &batch, NULL, NULL);
+	for (int b = 0; b < f.n_seqs; b++)
+		for (int n = 1; n <= f.length; n++) {
+			offsets[1] = n;
+			alone = (struct batch){
+				.ids = f.ids + b * f.length, .offsets = offsets, .n_seqs = 1};
+			single = hidden_of(&f, &alone, NULL, NULL);
+			assert_memory_equal(single,
+					    (char *)hidden + (size_t)(b * f.length) * row,
+					    (size_t)n * row);
+			free(single);
+		}
+	free(hidden);
+	close_fixture(&f);
+}
+
+static void test_gradients_do_not_depend_on_threads(void **state)
+{
+	struct pool *pool = pool_create(2);
+	struct fixture f;
+	double loss;
+	float *one, *two;
+	(void)state;
+
+	open_fixture(&f, "gpt2", HEAD_LM);
+	one = gradients_of(&f, NULL, &loss);
+	two = gradients_of(&f, pool, &loss);
+	assert_memory_equal(one, two, f.model->layout.n_floats * sizeof *one);
+	free(one);
+	free(two);
+	close_fixture(&f);
+	pool_destroy(pool);
+}
+
+static void test_banned_ids_have_no_probability_and_no_gradient(void **state)
+{
+	struct fixture f;
+	struct batch batch;
+	struct kept kept;
+	int32_t banned = 5, target = 5;
+	uint8_t applies = 1;
+	struct head_ban ban = {.ids = &banned, .n_ids = 1, .applies = &applies};
+	float *hidden, logprob, entropy;
+	double total = 0;
+	int row = 3;
+	(void)state;
+
+	open_fixture(&f, "gpt2", HEAD_LM);
+	batch = whole_batch(&f);
+	hidden = hidden_of(&f, &batch, &kept, NULL);
+	for (target = 0; target < f.model->config.n_vocab; target++) {
+		head_logprobs(f.model, hidden, &row, &target, 1, 1, &ban, &logprob, &entropy,
+			      &f.arena, NULL);
+		total += exp(logprob);
+		assert_true(target != banned || logprob < -1e20F);
+	}
+	assert_true(fabs(total - 1) < 1e-5);
+	assert_true(isfinite(entropy));
+	free(hidden);
+	close_fixture(&f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_logits_equal_transformers),
+		cmocka_unit_test(test_gradients_equal_transformers),
+		cmocka_unit_test(test_pooled_scores_equal_transformers),
+		cmocka_unit_test(test_decode_over_a_cache_has_the_bits_of_the_full_forward),
+		cmocka_unit_test(test_hidden_states_do_not_depend_on_the_batch),
+		cmocka_unit_test(test_gradients_do_not_depend_on_threads),
+		cmocka_unit_test(test_banned_ids_have_no_probability_and_no_gradient),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,339 @@
+/* Matrix products against one chain of additions for each element, byte by
+ * byte, at every ISA level of this CPU and with one and two threads. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/base/die.h"
+#include "common/ops/gemm.h"
+#include "common/ops/isa.h"
+
+enum { POOLS = 2 };
+static struct pool *pools[POOLS]; /* one thread and two */
+
+static float *new_random(size_t n, uint32_t seed)
+{
+	float *x = xaligned(n, sizeof *x);
+	uint32_t s = seed * 2654435761u + 1;
+	for (size_t i = 0; i < n; i++) {
+		s ^= s << 13;
+		s ^= s >> 17;
+		s ^= s << 5;
+		x[i] = (float)(int32_t)s * 0x1p-31f;
+	}
+	return x;
+}
+
+static float *new_copy(const float *x, size_t n)
+{
+	return memcpy(xaligned(n, sizeof *x), x, n * sizeof *x);
+}
+
+static float *new_packed(const float *w, int n, int k)
+{
+	float *panels = xaligned(gemm_packed_floats(n, k), sizeof *panels);
+	gemm_pack(panels, w, n, k, NULL);
+	return panels;
+}
+
+/* The portable level rounds the product too. */
+static float chain_step(float a, float b, float sum)
+{
+	return isa_current() == ISA_PORTABLE ? a * b + sum : fmaf(a, b, sum);
+}
+
+/* sum + sum over i < n of a[i * a_step] * b[i * b_step] */
+static float chain(float sum, const float *a, size_t a_step, const float *b, size_t b_step, int n)
+{
+	for (int i = 0; i < n; i++)
+		sum = chain_step(a[i * a_step], b[i * b_step], sum);
+	return sum;
+}
+
+static void expect_forward_is_the_chain(int m, int n, int k)
+{
+	float *x = new_random((size_t)m * k, 1), *w = new_random((size_t)n * k, 2);
+	float *bias = new_random(n, 3), *y = xaligned((size_t)m * n, sizeof *y);
+	float *panels = new_packed(w, n, k);
+	for (int with_bias = 0; with_bias < 2; with_bias++) {
+		memset(y, 0xff, (size_t)m * n * sizeof *y);
+		gemm_forward(y, x, panels, with_bias ? bias : NULL, m, n, k, pools[1]);
+		for (int i = 0; i < m; i++) {
+			for (int j = 0; j < n; j++) {
+				float sum = chain(0, x + (size_t)i * k, 1, w + (size_t)j * k, 1, k);
+				float expected = with_bias ? sum + bias[j] : sum;
+				assert_memory_equal(&y[(size_t)i * n + j], &expected, sizeof sum);
+			}
+		}
+	}
+	free(x);
+	free(w);
+	free(bias);
+	free(y);
+	free(panels);
+}
+
+static void test_forward_is_one_chain_for_each_element(void **state)
+{
+	/* m, n, k: single elements, panel and block edges, every tile height,
+	 * more than one stage of rows and of depth. */
+	static const int shapes[][3] = {
+		{1, 1, 1},	{1, 5, 3},	{2, 16, 4},    {3, 17, 129},  {4, 48, 128},
+		{5, 47, 130},	{6, 49, 7},	{7, 96, 131},  {8, 100, 300}, {9, 1, 257},
+		{13, 33, 64},	{25, 31, 2},	{26, 50, 700}, {64, 172, 64}, {193, 40, 257},
+		{29, 20, 2100}, {2100, 19, 41},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+		expect_forward_is_the_chain(shapes[i][0], shapes[i][1], shapes[i][2]);
+}
+
+static void test_rows_have_the_same_bits_in_every_batch(void **state)
+{
+	static const int batches[] = {1, 2, 3, 7, 8, 64, 1000};
+	enum { M = 1000, N = 205, K = 515 };
+	float *x = new_random(M * K, 1), *w = new_random(N * K, 2), *bias = new_random(N, 3);
+	float *panels = new_packed(w, N, K);
+	float *all = xaligned(M * N, sizeof *all), *y = xaligned(M * N, sizeof *y);
+	(void)state;
+	gemm_forward(all, x, panels, bias, M, N, K, NULL);
+	for (size_t b = 0; b < sizeof batches / sizeof *batches; b++) {
+		const int m = batches[b];
+		for (int i = 0; i < 3 * POOLS; i++) {
+			int first = (M - m) * (i % 3) / 2; /* at the start, middle and end */
+			memset(y, 0xff, (size_t)m * N * sizeof *y);
+			gemm_forward(y, x + (size_t)first * K, panels, bias, m, N, K, pools[i / 3]);
+			assert_memory_equal(y, all + (size_t)first * N, (size_t)m * N * sizeof *y);
+		}
+	}
+	free(x);
+	free(w);
+	free(bias);
+	free(panels);
+	free(all);
+	free(y);
+}
+
+static void test_forward_without_depth_is_the_bias(void **state)
+{
+	const float bias[3] = {1, -2, 3};
+	float y[6], unused = 0;
+	(void)state;
+	assert_int_equal(gemm_packed_floats(3, 0), 0);
+	gemm_forward(y, &unused, &unused, bias, 2, 3, 0, NULL);
+	for (int i = 0; i < 6; i++)
+		assert_true(y[i] == bias[i % 3]);
+	gemm_forward(NULL, NULL, &unused, NULL, 0, 3, 0, NULL);
+}
+
+static void test_unpack_gives_back_the_rows_that_were_packed(void **state)
+{
+	enum { N = 101, K = 67 };
+	float *w = new_random(N * K, 4), *panels = new_packed(w, N, K), row[K];
+	(void)state;
+	for (int n = 0; n < N; n++) {
+		gemm_unpack_row(row, panels, N, K, n);
+		assert_memory_equal(row, w + (size_t)n * K, sizeof row);
+	}
+	free(w);
+	free(panels);
+}
+
+static void test_packing_with_threads_gives_the_same_panels(void **state)
+{
+	enum { N = 1003, K = 131 };
+	float *w = new_random(N * K, 4), *panels = new_packed(w, N, K);
+	const size_t floats = gemm_packed_floats(N, K);
+	float *other = new_random(floats, 5);
+	(void)state;
+	gemm_pack(other, w, N, K, pools[1]);
+	assert_memory_equal(other, panels, floats * sizeof *panels);
+	free(w);
+	free(panels);
+	free(other);
+}
+
+/* OpenBLAS has an order of its own: there the bound is n + 1 roundings of terms
+ * below 1. */
+static void expect_backward(float got, float expected, int n_terms)
+{
+	if (isa_current() == ISA_PORTABLE)
+		assert_true(fabsf(got - expected) <= (float)(n_terms + 1) * n_terms * 0x1p-24f);
+	else
+		assert_memory_equal(&got, &expected, sizeof got);
+}
+
+static void expect_backward_input_is_the_chain(int m, int n, int k, bool accumulate)
+{
+	float *dy = new_random((size_t)m * n, 1), *w = new_random((size_t)n * k, 2);
+	float *old = new_random((size_t)m * k, 3);
+	float *dx[POOLS];
+	for (int p = 0; p < POOLS; p++) {
+		dx[p] = new_copy(old, (size_t)m * k);
+		gemm_backward_input(dx[p], dy, w, m, n, k, accumulate, pools[p]);
+	}
+	assert_memory_equal(dx[0], dx[1], (size_t)m * k * sizeof **dx);
+	for (int i = 0; i < m; i++) {
+		for (int j = 0; j < k; j++) {
+			float start = accumulate ? old[(size_t)i * k + j] : 0;
+			expect_backward(dx[0][(size_t)i * k + j],
+					chain(start, dy + (size_t)i * n, 1, w + j, k, n), n);
+		}
+	}
+	free(dy);
+	free(w);
+	free(old);
+	for (int p = 0; p < POOLS; p++)
+		free(dx[p]);
+}
+
+static void expect_backward_weight_is_the_chain(int m, int n, int k)
+{
+	float *dy = new_random((size_t)m * n, 1), *x = new_random((size_t)m * k, 2);
+	float *old = new_random((size_t)n * k, 3);
+	float *dw[POOLS];
+	for (int p = 0; p < POOLS; p++) {
+		dw[p] = new_copy(old, (size_t)n * k);
+		gemm_backward_weight(dw[p], dy, x, m, n, k, pools[p]);
+	}
+	assert_memory_equal(dw[0], dw[1], (size_t)n * k * sizeof **dw);
+	for (int i = 0; i < n; i++) {
+		for (int j = 0; j < k; j++)
+			expect_backward(dw[0][(size_t)i * k + j],
+					chain(old[(size_t)i * k + j], dy + i, n, x + j, k, m), m);
+	}
+	free(dy);
+	free(x);
+	free(old);
+	for (int p = 0; p < POOLS; p++)
+		free(dw[p]);
+}
+
+static const int backward_shapes[][3] = {
+	{1, 1, 1},	{2, 5, 3},     {7, 49, 17},    {64, 172, 64},  {65, 64, 300},
+	{300, 130, 51}, {3, 2100, 11}, {2100, 23, 10}, {11, 31, 1000},
+};
+
+static void test_backward_input_is_one_chain_for_each_element(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof backward_shapes / sizeof *backward_shapes; i++) {
+		const int *s = backward_shapes[i];
+		expect_backward_input_is_the_chain(s[0], s[1], s[2], false);
+		expect_backward_input_is_the_chain(s[0], s[1], s[2], true);
+	}
+}
+
+static void test_backward_weight_adds_one_chain_to_each_element(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof backward_shapes / sizeof *backward_shapes; i++) {
+		const int *s = backward_shapes[i];
+		expect_backward_weight_is_the_chain(s[0], s[1], s[2]);
+	}
+}
+
+static void test_backward_of_an_empty_batch_changes_nothing(void **state)
+{
+	float x = 3, unused = 0;
+	(void)state;
+	gemm_backward_weight(&x, &unused, &unused, 0, 1, 1, NULL);
+	gemm_backward_input(&x, &unused, &unused, 0, 1, 1, false, NULL);
+	gemm_backward_bias(&x, &unused, 0, 1, NULL);
+	assert_true(x == 3);
+}
+
+static void test_backward_bias_adds_rows_in_order(void **state)
+{
+	enum { M = 250, N = 1003 };
+	float *dy = new_random(M * N, 1), *expected = new_random(N, 2);
+	float *db[POOLS];
+	(void)state;
+	for (int p = 0; p < POOLS; p++) {
+		db[p] = new_copy(expected, N);
+		gemm_backward_bias(db[p], dy, M, N, pools[p]);
+	}
+	for (int i = 0; i < M; i++) {
+		for (int j = 0; j < N; j++)
+			expected[j] += dy[(size_t)i * N + j];
+	}
+	for (int p = 0; p < POOLS; p++) {
+		assert_memory_equal(db[p], expected, N * sizeof *expected);
+		free(db[p]);
+	}
+	free(dy);
+	free(expected);
+}
+
+static void test_nothing_is_written_beside_the_result(void **state)
+{
+	enum { M = 37, N = 21, K = 75, GUARD = 64, LARGEST = 37 * 75 };
+	float *a = new_random(LARGEST, 1), *b = new_random(LARGEST, 2);
+	float *panels = new_packed(b, N, K), *c = new_random(LARGEST + 2 * GUARD, 3);
+	float *before = new_copy(c, LARGEST + 2 * GUARD);
+	const int sizes[] = {M * N, M * K, N * K};
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		float *out = c + GUARD;
+		memcpy(c, before, (LARGEST + 2 * GUARD) * sizeof *c);
+		if (i == 0)
+			gemm_forward(out, a, panels, NULL, M, N, K, NULL);
+		else if (i == 1)
+			gemm_backward_input(out, a, b, M, N, K, false, NULL);
+		else
+			gemm_backward_weight(out, a, b, M, N, K, NULL);
+		assert_memory_equal(c, before, GUARD * sizeof *c);
+		assert_memory_equal(out + sizes[i], before + GUARD + sizes[i],
+				    (size_t)(LARGEST + GUARD - sizes[i]) * sizeof *c);
+	}
+	free(a);
+	free(b);
+	free(panels);
+	free(c);
+	free(before);
+}
+
+static int create_pools(void **state)
+{
+	(void)state;
+	for (int i = 0; i < POOLS; i++)
+		pools[i] = pool_create(i + 1);
+	return 0;
+}
+
+static int destroy_pools(void **state)
+{
+	(void)state;
+	for (int i = 0; i < POOLS; i++)
+		pool_destroy(pools[i]);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_forward_is_one_chain_for_each_element),
+		cmocka_unit_test(test_rows_have_the_same_bits_in_every_batch),
+		cmocka_unit_test(test_forward_without_depth_is_the_bias),
+		cmocka_unit_test(test_unpack_gives_back_the_rows_that_were_packed),
+		cmocka_unit_test(test_packing_with_threads_gives_the_same_panels),
+		cmocka_unit_test(test_backward_input_is_one_chain_for_each_element),
+		cmocka_unit_test(test_backward_weight_adds_one_chain_to_each_element),
+		cmocka_unit_test(test_backward_of_an_empty_batch_changes_nothing),
+		cmocka_unit_test(test_backward_bias_adds_rows_in_order),
+		cmocka_unit_test(test_nothing_is_written_beside_the_result),
+	};
+	int failures = 0;
+	for (int isa = 0; isa <= (int)isa_best(); isa++) {
+		isa_select((enum isa)isa);
+		failures += cmocka_run_group_tests_name(isa_name((enum isa)isa), tests,
+							create_pools, destroy_pools);
+	}
+	return failures;
+}

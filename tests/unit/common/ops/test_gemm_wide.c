@@ -1,0 +1,168 @@
+/* The AVX-512 tiles and panels on any CPU: 8 rows by 3 vectors of 16 lanes,
+ * which the compiler builds from what it has.  The kernels and their driver are
+ * compiled here once more with that geometry and take the portable level's
+ * place, and the backward products take the path without OpenBLAS. */
+#pragma GCC diagnostic ignored "-Wpsabi" /* wide vectors only pass inlined calls */
+#define KERNEL_LEVEL 0
+#define VL 16
+#define ROWS 8
+#define VECTORS 3
+#include "common/ops/gemm.c"
+#include "common/ops/gemm_kernel.c"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+static struct pool *two_threads;
+
+/* Small integers: every sum is exact, so any order must give the same bits. */
+static float *new_integers(size_t n, uint32_t seed)
+{
+	float *x = xaligned(n, sizeof *x);
+	for (size_t i = 0; i < n; i++) {
+		seed = seed * 1664525u + 1013904223u;
+		x[i] = (float)(int)(seed >> 29) - 3;
+	}
+	return x;
+}
+
+static float *new_product(const float *a, size_t a_row, size_t a_step, const float *b, size_t b_row,
+			  size_t b_step, const float *start, int rows, int columns, int depth)
+{
+	float *c = xaligned((size_t)rows * columns, sizeof *c);
+	for (int i = 0; i < rows; i++) {
+		for (int j = 0; j < columns; j++) {
+			float sum = start ? start[(size_t)i * columns + j] : 0;
+			for (int k = 0; k < depth; k++)
+				sum += a[i * a_row + k * a_step] * b[j * b_row + k * b_step];
+			c[(size_t)i * columns + j] = sum;
+		}
+	}
+	return c;
+}
+
+static void expect_equal(const float *got, float *expected, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		assert_true(got[i] == expected[i]);
+	free(expected);
+}
+
+static void expect_products(int m, int n, int k)
+{
+	float *x = new_integers((size_t)m * k, 1), *w = new_integers((size_t)n * k, 2);
+	float *dy = new_integers((size_t)m * n, 3), *y = new_integers((size_t)m * n, 4);
+	float *dx = new_integers((size_t)m * k, 5), *dw = new_integers((size_t)n * k, 6);
+	float *panels = xaligned(gemm_packed_floats(n, k), sizeof *panels);
+
+	gemm_pack(panels, w, n, k, two_threads);
+	gemm_forward(y, x, panels, NULL, m, n, k, two_threads);
+	expect_equal(y, new_product(x, k, 1, w, k, 1, NULL, m, n, k), (size_t)m * n);
+
+	float *expected = new_product(dy, n, 1, w, 1, k, dx, m, k, n);
+	gemm_backward_input(dx, dy, w, m, n, k, true, two_threads);
+	expect_equal(dx, expected, (size_t)m * k);
+	gemm_backward_input(dx, dy, w, m, n, k, false, two_threads);
+	expect_equal(dx, new_product(dy, n, 1, w, 1, k, NULL, m, k, n), (size_t)m * k);
+
+	expected = new_product(dy, 1, n, x, 1, k, dw, n, k, m);
+	gemm_backward_weight(dw, dy, x, m, n, k, two_threads);
+	expect_equal(dw, expected, (size_t)n * k);
+
+	float *row = xaligned(k, sizeof *row);
+	gemm_unpack_row(row, panels, n, k, n - 1);
+	assert_memory_equal(row, w + (size_t)(n - 1) * k, (size_t)k * sizeof *row);
+	free(row);
+	free(x);
+	free(w);
+	free(dy);
+	free(y);
+	free(dx);
+	free(dw);
+	free(panels);
+}
+
+static void test_products_of_few_rows(void **state)
+{
+	(void)state;
+	for (int m = 1; m <= 17; m++)
+		expect_products(m, 100, 131);
+}
+
+static void test_products_of_many_rows(void **state)
+{
+	(void)state;
+	expect_products(64, 48, 64);
+	expect_products(100, 145, 300);
+	expect_products(307, 49, 257);
+	expect_products(300, 97, 161);
+}
+
+/* Every tile function: heights, layouts of A and shares of prefetching. */
+static void test_tiles_of_every_kind(void **state)
+{
+	enum { DEPTH = 7, STRIDE = 11 };
+	const struct gemm_kernels *kernels = &gemm_kernels_portable;
+	float *a = new_integers(ROWS * STRIDE, 1), *b = new_integers(DEPTH * WIDTH, 2);
+	float *bias = new_integers(WIDTH, 3), *packed = new_integers(DEPTH * ROWS, 4);
+	(void)state;
+	for (int i = 0; i < ROWS * GEMM_LAYOUT_COUNT * GEMM_PREFETCH_COUNT; i++) {
+		const int rows = i % ROWS + 1, prefetch = i / ROWS % GEMM_PREFETCH_COUNT;
+		const int layout = i / ROWS / GEMM_PREFETCH_COUNT;
+		float *c = new_integers(ROWS * WIDTH, 5);
+		float *expected = new_product(a, STRIDE, 1, b, 1, WIDTH, c, rows, WIDTH, DEPTH);
+		for (int j = 0; j < rows * WIDTH; j++)
+			expected[j] += bias[j % WIDTH];
+		kernels->transpose(packed, ROWS, a, STRIDE, rows, DEPTH);
+		const struct gemm_tile tile_of_c = {
+			.a = layout == GEMM_A_PACKED ? packed : a,
+			.a_stride = STRIDE,
+			.b = b,
+			.depth = DEPTH,
+			.accumulate = true,
+			.c = c,
+			.c_stride = WIDTH,
+			.bias = bias,
+			.next = (const char *)b,
+		};
+		kernels->tile[rows - 1][layout][prefetch](&tile_of_c);
+		expect_equal(c, expected, (size_t)rows * WIDTH);
+		free(c);
+	}
+	free(a);
+	free(b);
+	free(bias);
+	free(packed);
+}
+
+static void open_nothing(void)
+{
+}
+
+static int no_openblas(void **state)
+{
+	(void)state;
+	isa_select(ISA_PORTABLE);
+	two_threads = pool_create(2);
+	return pthread_once(&blas_once, open_nothing); /* instead of blas_open */
+}
+
+static int destroy_pool(void **state)
+{
+	(void)state;
+	pool_destroy(two_threads);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_products_of_few_rows),
+		cmocka_unit_test(test_products_of_many_rows),
+		cmocka_unit_test(test_tiles_of_every_kind),
+	};
+	return cmocka_run_group_tests(tests, no_openblas, destroy_pool);
+}

@@ -1,0 +1,380 @@
+/* Log-softmax against double, finite differences, byte equality, and the
+ * frequencies of draws. */
+#include "common/ops/softmax.h"
+
+#include "tests/unit/common/ops/elements.h"
+
+/* log sum exp of z / T in double, and the entropy */
+static double reference_lse(const float *z, int v, double inv_t, double *entropy)
+{
+	double max = -INFINITY, sum = 0, mean = 0;
+	for (int i = 0; i < v; i++)
+		max = fmax(max, (double)z[i] * inv_t);
+	for (int i = 0; i < v; i++) {
+		double u = (double)z[i] * inv_t, weight = exp(u - max);
+		sum += weight;
+		mean += weight > 0 ? weight * u : 0;
+	}
+	*entropy = max + log(sum) - mean / sum;
+	return max + log(sum);
+}
+
+static void check_forward(int v, float inv_t, double spread)
+{
+	float *z = random_floats((size_t)v, (uint32_t)v, spread);
+	float logprob, entropy, lse;
+	double expected_entropy, expected = reference_lse(z, v, (double)inv_t, &expected_entropy);
+	for (int k = 0; k < 5; k++) {
+		int32_t target = (int32_t)((int64_t)k * (v - 1) / 4);
+		softmax_logprob(&logprob, &entropy, &lse, z, &target, 1, v, inv_t, NULL);
+		assert_near(logprob, (double)z[target] * (double)inv_t - expected, 3e-7);
+		assert_near(lse, expected, 3e-7);
+		assert_near(entropy, expected_entropy, 1e-6);
+		float alone;
+		softmax_logprob(&alone, NULL, NULL, z, &target, 1, v, inv_t, NULL);
+		assert_memory_equal(&alone, &logprob, sizeof alone);
+	}
+	free(z);
+}
+
+static void forward_sizes(void)
+{
+	const int sizes[] = {1, 2, 15, 16, 17, 100, 2047, 2048, 2049, 50257};
+	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+		check_forward(sizes[i], 1, 3);
+		check_forward(sizes[i], 1 / 0.7f, 10);
+	}
+	check_forward(152064, 1, 0.01);
+}
+static void test_logprob_and_entropy_agree_with_double(void **state)
+{
+	(void)state;
+	at_each_level(forward_sizes);
+}
+
+static void one_choice(void)
+{
+	float z = -7.5f, logprob, entropy, lse;
+	int32_t target = 0;
+	softmax_logprob(&logprob, &entropy, &lse, &z, &target, 1, 1, 1, NULL);
+	assert_true(logprob == 0);
+	assert_true(entropy == 0);
+	assert_true(lse == -7.5f);
+}
+static void test_one_choice_is_certain(void **state)
+{
+	(void)state;
+	at_each_level(one_choice);
+}
+
+static void minus_infinity(void)
+{
+	const float z[4] = {-INFINITY, 1, -INFINITY, 1};
+	const int32_t targets[1] = {3};
+	float logprob, entropy;
+	softmax_logprob(&logprob, &entropy, NULL, z, targets, 1, 4, 1, NULL);
+	assert_near(logprob, -log(2), 1e-7);
+	assert_near(entropy, log(2), 1e-7);
+}
+static void test_logits_of_minus_infinity_have_no_weight(void **state)
+{
+	(void)state;
+	at_each_level(minus_infinity);
+}
+
+static void check_backward(int v, float inv_t)
+{
+	float *z = random_floats((size_t)v, 8, 2), *dz = copy_floats(z, (size_t)v);
+	int32_t target = v / 3;
+	float logprob, lse, dlogprob = 1.7f;
+	double entropy, total = 0;
+	softmax_logprob(&logprob, NULL, &lse, z, &target, 1, v, inv_t, NULL);
+	softmax_logprob_backward(dz, &dlogprob, &lse, &target, 1, v, inv_t, NULL);
+	for (int i = 0; i < v; i++) {
+		float middle = z[i], up = middle + 1e-3f, down = middle - 1e-3f;
+		z[i] = up;
+		double high = (double)z[target] * (double)inv_t -
+			      reference_lse(z, v, (double)inv_t, &entropy);
+		z[i] = down;
+		double low = (double)z[target] * (double)inv_t -
+			     reference_lse(z, v, (double)inv_t, &entropy);
+		z[i] = middle;
+		assert_near(dz[i], (double)dlogprob * (high - low) / ((double)up - (double)down),
+			    2e-6);
+		total += (double)dz[i];
+	}
+	assert_near(total, 0, 5e-6);
+	free(z);
+	free(dz);
+}
+
+static void backward_sizes(void)
+{
+	check_backward(1, 1);
+	check_backward(7, 1);
+	check_backward(100, 1 / 0.7f);
+	check_backward(259, 0.5f);
+}
+static void test_backward_agrees_with_differences(void **state)
+{
+	(void)state;
+	at_each_level(backward_sizes);
+}
+
+static void test_rows_and_threads_do_not_matter(void **state)
+{
+	(void)state;
+	enum { ROWS = 37, V = 3001, N = ROWS * V };
+	float *z = random_floats(N, 3, 4), *dz = copy_floats(z, N), *dz2 = copy_floats(z, N);
+	float out[3 * ROWS], one[3], dlogprob[ROWS];
+	int32_t targets[ROWS];
+	for (int r = 0; r < ROWS; r++) {
+		targets[r] = r * 71;
+		dlogprob[r] = (float)r - 7;
+	}
+	struct pool *pool = pool_create(2);
+	softmax_logprob(out, out + ROWS, out + 2 * ROWS, z, targets, ROWS, V, 1.25f, pool);
+	softmax_logprob_backward(dz, dlogprob, out + 2 * ROWS, targets, ROWS, V, 1.25f, pool);
+	for (int r = 0; r < ROWS; r++) {
+		softmax_logprob(one, one + 1, one + 2, z + r * V, targets + r, 1, V, 1.25f, NULL);
+		for (int k = 0; k < 3; k++)
+			assert_memory_equal(one + k, out + k * ROWS + r, sizeof *one);
+		softmax_logprob_backward(dz2 + r * V, dlogprob + r, one + 2, targets + r, 1, V,
+					 1.25f, NULL);
+	}
+	assert_memory_equal(dz, dz2, N * sizeof *dz);
+	pool_destroy(pool);
+	free(z);
+	free(dz);
+	free(dz2);
+}
+
+static void test_fused_levels_agree_in_every_bit(void **state)
+{
+	(void)state;
+	enum { V = 5003 };
+	if (isa_best() < ISA_AVX512)
+		skip();
+	float *z = random_floats(V, 3, 4), out[2][3], dlogprob = 1.5f;
+	float *dz[2] = {copy_floats(z, V), copy_floats(z, V)};
+	const int32_t target = 70;
+	for (int k = 0; k < 2; k++) {
+		isa_select(k ? ISA_AVX512 : ISA_AVX2);
+		softmax_logprob(out[k], out[k] + 1, out[k] + 2, z, &target, 1, V, 1.25f, NULL);
+		softmax_logprob_backward(dz[k], &dlogprob, out[k] + 2, &target, 1, V, 1.25f, NULL);
+	}
+	assert_memory_equal(out[0], out[1], sizeof out[0]);
+	assert_memory_equal(dz[0], dz[1], V * sizeof *z);
+	free(z);
+	free(dz[0]);
+	free(dz[1]);
+}
+
+static void same_logprob(void)
+{
+	enum { V = 5003 };
+	const float inverse[] = {0, 1, 1 / 0.7f, 0.3f};
+	uint8_t *banned = xcalloc(V, 1);
+	memset(banned, 1, 2500);
+	for (uint32_t k = 0; k < 40; k++) {
+		float *z = random_floats(V, 100 + k, 3), sampled, again;
+		float inv_t = inverse[k % 4];
+		double u = rng_uniform(2, RNG_SAMPLE, k, 0, 0, 0);
+		int32_t id = softmax_sample(&sampled, z, V, k % 3 ? V : 4000, k % 5 ? NULL : banned,
+					    inv_t, u);
+		softmax_logprob(&again, NULL, NULL, z, &id, 1, V, inv_t == 0 ? 1 : inv_t, NULL);
+		assert_memory_equal(&sampled, &again, sizeof again);
+		free(z);
+	}
+	free(banned);
+}
+static void test_sampled_logprob_has_the_bits_of_the_trained_one(void **state)
+{
+	(void)state;
+	at_each_level(same_logprob);
+}
+
+/* Chi-square of `draws` draws against the softmax over what may be drawn.  The
+ * seeds are fixed, so the outcome is too; 99.9 % of seeds stay below
+ * n + 4.5 sqrt(n) + 10 for the sizes used here. */
+static void check_frequencies(int v, int n_allowed, const uint8_t *banned, float inv_t, int draws)
+{
+	float *z = random_floats((size_t)v, 9, 1.5), logprob;
+	double *p = xcalloc((size_t)v, sizeof *p), total = 0, chi_square = 0;
+	int *counts = xcalloc((size_t)v, sizeof *counts), freedom = -1;
+	for (int i = 0; i < n_allowed; i++) {
+		p[i] = banned && banned[i] ? 0 : exp((double)z[i] * (double)inv_t);
+		total += p[i];
+	}
+	for (int k = 0; k < draws; k++) {
+		double u = rng_uniform(3, RNG_SAMPLE, (uint32_t)k, (uint32_t)v, 0, 0);
+		counts[softmax_sample(&logprob, z, v, n_allowed, banned, inv_t, u)]++;
+	}
+	for (int i = 0; i < v; i++) {
+		double expected = p[i] / total * draws;
+		if (expected == 0)
+			assert_int_equal(counts[i], 0);
+		if (expected < 1)
+			continue;
+		freedom++;
+		chi_square += (counts[i] - expected) * (counts[i] - expected) / expected;
+	}
+	if (chi_square > freedom + 4.5 * sqrt(freedom) + 10)
+		fail_msg("chi-square %g with %d degrees of freedom", chi_square, freedom);
+	free(z);
+	free(p);
+	free(counts);
+}
+
+static void frequencies(void)
+{
+	uint8_t banned[4500] = {0};
+	for (int i = 0; i < 4500; i += 3)
+		banned[i] = 1;
+	check_frequencies(5, 5, NULL, 1, 20000);
+	check_frequencies(100, 90, banned, 1 / 0.7f, 20000);
+	check_frequencies(4500, 4400, banned, 1, 3000);
+}
+static void test_draws_follow_the_distribution(void **state)
+{
+	(void)state;
+	at_each_level(frequencies);
+}
+
+/* Exact cuts: four equal weights. */
+static void inversion(void)
+{
+	const float z[5] = {2, 2, -INFINITY, 2, 2};
+	const double u[] = {0, 0.2499, 0.25, 0.4999, 0.5, 0.7499, 0.75, 1 - 0x1p-53};
+	const int expected[] = {0, 0, 1, 1, 3, 3, 4, 4};
+	float logprob;
+	for (int k = 0; k < 8; k++) {
+		assert_int_equal(softmax_sample(&logprob, z, 5, 5, NULL, 1, u[k]), expected[k]);
+		assert_near(logprob, -log(4), 1e-7);
+	}
+}
+static void test_draw_inverts_the_cumulative_distribution(void **state)
+{
+	(void)state;
+	at_each_level(inversion);
+}
+
+static void ends(void)
+{
+	enum { V = 6000 };
+	float *z = random_floats(V, 4, 1), logprob;
+	const double u[] = {0, 0x1p-60, 0.5, 1 - 0x1p-53};
+	uint8_t banned[V];
+	/* zero probability at both ends, and in whole blocks */
+	for (int i = 0; i < V; i++)
+		z[i] = i < 2100 || i >= 3000 ? -1e4f : z[i];
+	for (int k = 0; k < 4; k++) {
+		int32_t id = softmax_sample(&logprob, z, V, V, NULL, 1, u[k]);
+		assert_in_range(id, 2100, 2999);
+	}
+	assert_int_equal(softmax_sample(&logprob, z, V, V, NULL, 1, 0), 2100);
+	assert_int_equal(softmax_sample(&logprob, z, V, V, NULL, 1, 1 - 0x1p-53), 2999);
+	/* all banned but one that has almost no weight */
+	memset(banned, 1, V);
+	banned[5000] = 0;
+	for (int k = 0; k < 4; k++)
+		assert_int_equal(softmax_sample(&logprob, z, V, V, banned, 1, u[k]), 5000);
+	assert_int_equal(softmax_sample(&logprob, z, V, V, banned, 0, 0), 5000);
+	assert_int_equal(softmax_sample(&logprob, z, V, 1, NULL, 1, 0.9), 0);
+	assert_true(logprob < -9000);
+	free(z);
+}
+static void test_draw_never_takes_what_has_no_probability(void **state)
+{
+	(void)state;
+	at_each_level(ends);
+}
+
+/* Block sums and the walk through a block round differently: whichever is
+ * larger, the last draw must stop before the tail that has no weight. */
+static void last_draw(void)
+{
+	enum { V = 1500 };
+	for (uint32_t seed = 0; seed < 20; seed++) {
+		float *z = random_floats(V, 200 + seed, 1), logprob;
+		for (int i = 1000; i < V; i++)
+			z[i] = -1e4f;
+		assert_int_equal(softmax_sample(&logprob, z, V, V, NULL, 1, 1 - 0x1p-53), 999);
+		free(z);
+	}
+}
+static void test_last_draw_stops_before_a_tail_without_weight(void **state)
+{
+	(void)state;
+	at_each_level(last_draw);
+}
+
+static void greedy(void)
+{
+	enum { V = 4100 };
+	float *z = random_floats(V, 5, 1), logprob;
+	uint8_t banned[V] = {0};
+	z[77] = z[3000] = z[4099] = 9;
+	assert_int_equal(softmax_sample(&logprob, z, V, V, NULL, 0, 0.9), 77);
+	banned[77] = 1;
+	assert_int_equal(softmax_sample(&logprob, z, V, V, banned, 0, 0.9), 3000);
+	assert_int_equal(softmax_sample(&logprob, z, 1, 1, NULL, 0, 0), 0);
+	assert_true(logprob == 0);
+	free(z);
+}
+static void test_greedy_takes_the_first_of_the_largest(void **state)
+{
+	(void)state;
+	at_each_level(greedy);
+}
+
+/* One NaN at place `nan_at`: some index that may be drawn, and NaN. */
+static void check_nan(int nan_at, float inv_t)
+{
+	enum { V = 300 };
+	float *z = random_floats(V, 6, 1), logprob;
+	uint8_t banned[V] = {0};
+	banned[0] = 1;
+	z[nan_at] = NAN;
+	int32_t id = softmax_sample(&logprob, z, V, V - 10, banned, inv_t, 0.3);
+	assert_in_range(id, 1, V - 11);
+	assert_true(isnan(logprob));
+	for (int i = 0; i < V; i++)
+		z[i] = NAN;
+	id = softmax_sample(&logprob, z, V, V - 10, banned, inv_t, 0.3);
+	assert_int_equal(id, 1);
+	assert_true(isnan(logprob));
+	free(z);
+}
+static void nan_logits(void)
+{
+	for (int nan_at = 0; nan_at < 300; nan_at += 23) {
+		check_nan(nan_at, 0);
+		check_nan(nan_at, 1);
+	}
+}
+static void test_nan_logits_give_an_allowed_index_and_nan(void **state)
+{
+	(void)state;
+	at_each_level(nan_logits);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_logprob_and_entropy_agree_with_double),
+		cmocka_unit_test(test_one_choice_is_certain),
+		cmocka_unit_test(test_logits_of_minus_infinity_have_no_weight),
+		cmocka_unit_test(test_backward_agrees_with_differences),
+		cmocka_unit_test(test_rows_and_threads_do_not_matter),
+		cmocka_unit_test(test_fused_levels_agree_in_every_bit),
+		cmocka_unit_test(test_sampled_logprob_has_the_bits_of_the_trained_one),
+		cmocka_unit_test(test_draws_follow_the_distribution),
+		cmocka_unit_test(test_draw_inverts_the_cumulative_distribution),
+		cmocka_unit_test(test_draw_never_takes_what_has_no_probability),
+		cmocka_unit_test(test_last_draw_stops_before_a_tail_without_weight),
+		cmocka_unit_test(test_greedy_takes_the_first_of_the_largest),
+		cmocka_unit_test(test_nan_logits_give_an_allowed_index_and_nan),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

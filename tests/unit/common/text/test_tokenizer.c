@@ -1,0 +1,574 @@
+/* tokenizer: ids and text equal to the tokenizers library's, and what is refused. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/base/clock.h"
+#include "common/base/die.h"
+#include "common/base/file.h"
+#include "common/base/json.h"
+#include "common/text/jsonl.h"
+#include "common/text/tokenizer.h"
+#include "common/text/unicode.h"
+
+static struct error err;
+
+static struct tokenizer *load(const char *dir)
+{
+	struct tokenizer *tokenizer;
+
+	if (tokenizer_load(&tokenizer, dir, &err) != STATUS_OK)
+		fail_msg("%s", err.text);
+	return tokenizer;
+}
+
+/* --- golden values --- */
+
+static void check_ids(const struct ids *ids, const struct json *row, const char *dir)
+{
+	struct buf ours = BUF_INIT, theirs = BUF_INIT, text = BUF_INIT;
+
+	json_write_ids(&ours, ids->data, ids->n);
+	json_print(json_get(row, "ids"), false, &theirs);
+	json_print(json_get(row, "text"), false, &text);
+	if (strcmp(ours.data, theirs.data) != 0)
+		fail_msg("%s: %s\n gives  %s\n expected %s", dir, text.data, ours.data,
+			 theirs.data);
+	buf_release(&ours);
+	buf_release(&theirs);
+	buf_release(&text);
+}
+
+static void check_text(const struct tokenizer *tokenizer, const struct ids *ids,
+		       const struct json *row, const char *key, bool skip_special)
+{
+	const struct json *member = json_get(row, key);
+	struct buf text = BUF_INIT;
+	const char *expected;
+	size_t length;
+
+	if (!member)
+		return;
+	expected = json_string(member, &length);
+	tokenizer_decode(tokenizer, ids->data, ids->n, skip_special, &text);
+	if (text.length != length || memcmp(text.data, expected, length) != 0)
+		fail_msg("%s gives \"%s\", expected \"%s\"", key, text.data, expected);
+	buf_release(&text);
+}
+
+static void check_golden(const char *dir, bool add_special)
+{
+	struct tokenizer *tokenizer = load(dir);
+	char *path = path_join(dir, "golden.jsonl");
+	struct jsonl jsonl;
+
+	if (jsonl_read(&jsonl, path, &err) != STATUS_OK)
+		fail_msg("%s", err.text);
+	for (size_t i = 0; i < jsonl.n; i++) {
+		struct json *row = jsonl_parse(&jsonl, i, &err);
+		struct ids ids = {0};
+		size_t length;
+		const char *text = json_string(json_get(row, "text"), &length);
+		tokenizer_encode(tokenizer, text, length, add_special, &ids);
+		check_ids(&ids, row, dir);
+		check_text(tokenizer, &ids, row, "decoded", true);
+		check_text(tokenizer, &ids, row, "whole", false);
+		ids_release(&ids);
+		json_free(row);
+	}
+	jsonl_release(&jsonl);
+	free(path);
+	tokenizer_destroy(tokenizer);
+}
+
+static void test_ids_and_text_equal_the_library(void **state)
+{
+	static const char *const names[] = {"byte_level", "llama3",	   "digits",
+					    "splits",	  "byte_fallback", "metaspace"};
+	(void)state;
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		char *dir = path_join("tests/golden/tokenizers", names[i]);
+		check_golden(dir, true);
+		free(dir);
+	}
+}
+
+/* Tokenizers of real models, where they lie beside the checkout. */
+static void check_beside(const char *dir, bool add_special)
+{
+	if (!tokenizer_exists(dir))
+		skip();
+	check_golden(dir, add_special);
+}
+
+static void test_gpt2_equals_the_library(void **state)
+{
+	(void)state;
+	check_beside("../shared/fixtures/tokenizers/gpt2", false);
+}
+
+static void test_gpt_neox_equals_the_library(void **state)
+{
+	(void)state;
+	check_beside("../shared/fixtures/tokenizers/gpt-neox", false);
+}
+
+static void test_llama_with_byte_fallback_equals_the_library(void **state)
+{
+	(void)state;
+	check_beside("../shared/data/stories260K", true);
+}
+
+/* --- identities --- */
+
+static void test_decode_gives_back_any_valid_text(void **state)
+{
+	struct tokenizer *tokenizer = load("tests/golden/tokenizers/byte_level");
+	uint64_t random = 1;
+	(void)state;
+
+	for (int i = 0; i < 2000; i++) {
+		struct buf text = BUF_INIT, again = BUF_INIT;
+		struct ids ids = {0};
+		for (int j = 0; j < 20; j++) {
+			static const uint32_t most[] = {0x7F, 0x7FF, 0xD7FF, 0x10FFFF};
+			random = random * 6364136223846793005u + 1442695040888963407u;
+			uint32_t c = (uint32_t)(random >> 33) % (most[random >> 62] + 1);
+			if (c < 0xD800 || c > 0xDFFF)
+				utf8_append(&text, c);
+		}
+		tokenizer_encode(tokenizer, text.data, text.length, true, &ids);
+		tokenizer_decode(tokenizer, ids.data, ids.n, false, &again);
+		assert_int_equal(again.length, text.length);
+		assert_memory_equal(again.data, text.data, text.length);
+		ids_release(&ids);
+		buf_release(&text);
+		buf_release(&again);
+	}
+	tokenizer_destroy(tokenizer);
+}
+
+static void check_decoded(const struct tokenizer *tokenizer, const int32_t *ids, size_t n,
+			  const char *expected)
+{
+	struct buf text = BUF_INIT;
+
+	tokenizer_decode(tokenizer, ids, n, true, &text);
+	assert_string_equal(n ? text.data : "", expected);
+	buf_release(&text);
+}
+
+static void test_invalid_utf8_is_encoded_as_its_replacement(void **state)
+{
+	/* one U+FFFD for each maximal part: E2 82, F0 9F, C0, 80, ED, A0 */
+	static const char broken[] = "a\xe2\x82z\xf0\x9f\xc0\x80\xed\xa0";
+	static const char repaired[] = "a\xef\xbf\xbdz\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"
+				       "\xef\xbf\xbd\xef\xbf\xbd";
+	struct tokenizer *tokenizer = load("tests/golden/tokenizers/byte_level");
+	struct ids ids = {0};
+	(void)state;
+
+	tokenizer_encode(tokenizer, broken, sizeof broken - 1, false, &ids);
+	check_decoded(tokenizer, ids.data, ids.n, repaired);
+	ids_release(&ids);
+	tokenizer_destroy(tokenizer);
+}
+
+static void test_decode_leaves_out_unknown_ids(void **state)
+{
+	struct tokenizer *tokenizer = load("tests/golden/tokenizers/byte_level");
+	(void)state;
+
+	check_decoded(tokenizer, (int32_t[]){'a', -1, 400, INT32_MAX, 399, 'b'}, 6, "ab");
+	check_decoded(tokenizer, NULL, 0, "");
+	tokenizer_destroy(tokenizer);
+}
+
+static void check_completion(const char *dir, const char *text, size_t n_prompt,
+			     const char *expected)
+{
+	struct tokenizer *tokenizer = load(dir);
+	struct ids ids = {0};
+	struct buf out = BUF_INIT;
+
+	tokenizer_encode(tokenizer, text, strlen(text), true, &ids);
+	assert_true(ids.n > n_prompt);
+	tokenizer_decode_completion(tokenizer, ids.data, n_prompt, ids.data + n_prompt,
+				    ids.n - n_prompt, &out);
+	assert_string_equal(out.data, expected);
+	ids_release(&ids);
+	buf_release(&out);
+	tokenizer_destroy(tokenizer);
+}
+
+static void test_completion_keeps_its_leading_space(void **state)
+{
+	(void)state;
+	/* <s> _the _harbour */
+	check_completion("tests/golden/tokenizers/byte_fallback", "the harbour", 2, " harbour");
+}
+
+static void test_completion_takes_a_character_cut_by_the_prompt(void **state)
+{
+	(void)state;
+	/* x, then the four bytes of U+1D4B3, one of which is still the prompt's */
+	check_completion("tests/golden/tokenizers/byte_level", "x\xf0\x9d\x92\xb3y", 2,
+			 "\xf0\x9d\x92\xb3y");
+}
+
+/* --- speed --- */
+
+static void test_a_megabyte_without_a_break_takes_less_than_a_second(void **state)
+{
+	static const char *const dirs[] = {"tests/golden/tokenizers/byte_level",
+					   "tests/golden/tokenizers/byte_fallback"};
+	size_t n = (size_t)1 << 20;
+	char *text = xmalloc(n);
+	(void)state;
+
+	for (size_t i = 0; i < 4; i++) {
+		struct tokenizer *tokenizer = load(dirs[i % 2]);
+		struct ids ids = {0};
+		double begin = clock_now();
+		memset(text, i < 2 ? 'a' : ' ', n);
+		tokenizer_encode(tokenizer, text, n, false, &ids);
+		assert_true(ids.n > 0);
+		/* Sanitizers make it several times slower; quadratic is hours. */
+		assert_true(clock_now() - begin < 5);
+		ids_release(&ids);
+		tokenizer_destroy(tokenizer);
+	}
+	free(text);
+}
+
+static void test_a_hundred_thousand_marks_are_ordered_quickly(void **state)
+{
+	struct tokenizer *tokenizer = load("tests/golden/tokenizers/digits");
+	struct buf text = BUF_INIT;
+	struct ids ids = {0};
+	double begin = clock_now();
+	(void)state;
+
+	for (int i = 0; i < 50000; i++)
+		buf_append_string(&text, "\xcc\x81\xcc\xa3"); /* above, below */
+	tokenizer_encode(tokenizer, text.data, text.length, false, &ids);
+	assert_true(ids.n > 0);
+	assert_true(clock_now() - begin < 5);
+	ids_release(&ids);
+	buf_release(&text);
+	tokenizer_destroy(tokenizer);
+}
+
+/* --- what is refused --- */
+
+/* A tokenizer.json with two letters; parts that are NULL take what follows. */
+struct parts {
+	const char *added, *normalizer, *pre_tokenizer, *post_processor, *decoder, *type, *vocab,
+		*merges, *flags;
+};
+
+static char *compose(struct parts p)
+{
+	return xasprintf(
+		"{\"added_tokens\": [%s], \"normalizer\": %s, \"pre_tokenizer\": %s,"
+		"\"post_processor\": %s, \"decoder\": %s, \"model\": {\"type\": \"%s\","
+		"\"vocab\": {%s}, \"merges\": [%s]%s}}",
+		p.added ? p.added : "", p.normalizer ? p.normalizer : "null",
+		p.pre_tokenizer ? p.pre_tokenizer : "null",
+		p.post_processor ? p.post_processor : "null", p.decoder ? p.decoder : "null",
+		p.type ? p.type : "BPE", p.vocab ? p.vocab : "\"a\": 0, \"b\": 1, \"ab\": 2",
+		p.merges ? p.merges : "\"a b\"", p.flags ? p.flags : "");
+}
+
+static struct tokenizer *parse_parts(struct parts parts)
+{
+	struct tokenizer *tokenizer;
+	char *text = compose(parts);
+
+	if (tokenizer_parse(&tokenizer, text, strlen(text), "t.json", &err) != STATUS_OK)
+		assert_null(tokenizer);
+	free(text);
+	return tokenizer;
+}
+
+static void check_refused(struct parts parts, const char *sentence)
+{
+	struct tokenizer *tokenizer = parse_parts(parts);
+
+	if (tokenizer)
+		fail_msg("accepted, expected: %s", sentence);
+	if (strncmp(err.text, "t.json: ", 8) != 0 || !strstr(err.text, sentence))
+		fail_msg("got: %s\nexpected: %s", err.text, sentence);
+}
+
+#define PATTERN(regex)                                                                             \
+	"{\"type\": \"Split\", \"behavior\": \"Isolated\", \"pattern\": {\"Regex\": \"" regex "\"}}"
+
+static void test_unknown_components_are_refused_by_name(void **state)
+{
+	(void)state;
+	check_refused((struct parts){.type = "Unigram"}, "model.type Unigram is not supported");
+	check_refused((struct parts){.normalizer = "{\"type\": \"Nmt\"}"},
+		      "normalizer: type Nmt is not supported");
+	check_refused((struct parts){.normalizer = "{\"type\": \"Replace\", \"content\": \"\", "
+						   "\"pattern\": {\"Regex\": \"a\"}}"},
+		      "normalizer: Replace of a Regex is not supported");
+	check_refused((struct parts){.pre_tokenizer = "{\"type\": \"BertPreTokenizer\"}"},
+		      "pre_tokenizer: type BertPreTokenizer is not supported");
+	check_refused((struct parts){.post_processor = "{\"type\": \"Other\"}"},
+		      "post_processor: type Other is not supported");
+	check_refused((struct parts){.decoder = "{\"type\": \"CTC\"}"},
+		      "decoder: type CTC is not supported");
+	check_refused((struct parts){.flags = ", \"dropout\": 0.1"},
+		      "model.dropout is not supported");
+	check_refused((struct parts){.flags = ", \"end_of_word_suffix\": \"</w>\""},
+		      "model.end_of_word_suffix is not supported");
+}
+
+static void test_patterns_that_engines_read_differently_are_refused(void **state)
+{
+	(void)state;
+	check_refused((struct parts){.pre_tokenizer = PATTERN("(?<=a)b")}, "look-behind");
+	check_refused((struct parts){.pre_tokenizer = PATTERN("\\\\w+")}, "\\w");
+	check_refused((struct parts){.pre_tokenizer = PATTERN("(a)\\\\1")}, "\\1");
+	check_refused((struct parts){.pre_tokenizer = PATTERN("(*COMMIT)a")}, "(*CO");
+	check_refused((struct parts){.pre_tokenizer = PATTERN("[a[b]]")}, "a class within");
+	check_refused((struct parts){.pre_tokenizer = PATTERN("a{1,2}+")}, "possessive");
+	check_refused((struct parts){.pre_tokenizer = PATTERN("(a")}, "does not compile");
+	check_refused((struct parts){.pre_tokenizer = PATTERN("a\\\\")}, "a lone backslash");
+	check_refused((struct parts){.pre_tokenizer = PATTERN("\\\\p{Nonsense}")},
+		      "does not compile");
+}
+
+static void test_wrong_ids_are_refused(void **state)
+{
+	(void)state;
+	check_refused((struct parts){.vocab = "", .merges = ""}, "model.vocab is empty");
+	check_refused((struct parts){.vocab = "\"a\": -1"}, "a: the id is -1");
+	check_refused((struct parts){.vocab = "\"a\": 2147483648"}, "a: the id is 2147483648");
+	check_refused((struct parts){.vocab = "\"a\": \"1\""}, "the id is a string");
+	check_refused((struct parts){.vocab = "\"a\": 0.5"}, "not a whole number");
+	check_refused((struct parts){.vocab = "\"a\": 1, \"b\": 1"}, "have the same id 1");
+	check_refused((struct parts){.added = "{\"id\": 9, \"content\": \"<x>\"}"},
+		      "added token \"<x>\" has id 9, but its place is 3");
+	check_refused((struct parts){.added = "{\"id\": 3, \"content\": \"\"}"},
+		      "added_tokens[0]: content is not a string");
+	check_refused((struct parts){.added = "{\"id\": 1, \"content\": \"a\"}"},
+		      "added token \"a\" has id 1, but its place is 0");
+	check_refused((struct parts){.post_processor =
+					     "{\"type\": \"TemplateProcessing\", \"single\": ["
+					     "{\"SpecialToken\": {\"id\": \"<s>\"}}, "
+					     "{\"Sequence\": {\"id\": \"A\"}}], "
+					     "\"special_tokens\": {\"<s>\": {\"ids\": [3]}}}"},
+		      "id 3 is no token");
+}
+
+static void test_wrong_merges_are_refused_with_their_place(void **state)
+{
+	(void)state;
+	check_refused((struct parts){.merges = "\"a b\", \"a c\""},
+		      "model.merges[1]: \"c\" is not in the vocabulary");
+	check_refused((struct parts){.merges = "[\"b\", \"a\"]"},
+		      "model.merges[0]: the result \"ba\" is not in the vocabulary");
+	check_refused((struct parts){.merges = "\"a  b\""}, "model.merges[0]: not two tokens");
+	check_refused((struct parts){.merges = "[\"a\"]"}, "model.merges[0]: not two tokens");
+	check_refused((struct parts){.merges = "\"ab\""}, "model.merges[0]: not two tokens");
+	check_refused((struct parts){.merges = "7"}, "model.merges[0]: not two tokens");
+}
+
+static void test_ids_may_leave_gaps(void **state)
+{
+	struct tokenizer *tokenizer =
+		parse_parts((struct parts){.vocab = "\"a\": 5, \"b\": 0, \"ab\": 9"});
+	struct ids ids = {0};
+	(void)state;
+
+	assert_non_null(tokenizer);
+	assert_int_equal(tokenizer_size(tokenizer), 10);
+	tokenizer_encode(tokenizer, "abxa", 4, true, &ids); /* x is unknown: dropped */
+	assert_int_equal(ids.n, 2);
+	assert_int_equal(ids.data[0], 9);
+	assert_int_equal(ids.data[1], 5);
+	check_decoded(tokenizer, (int32_t[]){9, 3, 5}, 3, "ab a");
+	ids_release(&ids);
+	tokenizer_destroy(tokenizer);
+}
+
+static void test_byte_tokens_have_exactly_two_digits(void **state)
+{
+	static const char vocab[] = "\"<0x41>\": 0, \"<0x+1>\": 1, \"<0xZZ>\": 2, \"<0x1>\": 3, "
+				    "\"<0x100>\": 4, \"a\": 5";
+	struct tokenizer *tokenizer = parse_parts((struct parts){
+		.vocab = vocab, .merges = "",
+		.decoder = "{\"type\": \"Sequence\", \"decoders\": [{\"type\": \"ByteFallback\"}]}"});
+	(void)state;
+
+	assert_non_null(tokenizer);
+	check_decoded(tokenizer, (int32_t[]){0, 1, 2, 3, 4}, 5, "A<0x+1><0xZZ><0x1><0x100>");
+	tokenizer_destroy(tokenizer);
+}
+
+static void test_a_pattern_that_explodes_ends(void **state)
+{
+	struct tokenizer *tokenizer = parse_parts((struct parts){
+		.pre_tokenizer = PATTERN("(?:a+)+b")});
+	struct buf text = BUF_INIT;
+	struct ids ids = {0};
+	double begin = clock_now();
+	(void)state;
+
+	assert_non_null(tokenizer);
+	for (int i = 0; i < 10000; i++)
+		buf_append_char(&text, 'a');
+	tokenizer_encode(tokenizer, text.data, text.length, false, &ids);
+	assert_int_equal(ids.n, 10000);
+	assert_true(clock_now() - begin < 5);
+	ids_release(&ids);
+	buf_release(&text);
+	tokenizer_destroy(tokenizer);
+}
+
+/* --- tokenizer_config.json and identity --- */
+
+static struct tokenizer *load_with(const char *config, struct parts parts)
+{
+	char dir[] = "/tmp/rlhf-test-tokenizer-XXXXXX";
+	char *text = compose(parts), *path, *config_path;
+	struct tokenizer *tokenizer;
+
+	assert_non_null(mkdtemp(dir));
+	path = path_join(dir, "tokenizer.json");
+	config_path = path_join(dir, "tokenizer_config.json");
+	assert_false(tokenizer_exists(dir));
+	assert_int_equal(file_replace(path, text, strlen(text), &err), STATUS_OK);
+	assert_true(tokenizer_exists(dir));
+	if (config)
+		assert_int_equal(file_replace(config_path, config, strlen(config), &err), STATUS_OK);
+	if (tokenizer_load(&tokenizer, dir, &err) != STATUS_OK)
+		assert_null(tokenizer);
+	assert_int_equal(file_remove_tree(dir, &err), STATUS_OK);
+	free(text);
+	free(path);
+	free(config_path);
+	return tokenizer;
+}
+
+static const struct parts WITH_BOS = {
+	.added = "{\"id\": 3, \"content\": \"<s>\", \"special\": true}, "
+		 "{\"id\": 4, \"content\": \"</s>\", \"special\": true}",
+	.post_processor = "{\"type\": \"TemplateProcessing\", \"single\": [{\"SpecialToken\": "
+			  "{\"id\": \"<s>\"}}, {\"Sequence\": {\"id\": \"A\"}}], "
+			  "\"special_tokens\": {\"<s>\": {\"ids\": [3]}}}"};
+
+static void check_special(const char *config, int32_t bos, int32_t eos, int32_t pad,
+			  const char *expected)
+{
+	struct tokenizer *tokenizer = load_with(config, WITH_BOS);
+	struct buf text = BUF_INIT;
+	struct ids ids = {0};
+
+	if (!tokenizer)
+		fail_msg("%s", err.text);
+	assert_int_equal(tokenizer_bos(tokenizer), bos);
+	assert_int_equal(tokenizer_eos(tokenizer), eos);
+	assert_int_equal(tokenizer_pad(tokenizer), pad);
+	tokenizer_encode(tokenizer, "b", 1, true, &ids);
+	json_write_ids(&text, ids.data, ids.n);
+	assert_string_equal(text.data, expected);
+	buf_release(&text);
+	ids_release(&ids);
+	tokenizer_destroy(tokenizer);
+}
+
+static void test_config_names_special_tokens_and_overrules_the_template(void **state)
+{
+	(void)state;
+	check_special(NULL, -1, -1, -1, "[3,1]");
+	check_special("{\"bos_token\": \"<s>\", \"eos_token\": {\"content\": \"</s>\"}, "
+		      "\"pad_token\": null}",
+		      3, 4, -1, "[3,1]");
+	check_special("{\"bos_token\": \"<s>\", \"add_bos_token\": false, \"pad_token\": \"a\"}", 3,
+		      -1, 0, "[1]");
+	check_special("{\"eos_token\": \"</s>\", \"add_eos_token\": true}", -1, 4, -1, "[3,1,4]");
+	assert_null(load_with("{\"bos_token\": 3}", WITH_BOS));
+	assert_non_null(strstr(err.text, "bos_token is a number, expected a token"));
+	assert_null(load_with("[]", WITH_BOS));
+}
+
+static void test_a_missing_file_is_named(void **state)
+{
+	struct tokenizer *tokenizer;
+	(void)state;
+
+	assert_int_equal(tokenizer_load(&tokenizer, "/nonexistent", &err), STATUS_BAD_INPUT);
+	assert_null(tokenizer);
+	assert_non_null(strstr(err.text, "/nonexistent/tokenizer.json"));
+}
+
+static void check_identity(struct parts a, struct parts b, bool is_equal)
+{
+	struct tokenizer *first = parse_parts(a), *second = parse_parts(b);
+
+	assert_non_null(first);
+	assert_non_null(second);
+	assert_int_equal(strlen(tokenizer_identity(first)), 64);
+	assert_int_equal(strcmp(tokenizer_identity(first), tokenizer_identity(second)) == 0,
+			 is_equal);
+	tokenizer_destroy(first);
+	tokenizer_destroy(second);
+}
+
+static void test_identity_tells_behaviour_apart_and_nothing_else(void **state)
+{
+	struct parts plain = {0};
+	(void)state;
+
+	check_identity(plain, plain, true);
+	check_identity(plain, (struct parts){.merges = "[\"a\", \"b\"]"}, true);
+	check_identity(plain, (struct parts){.vocab = "\"ab\": 2, \"b\": 1, \"a\": 0"}, true);
+	check_identity(plain, (struct parts){.flags = ", \"fuse_unk\": false"}, true);
+	check_identity(plain, (struct parts){.merges = ""}, false);
+	check_identity(plain, (struct parts){.vocab = "\"a\": 1, \"b\": 0, \"ab\": 2"}, false);
+	check_identity(plain, (struct parts){.normalizer = "{\"type\": \"NFC\"}"}, false);
+	check_identity(plain, (struct parts){.flags = ", \"ignore_merges\": true"}, false);
+	check_identity(plain, (struct parts){.pre_tokenizer = PATTERN("a")}, false);
+	check_identity(plain, WITH_BOS, false);
+	check_identity((struct parts){.added = WITH_BOS.added}, WITH_BOS, false);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_ids_and_text_equal_the_library),
+		cmocka_unit_test(test_gpt2_equals_the_library),
+		cmocka_unit_test(test_gpt_neox_equals_the_library),
+		cmocka_unit_test(test_llama_with_byte_fallback_equals_the_library),
+		cmocka_unit_test(test_decode_gives_back_any_valid_text),
+		cmocka_unit_test(test_invalid_utf8_is_encoded_as_its_replacement),
+		cmocka_unit_test(test_decode_leaves_out_unknown_ids),
+		cmocka_unit_test(test_completion_keeps_its_leading_space),
+		cmocka_unit_test(test_completion_takes_a_character_cut_by_the_prompt),
+		cmocka_unit_test(test_a_megabyte_without_a_break_takes_less_than_a_second),
+		cmocka_unit_test(test_a_hundred_thousand_marks_are_ordered_quickly),
+		cmocka_unit_test(test_unknown_components_are_refused_by_name),
+		cmocka_unit_test(test_patterns_that_engines_read_differently_are_refused),
+		cmocka_unit_test(test_wrong_ids_are_refused),
+		cmocka_unit_test(test_wrong_merges_are_refused_with_their_place),
+		cmocka_unit_test(test_ids_may_leave_gaps),
+		cmocka_unit_test(test_byte_tokens_have_exactly_two_digits),
+		cmocka_unit_test(test_a_pattern_that_explodes_ends),
+		cmocka_unit_test(test_config_names_special_tokens_and_overrules_the_template),
+		cmocka_unit_test(test_a_missing_file_is_named),
+		cmocka_unit_test(test_identity_tells_behaviour_apart_and_nothing_else),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
