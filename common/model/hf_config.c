@@ -74,7 +74,8 @@ static const char *string_or_null(const struct json *value)
 static enum status read_family(const struct reader *r, struct model_config *config)
 {
 	const struct json *architectures = present(r->root, "architectures");
-	const char *architecture = string_or_null(json_first(architectures));
+	const char *architecture =
+		architectures ? string_or_null(json_first(architectures)) : NULL;
 	const char *type = string_or_null(present(r->root, "model_type"));
 
 	if (present(r->root, "quantization_config"))

@@ -209,6 +209,24 @@ static enum status read_entries(struct safetensors *file, const uint8_t *data,
 	return check_tiling(file, data, data_bytes, err);
 }
 
+/* The header's numbers are dimensions and offsets; 2.0 and 2e0 are refused as the
+ * reference does, which the values alone would not show. */
+static bool numbers_are_whole(const char *text, size_t n)
+{
+	bool in_string = false;
+
+	for (size_t i = 0; i < n; i++) {
+		if (in_string && text[i] == '\\')
+			i++;
+		else if (text[i] == '"')
+			in_string = !in_string;
+		else if (!in_string && i > 0 && text[i - 1] >= '0' && text[i - 1] <= '9' &&
+			 (text[i] == '.' || text[i] == 'e' || text[i] == 'E'))
+			return false;
+	}
+	return true;
+}
+
 static enum status read_header(struct safetensors *file, struct error *err)
 {
 	uint64_t n;
@@ -228,6 +246,11 @@ static enum status read_header(struct safetensors *file, struct error *err)
 	if (json_type(file->header) != JSON_OBJECT)
 		return error_set(err, STATUS_BAD_INPUT, "%s: the header is %s, expected an object",
 				 file->path, json_type_name(file->header));
+	if (!numbers_are_whole((const char *)file->map.data + 8, n))
+		return error_set(err, STATUS_BAD_INPUT,
+				 "%s: the header has a number with a fraction or an exponent, "
+				 "expected whole numbers",
+				 file->path);
 	return read_entries(file, file->map.data + 8 + n, file->map.size - 8 - n, err);
 }
 

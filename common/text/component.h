@@ -22,7 +22,7 @@ enum status component_string(const struct json *config, const char *key, const c
 enum status component_choice(const struct json *config, const char *key, const char *const *names,
 			     int n, int fallback, int *value, struct error *err);
 /* An id: an integer in [0, COMPONENT_MAX_ID]. */
-enum { COMPONENT_MAX_ID = (1 << 24) - 1 };
+enum { COMPONENT_MAX_ID = (1 << 21) - 1 };
 enum status component_id(const struct json *value, const char *what, int *id, struct error *err);
 
 /* The member "pattern": {"String": text} or {"Regex": text}. */

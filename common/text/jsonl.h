@@ -9,7 +9,7 @@
 
 /* A whole file split into its non-blank lines. */
 struct jsonl {
-	char *path;	   /* as given; "-" is standard input */
+	char *path; /* as given; "-" is standard input */
 	struct buf text;
 	const char **lines; /* [n], not NUL-terminated */
 	size_t *lengths;    /* [n] */
@@ -20,8 +20,7 @@ struct jsonl {
  * accepted; UTF-16, gzip, lines over 16 MiB and files without a line are refused. */
 enum status jsonl_read(struct jsonl *jsonl, const char *path, struct error *err);
 /* The same over text the caller already has; takes over *text. */
-enum status jsonl_split(struct jsonl *jsonl, const char *path, struct buf *text,
-			struct error *err);
+enum status jsonl_split(struct jsonl *jsonl, const char *path, struct buf *text, struct error *err);
 void jsonl_release(struct jsonl *jsonl);
 /* Line i parsed as an object; the caller frees it.  Errors name path and line. */
 struct json *jsonl_parse(const struct jsonl *jsonl, size_t i, struct error *err);

@@ -16,5 +16,5 @@ void normalizer_describe(const struct normalizer *normalizer, struct buf *out);
 
 /* Normalises *text [*n], valid UTF-8, and points *text at the result, which is
  * the input itself where nothing changes, or lies in one of the scratch buffers. */
-void normalizer_apply(const struct normalizer *normalizer, struct buf scratch[2],
-		      const char **text, size_t *n);
+void normalizer_apply(const struct normalizer *normalizer, struct buf scratch[2], const char **text,
+		      size_t *n);

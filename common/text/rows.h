@@ -35,5 +35,5 @@ enum status row_sequence(struct row *row, const struct json *object, int line,
 enum status row_prompt(struct row *row, const struct json *object, int line,
 		       const struct row_context *context, struct error *err);
 /* A preference pair; the two sequences share the prompt. */
-enum status row_pair(struct row *chosen, struct row *rejected, const struct json *object,
-		     int line, const struct row_context *context, struct error *err);
+enum status row_pair(struct row *chosen, struct row *rejected, const struct json *object, int line,
+		     const struct row_context *context, struct error *err);

@@ -25,6 +25,9 @@ void ids_release(struct ids *ids);
 /* From dir/tokenizer.json and dir/tokenizer_config.json (the latter optional).
  * STATUS_BAD_INPUT if there is no tokenizer.json; see tokenizer_exists. */
 enum status tokenizer_load(struct tokenizer **tokenizer, const char *dir, struct error *err);
+/* From the text of a tokenizer.json alone; where names it in errors. */
+enum status tokenizer_parse(struct tokenizer **tokenizer, const char *text, size_t length,
+			    const char *where, struct error *err);
 void tokenizer_destroy(struct tokenizer *tokenizer); /* NULL is fine */
 bool tokenizer_exists(const char *dir);
 
@@ -33,6 +36,9 @@ bool tokenizer_exists(const char *dir);
  * Invalid UTF-8 is replaced by U+FFFD.  Thread-safe. */
 void tokenizer_encode(const struct tokenizer *tokenizer, const char *text, size_t length,
 		      bool add_special, struct ids *out);
+
+/* The *n ids that the post-processor puts in front (BOS), borrowed. */
+const int32_t *tokenizer_prefix(const struct tokenizer *tokenizer, size_t *n);
 
 /* Appends the text of ids; special tokens are left out if skip_special; unknown
  * ids are left out. */
@@ -59,6 +65,8 @@ const char *tokenizer_identity(const struct tokenizer *tokenizer);
 
 /* Learns byte-level BPE from texts and writes dir/tokenizer.json and
  * dir/tokenizer_config.json.  GPT-2's split; merges by count, ties by the pair's
- * bytes; one special token, "<|endoftext|>", as BOS, EOS: the last id. */
+ * bytes (the smaller left symbol, then the smaller right one); one special token,
+ * "<|endoftext|>", as BOS and EOS: the last id.  vocab_size counts the 256 bytes,
+ * what merges give and the special token; texts too few for it are refused. */
 enum status tokenizer_train(const char *const *texts, const size_t *lengths, size_t n,
 			    int vocab_size, const char *dir, struct error *err);

@@ -20,15 +20,15 @@ struct token {
 /* A token that is found in text before the model sees it. */
 struct added_token {
 	int32_t id;
-	bool is_single_word; /* not next to a word character */
+	bool is_single_word;		/* not next to a word character */
 	bool strips_left, strips_right; /* swallows the white space beside it */
-	bool is_normalized; /* looked for in normalised text */
+	bool is_normalized;		/* looked for in normalised text */
 };
 
 struct vocabulary {
-	struct token *tokens; /* [size] */
-	int32_t size;	      /* largest id + 1 */
-	struct hashmap ids;   /* text to id, model and added */
+	struct token *tokens;	   /* [size] */
+	int32_t size;		   /* largest id + 1 */
+	struct hashmap ids;	   /* text to id, model and added */
 	struct added_token *added; /* [n_added] */
 	int32_t n_added;
 	char *text; /* holds the texts of all tokens */
@@ -40,7 +40,6 @@ enum status vocabulary_load(struct vocabulary *vocabulary, const struct json *vo
 void vocabulary_release(struct vocabulary *vocabulary);
 /* -1 if there is none; vocabulary_find_model sees the model's tokens alone. */
 int32_t vocabulary_find(const struct vocabulary *vocabulary, const char *text, size_t length);
-int32_t vocabulary_find_model(const struct vocabulary *vocabulary, const char *text,
-			      size_t length);
+int32_t vocabulary_find_model(const struct vocabulary *vocabulary, const char *text, size_t length);
 /* Appends a canonical description, equal for equal content. */
 void vocabulary_describe(const struct vocabulary *vocabulary, struct buf *out);

@@ -46,7 +46,7 @@ static void test_blank_lines_are_counted_but_left_out(void **state)
 	struct json *row;
 	(void)state;
 
-	assert_int_equal(split(&jsonl, "\xef\xbb\xbf\n{\"a\":1}\r\n  \t\r\n\n{\"a\":2}", 25),
+	assert_int_equal(split(&jsonl, "\xef\xbb\xbf\n{\"a\":1}\r\n  \t\r\n\n{\"a\":2}", 26),
 			 STATUS_OK);
 	assert_int_equal(jsonl.n, 2);
 	assert_int_equal(jsonl.numbers[0], 2);

@@ -14,9 +14,11 @@
 static const char TOKENIZER[] =
 	"{\"added_tokens\": [{\"id\": 1, \"content\": \"<s>\", \"special\": true}],"
 	"\"post_processor\": {\"type\": \"TemplateProcessing\", \"single\": [{\"SpecialToken\": "
-	"{\"id\": \"<s>\"}}, {\"Sequence\": {\"id\": \"A\"}}, {\"SpecialToken\": {\"id\": \"</s>\"}}],"
+	"{\"id\": \"<s>\"}}, {\"Sequence\": {\"id\": \"A\"}}, {\"SpecialToken\": {\"id\": "
+	"\"</s>\"}}],"
 	"\"special_tokens\": {\"<s>\": {\"ids\": [1]}, \"</s>\": {\"ids\": [2]}}},"
-	"\"model\": {\"type\": \"BPE\", \"vocab\": {\"<unk>\": 0, \"<s>\": 1, \"</s>\": 2, \"a\": 4,"
+	"\"model\": {\"type\": \"BPE\", \"vocab\": {\"<unk>\": 0, \"<s>\": 1, \"</s>\": 2, \"a\": "
+	"4,"
 	"\"b\": 5, \"c\": 6, \"d\": 7, \":\": 8, \"\\n\": 9, \"ab\": 10}, \"merges\": [\"a b\"],"
 	"\"unk_token\": \"<unk>\", \"fuse_unk\": true}}";
 
@@ -153,7 +155,7 @@ static void test_dialogues_are_cut_behind_the_last_shared_assistant(void **state
 		"\"rejected\": \"c\\n\\nAssistant: d\\n\\nd:ab\\n\\nAssistant:cc\"}";
 	(void)state;
 
-	check(PAIR, row, 18, "[1,6,9,9,0,4,0,8,0,7,9,9,7,8,10,9,9,0,4,0,8,6,7]",
+	check(PAIR, row, 21, "[1,6,9,9,0,4,0,8,0,7,9,9,7,8,10,9,9,0,4,0,8,6,7]",
 	      "[1,6,9,9,0,4,0,8,0,7,9,9,7,8,10,9,9,0,4,0,8,6,6]");
 }
 

@@ -1,0 +1,319 @@
+/* From Oniguruma's syntax to PCRE2's, and matching.
+ *
+ * Both engines agree on \p{..}, groups, alternation, greed, look-ahead and
+ * case folding.  They differ on \s (PCRE2 counts U+180E, or ASCII alone), \d and
+ * \w, on brackets within classes, and on rare quantifiers.  The translator walks
+ * the pattern once, writes \s and \d out, copies what means the same, and refuses
+ * the rest.  Matching uses the JIT compiler where the machine has one. */
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include "common/text/regex.h"
+
+#include <ctype.h>
+#include <pcre2.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/buf.h"
+#include "common/base/die.h"
+#include "common/base/log.h"
+
+enum { MAX_PATTERN = 65536, MATCH_LIMIT = 10000000 };
+
+/* White_Space as the inside of a class, and all the rest. */
+static const char SPACE[] = "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}"
+			    "\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}";
+static const char NOT_SPACE[] =
+	"\\x{0}-\\x{8}\\x{e}-\\x{1f}\\x{21}-\\x{84}\\x{86}-\\x{9f}\\x{a1}-\\x{167f}"
+	"\\x{1681}-\\x{1fff}\\x{200b}-\\x{2027}\\x{202a}-\\x{202e}\\x{2030}-\\x{205e}"
+	"\\x{2060}-\\x{2fff}\\x{3001}-\\x{10ffff}";
+
+struct regex {
+	pcre2_code *code;
+};
+
+struct regex_state {
+	pcre2_match_data *data;
+	pcre2_match_context *context;
+};
+
+/* --- translation --- */
+
+struct translation {
+	const char *at, *end; /* what is left of the pattern; *end is NUL */
+	bool in_class;
+	struct buf out;
+	struct error *err;
+};
+
+static bool refuse(struct translation *t, const char *construct)
+{
+	error_set(t->err, STATUS_BAD_INPUT, "%s in a pattern is not supported", construct);
+	return false;
+}
+
+static void copy(struct translation *t, size_t n)
+{
+	buf_append(&t->out, t->at, n);
+	t->at += n;
+}
+
+static size_t span_of(const struct translation *t, size_t from, const char *set)
+{
+	size_t i = from;
+
+	while (t->at + i < t->end && t->at[i] != '\0' && strchr(set, t->at[i]))
+		i++;
+	return i - from;
+}
+
+static const char HEX[] = "0123456789abcdefABCDEF";
+
+/* \xHH, \x{H...} and \uHHHH. */
+static bool translate_hex(struct translation *t)
+{
+	bool braced = t->at[1] == 'x' && t->at + 2 < t->end && t->at[2] == '{';
+	size_t begin = braced ? 3 : 2, digits = span_of(t, begin, HEX);
+	size_t most = braced ? 6 : t->at[1] == 'u' ? 4 : 2;
+
+	if (!braced && digits > most)
+		digits = most;
+	if (digits == 0 || digits > most || (!braced && digits != most) ||
+	    (braced && t->at[begin + digits] != '}'))
+		return refuse(t, "a malformed \\x or \\u");
+	buf_printf(&t->out, "\\x{%.*s}", (int)digits, t->at + begin);
+	t->at += begin + digits + braced;
+	return true;
+}
+
+/* \p{..} and \P{..}: which names exist is PCRE2's to say. */
+static bool translate_property(struct translation *t)
+{
+	static const char NAME[] = "^_ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+	size_t name;
+
+	if (t->at + 2 >= t->end || t->at[2] != '{')
+		return refuse(t, "\\p without braces");
+	name = span_of(t, 3, NAME);
+	if (name == 0 || t->at[3 + name] != '}')
+		return refuse(t, "a malformed \\p{...}");
+	copy(t, 3 + name + 1);
+	return true;
+}
+
+static bool translate_escape(struct translation *t)
+{
+	char name[] = "\\?", c;
+
+	if (t->at + 1 >= t->end)
+		return refuse(t, "a lone backslash");
+	c = t->at[1];
+	if (c == 's' || c == 'S') {
+		if (t->in_class)
+			buf_append_string(&t->out, c == 's' ? SPACE : NOT_SPACE);
+		else
+			buf_printf(&t->out, "[%s%s]", c == 's' ? "" : "^", SPACE);
+		t->at += 2;
+	} else if (c == 'd' || c == 'D') {
+		buf_append_string(&t->out, c == 'd' ? "\\p{Nd}" : "\\P{Nd}");
+		t->at += 2;
+	} else if (c == 'p' || c == 'P') {
+		return translate_property(t);
+	} else if (c == 'x' || c == 'u') {
+		return translate_hex(t);
+	} else if (ispunct((unsigned char)c) || c == ' ' || strchr("rntf", c)) {
+		copy(t, 2);
+	} else {
+		name[1] = c;
+		return refuse(t, isalnum((unsigned char)c) ? name : "an escaped character");
+	}
+	return true;
+}
+
+static bool translate_group(struct translation *t)
+{
+	static const char *const known[] = {"?:", "?=", "?!", "?>", "?i:", "?i)"};
+	char name[5] = "(";
+	size_t left = (size_t)(t->end - t->at) - 1;
+
+	if (left == 0 || (t->at[1] != '?' && t->at[1] != '*')) {
+		copy(t, 1);
+		return true;
+	}
+	for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+		size_t length = strlen(known[i]);
+		if (left >= length && memcmp(t->at + 1, known[i], length) == 0) {
+			copy(t, 1 + length);
+			return true;
+		}
+	}
+	if (left >= 3 && memcmp(t->at + 1, "?<", 2) == 0 && (t->at[3] == '=' || t->at[3] == '!'))
+		return refuse(t, "look-behind");
+	memcpy(name + 1, t->at + 1, left < 3 ? left : 3);
+	return refuse(t, name);
+}
+
+/* {n}, {n,} and {n,m}, greedy; a brace that is none of these. */
+static bool translate_repeat(struct translation *t)
+{
+	size_t n = span_of(t, 1, "0123456789,");
+
+	if (n == 0 || t->at[1] == ',' || t->at[1 + n] != '}')
+		return refuse(t, "a brace that is not {n}, {n,} or {n,m}");
+	if (t->at[2 + n] == '+' || t->at[2 + n] == '?')
+		return refuse(t, "a possessive or lazy {n,m}");
+	copy(t, n + 2);
+	return true;
+}
+
+static bool translate_class_start(struct translation *t)
+{
+	copy(t, 1);
+	if (t->at < t->end && *t->at == '^')
+		copy(t, 1);
+	if (t->at < t->end && *t->at == ']')
+		return refuse(t, "']' first in a class");
+	t->in_class = true;
+	return true;
+}
+
+static bool translate_next(struct translation *t)
+{
+	char c = *t->at;
+
+	if (c == '\0')
+		return refuse(t, "a NUL");
+	if (c == '\\')
+		return translate_escape(t);
+	if (t->in_class) {
+		if (c == '[')
+			return refuse(t, "a class within a class");
+		if (c == '&' && t->at[1] == '&')
+			return refuse(t, "&& in a class");
+		t->in_class = c != ']';
+	} else if (c == '[') {
+		return translate_class_start(t);
+	} else if (c == '(') {
+		return translate_group(t);
+	} else if (c == '{') {
+		return translate_repeat(t);
+	}
+	copy(t, 1);
+	return true;
+}
+
+/* --- compiling and matching --- */
+
+static pcre2_code *compile(const struct buf *pattern, struct error *err)
+{
+	pcre2_compile_context *context = pcre2_compile_context_create(NULL);
+	int code;
+	PCRE2_SIZE offset;
+	PCRE2_UCHAR message[128];
+	pcre2_code *result;
+
+	if (!context)
+		die("no memory for a pattern");
+	pcre2_set_newline(context, PCRE2_NEWLINE_LF);
+	pcre2_set_parens_nest_limit(context, 32);
+	/* Oniguruma's ^ and $ match at every line. */
+	result = pcre2_compile((PCRE2_SPTR)pattern->data, pattern->length,
+			       PCRE2_UTF | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, &code,
+			       &offset, context);
+	pcre2_compile_context_free(context);
+	if (!result) {
+		pcre2_get_error_message(code, message, sizeof message);
+		error_set(err, STATUS_BAD_INPUT, "a pattern does not compile: %s", message);
+		return NULL;
+	}
+	/* Where there is no JIT the interpreter gives the same matches. */
+	pcre2_jit_compile(result, PCRE2_JIT_COMPLETE);
+	return result;
+}
+
+struct regex *regex_create(const char *pattern, size_t length, struct error *err)
+{
+	struct translation t = {pattern, pattern + length, false, BUF_INIT, err};
+	struct regex *regex = NULL;
+	pcre2_code *code = NULL;
+
+	if (length > MAX_PATTERN) {
+		error_set(err, STATUS_BAD_INPUT, "a pattern of %zu bytes, the most is %d", length,
+			  MAX_PATTERN);
+		return NULL;
+	}
+	buf_append(&t.out, "", 0);
+	while (t.at < t.end)
+		if (!translate_next(&t))
+			goto done;
+	code = compile(&t.out, err);
+	if (code) {
+		regex = xmalloc(sizeof *regex);
+		regex->code = code;
+	}
+done:
+	buf_release(&t.out);
+	return regex;
+}
+
+void regex_destroy(struct regex *regex)
+{
+	if (!regex)
+		return;
+	pcre2_code_free(regex->code);
+	free(regex);
+}
+
+struct regex_state *regex_state_create(void)
+{
+	struct regex_state *state = xmalloc(sizeof *state);
+
+	state->data = pcre2_match_data_create(1, NULL);
+	state->context = pcre2_match_context_create(NULL);
+	if (!state->data || !state->context)
+		die("no memory for matching");
+	pcre2_set_match_limit(state->context, MATCH_LIMIT);
+	return state;
+}
+
+void regex_state_destroy(struct regex_state *state)
+{
+	if (!state)
+		return;
+	pcre2_match_data_free(state->data);
+	pcre2_match_context_free(state->context);
+	free(state);
+}
+
+static void warn_once(int code)
+{
+	static atomic_flag warned = ATOMIC_FLAG_INIT;
+	PCRE2_UCHAR message[128];
+
+	if (atomic_flag_test_and_set(&warned))
+		return;
+	pcre2_get_error_message(code, message, sizeof message);
+	log_warn("a pattern of the tokenizer gave up on a text: %s", message);
+}
+
+bool regex_find(const struct regex *regex, struct regex_state *state, const char *text, size_t n,
+		size_t from, size_t *start, size_t *end)
+{
+	PCRE2_SPTR subject = (PCRE2_SPTR)text;
+	int code = pcre2_match(regex->code, subject, n, from, PCRE2_NO_UTF_CHECK, state->data,
+			       state->context);
+	const PCRE2_SIZE *place;
+
+	if (code == PCRE2_ERROR_JIT_STACKLIMIT)
+		code = pcre2_match(regex->code, subject, n, from, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT,
+				   state->data, state->context);
+	if (code < 0) {
+		if (code != PCRE2_ERROR_NOMATCH)
+			warn_once(code);
+		return false;
+	}
+	place = pcre2_get_ovector_pointer(state->data);
+	*start = place[0];
+	*end = place[1];
+	return true;
+}

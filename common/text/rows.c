@@ -1,0 +1,335 @@
+/* Rows of data files as ids.
+ *
+ * Ids given in a row are taken as they are; text is encoded, with the ids that
+ * the tokenizer puts in front (BOS) once, at the very beginning.  What it would
+ * put behind is left to the caller, who knows whether a sequence ends. */
+#include "common/text/rows.h"
+
+#include <limits.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/die.h"
+
+/* One row being read. */
+struct reading {
+	const struct json *object;
+	int line;
+	const struct row_context *context;
+	struct error *err;
+};
+
+struct text {
+	const char *data;
+	size_t n;
+};
+
+void row_release(struct row *row)
+{
+	free(row->ids);
+	*row = (struct row){0};
+}
+
+static enum status refuse(const struct reading *r, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+static enum status refuse(const struct reading *r, const char *format, ...)
+{
+	char text[512];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof text, format, args);
+	va_end(args);
+	return error_set(r->err, STATUS_BAD_INPUT, "%s: line %d: %s", r->context->where, r->line,
+			 text);
+}
+
+static bool has(const struct reading *r, const char *key)
+{
+	return json_get(r->object, key) != NULL;
+}
+
+/* --- members --- */
+
+static enum status get_text(const struct reading *r, const char *key, struct text *text)
+{
+	const struct json *value = json_get(r->object, key);
+
+	if (!value)
+		return refuse(r, "\"%s\" is missing", key);
+	if (json_type(value) != JSON_STRING)
+		return refuse(r, "\"%s\" is %s, expected a string", key, json_type_name(value));
+	if (!r->context->tokenizer)
+		return refuse(r, "\"%s\" is text, but there is no tokenizer: expected ids", key);
+	text->data = json_string(value, &text->n);
+	return STATUS_OK;
+}
+
+static enum status get_ids(const struct reading *r, const char *key, struct ids *ids)
+{
+	const struct json *value = json_get(r->object, key);
+	size_t place = 0;
+
+	if (!value)
+		return refuse(r, "\"%s\" is missing", key);
+	if (json_type(value) != JSON_ARRAY)
+		return refuse(r, "\"%s\" is %s, expected an array of ids", key,
+			      json_type_name(value));
+	for (const struct json *item = json_first(value); item; item = json_next(item), place++) {
+		int64_t id;
+		int32_t narrow;
+		if (json_type(item) != JSON_NUMBER)
+			return refuse(r, "\"%s\"[%zu] is %s, expected an id", key, place,
+				      json_type_name(item));
+		if (!json_int64(item, &id) || id < 0 || id >= r->context->n_vocab)
+			return refuse(r, "\"%s\"[%zu] is %.17g, expected an id from 0 to %d", key,
+				      place, json_number(item), r->context->n_vocab - 1);
+		narrow = (int32_t)id;
+		ids_append(ids, &narrow, 1);
+	}
+	return STATUS_OK;
+}
+
+/* --- encoding --- */
+
+/* Ids of text, with BOS in front if it begins a sequence. */
+static void encode(const struct reading *r, struct text text, bool is_start, struct ids *out)
+{
+	size_t n;
+	const int32_t *prefix = tokenizer_prefix(r->context->tokenizer, &n);
+
+	if (is_start)
+		ids_append(out, prefix, n);
+	tokenizer_encode(r->context->tokenizer, text.data, text.n, false, out);
+}
+
+static bool begins_with(const struct ids *ids, const struct ids *start)
+{
+	return start->n <= ids->n &&
+	       (start->n == 0 || memcmp(ids->data, start->data, start->n * sizeof *ids->data) == 0);
+}
+
+/* Appends the ids of prompt + completion, which begin with the prompt's: the ids
+ * of the joint text if those do, else of both apart. */
+static void encode_joint(const struct reading *r, const struct ids *prompt_ids, struct text prompt,
+			 struct text completion, struct ids *out)
+{
+	char *joint = xmalloc(prompt.n + completion.n + 1);
+
+	if (prompt.n > 0)
+		memcpy(joint, prompt.data, prompt.n);
+	memcpy(joint + prompt.n, completion.data, completion.n);
+	encode(r, (struct text){joint, prompt.n + completion.n}, true, out);
+	if (!begins_with(out, prompt_ids)) {
+		out->n = 0;
+		ids_append(out, prompt_ids->data, prompt_ids->n);
+		encode(r, completion, false, out);
+	}
+	free(joint);
+}
+
+/* Hands *ids over to *row. */
+static enum status finish(const struct reading *r, struct ids *ids, size_t n_prompt,
+			  struct row *row)
+{
+	if (ids->n == 0)
+		return refuse(r, "the row holds no ids");
+	if (ids->n > INT_MAX)
+		return refuse(r, "%zu ids, the most is %d", ids->n, INT_MAX);
+	for (size_t i = 0; i < ids->n; i++)
+		if (ids->data[i] >= r->context->n_vocab)
+			return refuse(
+				r, "the tokenizer gives id %d, but the model's vocabulary has %d",
+				(int)ids->data[i], r->context->n_vocab);
+	*row = (struct row){ids->data, (int)ids->n, (int)n_prompt};
+	*ids = (struct ids){0};
+	return STATUS_OK;
+}
+
+/* --- sequences --- */
+
+static enum status sequence_of_ids(const struct reading *r, struct ids *ids, size_t *n_prompt)
+{
+	if (has(r, "input_ids"))
+		return get_ids(r, "input_ids", ids);
+	if (get_ids(r, "prompt_ids", ids) != STATUS_OK)
+		return STATUS_BAD_INPUT;
+	*n_prompt = ids->n;
+	return get_ids(r, "completion_ids", ids);
+}
+
+static enum status sequence_of_text(const struct reading *r, struct ids *ids, size_t *n_prompt)
+{
+	struct text prompt, completion;
+	struct ids prompt_ids = {0};
+
+	if (!has(r, "prompt")) {
+		if (get_text(r, "text", &prompt) != STATUS_OK)
+			return STATUS_BAD_INPUT;
+		encode(r, prompt, true, ids);
+		return STATUS_OK;
+	}
+	if (get_text(r, "prompt", &prompt) != STATUS_OK ||
+	    get_text(r, "completion", &completion) != STATUS_OK)
+		return STATUS_BAD_INPUT;
+	encode(r, prompt, true, &prompt_ids);
+	encode_joint(r, &prompt_ids, prompt, completion, ids);
+	*n_prompt = prompt_ids.n;
+	ids_release(&prompt_ids);
+	return STATUS_OK;
+}
+
+enum status row_sequence(struct row *row, const struct json *object, int line,
+			 const struct row_context *context, struct error *err)
+{
+	struct reading r = {object, line, context, err};
+	struct ids ids = {0};
+	size_t n_prompt = 0;
+	enum status status;
+
+	*row = (struct row){0};
+	if (has(&r, "input_ids") || has(&r, "prompt_ids"))
+		status = sequence_of_ids(&r, &ids, &n_prompt);
+	else if ((has(&r, "prompt") && has(&r, "completion")) || has(&r, "text"))
+		status = sequence_of_text(&r, &ids, &n_prompt);
+	else
+		status = refuse(&r, "expected \"text\", or \"prompt\" and \"completion\", or "
+				    "\"input_ids\", or \"prompt_ids\" and \"completion_ids\"");
+	if (status == STATUS_OK)
+		status = finish(&r, &ids, n_prompt, row);
+	ids_release(&ids);
+	return status;
+}
+
+enum status row_prompt(struct row *row, const struct json *object, int line,
+		       const struct row_context *context, struct error *err)
+{
+	struct reading r = {object, line, context, err};
+	struct ids ids = {0};
+	struct text prompt;
+	enum status status;
+
+	*row = (struct row){0};
+	if (has(&r, "prompt_ids")) {
+		status = get_ids(&r, "prompt_ids", &ids);
+	} else if (has(&r, "input_ids")) {
+		status = get_ids(&r, "input_ids", &ids);
+	} else if (has(&r, "prompt")) {
+		status = get_text(&r, "prompt", &prompt);
+		if (status == STATUS_OK)
+			encode(&r, prompt, true, &ids);
+	} else {
+		status = refuse(&r, "expected \"prompt\", \"prompt_ids\" or \"input_ids\"");
+	}
+	if (status == STATUS_OK)
+		status = finish(&r, &ids, ids.n, row);
+	ids_release(&ids);
+	return status;
+}
+
+/* --- pairs --- */
+
+static size_t common_ids(const struct ids *a, const struct ids *b)
+{
+	size_t n = 0;
+
+	while (n < a->n && n < b->n && a->data[n] == b->data[n])
+		n++;
+	return n;
+}
+
+/* Where the prompt of two whole dialogues ends: behind the last "\n\nAssistant:"
+ * that both share; 0 if they share none. */
+static size_t shared_prompt(struct text a, struct text b)
+{
+	static const char marker[] = "\n\nAssistant:";
+	size_t length = sizeof marker - 1, common = 0;
+
+	while (common < a.n && common < b.n && a.data[common] == b.data[common])
+		common++;
+	for (size_t end = common; end >= length; end--)
+		if (memcmp(a.data + end - length, marker, length) == 0)
+			return end;
+	return 0;
+}
+
+static enum status pair_of_ids(const struct reading *r, struct ids both[2], size_t *n_prompt)
+{
+	static const char *const keys[] = {"chosen_ids", "rejected_ids"};
+
+	for (int i = 0; i < 2; i++) {
+		if (has(r, "prompt_ids") && get_ids(r, "prompt_ids", &both[i]) != STATUS_OK)
+			return STATUS_BAD_INPUT;
+		*n_prompt = both[i].n;
+		if (get_ids(r, keys[i], &both[i]) != STATUS_OK)
+			return STATUS_BAD_INPUT;
+	}
+	if (!has(r, "prompt_ids"))
+		*n_prompt = common_ids(&both[0], &both[1]);
+	return STATUS_OK;
+}
+
+static void encode_pair(const struct reading *r, struct text prompt, struct text chosen,
+			struct text rejected, struct ids both[2], size_t *n_prompt)
+{
+	struct ids prompt_ids = {0};
+
+	encode(r, prompt, true, &prompt_ids);
+	encode_joint(r, &prompt_ids, prompt, chosen, &both[0]);
+	encode_joint(r, &prompt_ids, prompt, rejected, &both[1]);
+	*n_prompt = prompt_ids.n;
+	ids_release(&prompt_ids);
+}
+
+static enum status pair_of_text(const struct reading *r, struct ids both[2], size_t *n_prompt)
+{
+	struct text prompt = {0}, chosen, rejected;
+
+	if (has(r, "prompt") && get_text(r, "prompt", &prompt) != STATUS_OK)
+		return STATUS_BAD_INPUT;
+	if (get_text(r, "chosen", &chosen) != STATUS_OK ||
+	    get_text(r, "rejected", &rejected) != STATUS_OK)
+		return STATUS_BAD_INPUT;
+	if (!has(r, "prompt")) {
+		size_t cut = shared_prompt(chosen, rejected);
+		if (cut == 0) {
+			encode(r, chosen, true, &both[0]);
+			encode(r, rejected, true, &both[1]);
+			*n_prompt = common_ids(&both[0], &both[1]);
+			return STATUS_OK;
+		}
+		prompt = (struct text){chosen.data, cut};
+		chosen = (struct text){chosen.data + cut, chosen.n - cut};
+		rejected = (struct text){rejected.data + cut, rejected.n - cut};
+	}
+	encode_pair(r, prompt, chosen, rejected, both, n_prompt);
+	return STATUS_OK;
+}
+
+enum status row_pair(struct row *chosen, struct row *rejected, const struct json *object, int line,
+		     const struct row_context *context, struct error *err)
+{
+	struct reading r = {object, line, context, err};
+	struct ids both[2] = {{0}, {0}};
+	size_t n_prompt = 0;
+	enum status status;
+
+	*chosen = *rejected = (struct row){0};
+	if (has(&r, "chosen_ids") || has(&r, "rejected_ids"))
+		status = pair_of_ids(&r, both, &n_prompt);
+	else
+		status = pair_of_text(&r, both, &n_prompt);
+	if (status == STATUS_OK)
+		status = finish(&r, &both[0], n_prompt, chosen);
+	if (status == STATUS_OK)
+		status = finish(&r, &both[1], n_prompt, rejected);
+	if (status != STATUS_OK)
+		row_release(chosen);
+	ids_release(&both[0]);
+	ids_release(&both[1]);
+	return status;
+}

@@ -1,0 +1,61 @@
+/* Any bytes as a data file: every line that parses is read as every kind of row. */
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "common/base/die.h"
+#include "common/text/jsonl.h"
+#include "common/text/rows.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check_row(struct row *row, int n_vocab)
+{
+	if (row->n_prompt < 0 || row->n_prompt > row->n)
+		abort();
+	for (int i = 0; i < row->n; i++)
+		if (row->ids[i] < 0 || row->ids[i] >= n_vocab)
+			abort();
+	row_release(row);
+}
+
+static void read_rows(const struct json *object, int line, const struct row_context *context)
+{
+	struct row row, other;
+	struct error err;
+
+	if (row_sequence(&row, object, line, context, &err) == STATUS_OK)
+		check_row(&row, context->n_vocab);
+	if (row_prompt(&row, object, line, context, &err) == STATUS_OK)
+		check_row(&row, context->n_vocab);
+	if (row_pair(&row, &other, object, line, context, &err) == STATUS_OK) {
+		for (int i = 0; i < row.n_prompt; i++)
+			if (row.n_prompt != other.n_prompt || row.ids[i] != other.ids[i])
+				abort();
+		check_row(&row, context->n_vocab);
+		check_row(&other, context->n_vocab);
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static struct tokenizer *tokenizer;
+	struct buf text = BUF_INIT;
+	struct jsonl jsonl;
+	struct error err;
+
+	if (!tokenizer &&
+	    tokenizer_load(&tokenizer, "tests/golden/tokenizers/byte_level", &err) != STATUS_OK)
+		die("%s", err.text);
+	buf_append(&text, data, size);
+	if (jsonl_split(&jsonl, "input", &text, &err) != STATUS_OK)
+		return 0;
+	for (size_t i = 0; i < jsonl.n; i++) {
+		struct row_context context = {tokenizer, 400, "input"};
+		struct json *object = jsonl_parse(&jsonl, i, &err);
+		if (object)
+			read_rows(object, jsonl.numbers[i], &context);
+		json_free(object);
+	}
+	jsonl_release(&jsonl);
+	return 0;
+}

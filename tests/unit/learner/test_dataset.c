@@ -1,0 +1,326 @@
+/* Rows, packing, length limits and order of training data.  Rows are ids: what a
+ * tokenizer does to text is tested in common/text; a tiny one is written here. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "common/base/file.h"
+#include "common/base/hash.h"
+#include "learner/dataset.h"
+
+static char directory[] = "/tmp/rlhf-test-dataset-XXXXXX";
+static char path[64];
+static struct error err;
+static struct dataset dataset;
+static struct tokenizer *tokenizer; /* a letter a b c d is the id 0 1 2 3; 4 ends */
+enum { N_VOCAB = 5, END = 4 };
+
+static const char tokenizer_json[] =
+	"{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\"added_tokens\":[{\"id\":4,"
+	"\"content\":\"<|end|>\",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,"
+	"\"normalized\":false,\"special\":true}],\"normalizer\":null,\"pre_tokenizer\":{\"type\":"
+	"\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true,\"use_regex\":true},"
+	"\"post_processor\":null,\"decoder\":{\"type\":\"ByteLevel\",\"add_prefix_space\":true,"
+	"\"trim_offsets\":true,\"use_regex\":true},\"model\":{\"type\":\"BPE\",\"dropout\":null,"
+	"\"unk_token\":null,\"continuing_subword_prefix\":null,\"end_of_word_suffix\":null,"
+	"\"fuse_unk\":false,\"byte_fallback\":false,\"vocab\":{\"a\":0,\"b\":1,\"c\":2,\"d\":3},"
+	"\"merges\":[]}}";
+
+static struct run_config config_of(const char *too_long)
+{
+	struct run_config config = {0};
+
+	config.run.seed = 3;
+	config.data.max_length = 4;
+	config.data.shuffle = true;
+	config.data.packing = true;
+	config.data.append_eos = true;
+	config.data.too_long = (char *)(uintptr_t)too_long;
+	return config;
+}
+
+static void write_rows(const char *name, const char *text)
+{
+	snprintf(path, sizeof path, "%s/%s", directory, name);
+	assert_int_equal(file_replace(path, text, strlen(text), &err), STATUS_OK);
+}
+
+static enum status load(const struct run_config *config, const char *name, const char *text)
+{
+	struct row_context context = {.tokenizer = tokenizer, .n_vocab = N_VOCAB};
+
+	write_rows(name, text);
+	return dataset_load_sequences(&dataset, path, &context, config, 8, END, &err);
+}
+
+static void must(enum status status)
+{
+	if (status != STATUS_OK)
+		fail_msg("%s", err.text);
+}
+
+static void assert_row(const struct row *row, const char *ids)
+{
+	char text[64] = "";
+
+	for (int i = 0; i < row->n; i++)
+		snprintf(text + strlen(text), sizeof text - strlen(text), "%d", row->ids[i]);
+	assert_string_equal(text, ids);
+}
+
+static void test_texts_are_joined_with_end_tokens_and_cut(void **state)
+{
+	struct run_config config = config_of("error");
+
+	(void)state;
+	must(load(&config, "d.jsonl", "{\"text\":\"abc\"}\n{\"text\":\"dd\"}\n{\"text\":\"bbbb\"}\n"));
+	assert_int_equal(dataset.n, 3);
+	assert_row(&dataset.rows[0], "0124");
+	assert_row(&dataset.rows[1], "3341");
+	assert_row(&dataset.rows[2], "1114");
+	dataset_release(&dataset);
+}
+
+static void test_rest_of_one_token_is_dropped(void **state)
+{
+	struct run_config config = config_of("error");
+
+	(void)state;
+	must(load(&config, "d.jsonl", "{\"text\":\"abcd\"}\n"));
+	assert_int_equal(dataset.n, 1);
+	assert_row(&dataset.rows[0], "0123");
+	dataset_release(&dataset);
+}
+
+static void test_plain_text_is_one_document(void **state)
+{
+	struct run_config config = config_of("error");
+	char hex[65];
+
+	(void)state;
+	must(load(&config, "d.txt", "abcdab"));
+	assert_int_equal(dataset.n, 2);
+	assert_row(&dataset.rows[0], "0123");
+	assert_row(&dataset.rows[1], "014");
+	sha256_hex("abcdab", 6, hex);
+	assert_string_equal(dataset.sha256, hex);
+	dataset_release(&dataset);
+}
+
+static void test_without_packing_each_text_is_a_sequence(void **state)
+{
+	struct run_config config = config_of("error");
+
+	(void)state;
+	config.data.packing = false;
+	must(load(&config, "d.jsonl", "{\"text\":\"abc\"}\n{\"text\":\"dd\"}\n"));
+	assert_int_equal(dataset.n, 2);
+	assert_row(&dataset.rows[0], "0124");
+	assert_row(&dataset.rows[1], "334");
+	dataset_release(&dataset);
+}
+
+static void test_rows_of_ids_stay_whole_and_get_no_end_token(void **state)
+{
+	struct run_config config = config_of("error");
+
+	(void)state;
+	must(load(&config, "d.jsonl",
+		  "{\"input_ids\":[1,2]}\n{\"text\":\"a\"}\n{\"input_ids\":[3,3,3]}\n"));
+	assert_int_equal(dataset.n, 3);
+	assert_row(&dataset.rows[0], "12");
+	assert_row(&dataset.rows[1], "333");
+	assert_row(&dataset.rows[2], "04");
+	dataset_release(&dataset);
+}
+
+static void refused(enum status status, const char *word)
+{
+	assert_int_equal(status, STATUS_BAD_INPUT);
+	if (!strstr(err.text, word))
+		fail_msg("\"%s\" is not in: %s", word, err.text);
+	assert_int_equal(dataset.n, 0);
+	assert_null(dataset.rows);
+}
+
+static void test_missing_end_token_is_refused(void **state)
+{
+	struct run_config config = config_of("error");
+	struct row_context context = {.tokenizer = tokenizer, .n_vocab = N_VOCAB};
+
+	(void)state;
+	write_rows("d.jsonl", "{\"text\":\"ab\"}\n");
+	refused(dataset_load_sequences(&dataset, path, &context, &config, 8, -1, &err),
+		"append_eos");
+	config.data.append_eos = false;
+	must(dataset_load_sequences(&dataset, path, &context, &config, 8, -1, &err));
+	assert_row(&dataset.rows[0], "01");
+	dataset_release(&dataset);
+}
+
+static void test_too_long_is_an_error_naming_the_line(void **state)
+{
+	struct run_config config = config_of("error");
+
+	(void)state;
+	refused(load(&config, "d.jsonl", "{\"input_ids\":[1,2]}\n\n{\"input_ids\":[1,2,3,0,1]}\n"),
+		"line 3: 5 tokens, expected at most 4");
+}
+
+static void test_too_long_can_be_skipped(void **state)
+{
+	struct run_config config = config_of("skip");
+
+	(void)state;
+	must(load(&config, "d.jsonl", "{\"input_ids\":[1,2,3,0,1]}\n{\"input_ids\":[1,2]}\n"));
+	assert_int_equal(dataset.n, 1);
+	assert_row(&dataset.rows[0], "12");
+	dataset_release(&dataset);
+	refused(load(&config, "d.jsonl", "{\"input_ids\":[1,2,3,0,1]}\n"), "no row is left");
+}
+
+static void test_too_long_can_be_cut_at_the_end(void **state)
+{
+	struct run_config config = config_of("truncate");
+
+	(void)state;
+	must(load(&config, "d.jsonl", "{\"input_ids\":[1,2,3,0,1]}\n"));
+	assert_row(&dataset.rows[0], "1230");
+	dataset_release(&dataset);
+}
+
+static void test_prompts_are_cut_at_the_front(void **state)
+{
+	struct run_config config = config_of("truncate");
+	struct row_context context = {.n_vocab = N_VOCAB};
+
+	(void)state;
+	write_rows("d.jsonl", "{\"input_ids\":[1,2,3,0,1]}\n");
+	must(dataset_load_prompts(&dataset, path, &context, &config, 8, &err));
+	assert_row(&dataset.rows[0], "2301");
+	assert_int_equal(dataset.rows[0].n_prompt, 4);
+	dataset_release(&dataset);
+	/* What the model takes may be less than the config allows. */
+	must(dataset_load_prompts(&dataset, path, &context, &config, 3, &err));
+	assert_row(&dataset.rows[0], "301");
+	dataset_release(&dataset);
+}
+
+static void test_pairs_are_kept_or_skipped_together(void **state)
+{
+	struct run_config config = config_of("skip");
+	struct row_context context = {.n_vocab = N_VOCAB};
+
+	(void)state;
+	write_rows("d.jsonl",
+		   "{\"chosen_ids\":[1,2],\"rejected_ids\":[1,2,3,0,1]}\n"
+		   "{\"prompt_ids\":[0],\"chosen_ids\":[1],\"rejected_ids\":[2,3]}\n");
+	must(dataset_load_pairs(&dataset, path, &context, &config, 8, &err));
+	assert_int_equal(dataset.n, 1);
+	assert_row(&dataset.rows[0], "01");
+	assert_row(&dataset.rejected[0], "023");
+	dataset_release(&dataset);
+}
+
+static void test_sequence_of_one_token_is_refused(void **state)
+{
+	struct run_config config = config_of("error");
+
+	(void)state;
+	refused(load(&config, "d.jsonl", "{\"input_ids\":[1]}\n"), "nothing to predict");
+}
+
+static void test_missing_and_broken_files_are_refused(void **state)
+{
+	struct run_config config = config_of("error");
+	struct row_context context = {.n_vocab = N_VOCAB};
+
+	(void)state;
+	refused(dataset_load_pairs(&dataset, "/nowhere.jsonl", &context, &config, 8, &err),
+		"/nowhere.jsonl");
+	refused(load(&config, "d.jsonl", "{\"input_ids\":[1,2]}\n{\"input_ids\":[1,\n"), "line 2");
+	refused(load(&config, "d.jsonl", "{\"input_ids\":[1,9]}\n"), "line 1");
+	refused(load(&config, "d.jsonl", ""), "d.jsonl");
+}
+
+static void test_each_epoch_draws_each_row_once_in_an_order_of_its_own(void **state)
+{
+	enum { N = 101, EPOCHS = 3 };
+	struct dataset many = {.n = N, .seed = 5, .shuffle = true};
+	int order[EPOCHS][N], same = 0;
+
+	(void)state;
+	for (int e = 0; e < EPOCHS; e++) {
+		int seen[N] = {0};
+
+		for (int i = 0; i < N; i++) {
+			order[e][i] = dataset_index(&many, (int64_t)e * N + i);
+			assert_in_range(order[e][i], 0, N - 1);
+			assert_int_equal(seen[order[e][i]]++, 0);
+		}
+	}
+	for (int i = 0; i < N; i++)
+		same += order[0][i] == order[1][i] || order[1][i] == order[2][i];
+	assert_true(same < N / 5);
+	many.seed = 6;
+	same = 0;
+	for (int i = 0; i < N; i++)
+		same += order[0][i] == dataset_index(&many, i);
+	assert_true(same < N / 5);
+	many.shuffle = false;
+	for (int i = 0; i < 2 * N; i++)
+		assert_int_equal(dataset_index(&many, i), i % N);
+}
+
+static int setup(void **state)
+{
+	char *file;
+
+	(void)state;
+	if (!mkdtemp(directory))
+		return -1;
+	file = path_join(directory, "tokenizer.json");
+	if (file_replace(file, tokenizer_json, strlen(tokenizer_json), &err) != STATUS_OK ||
+	    tokenizer_load(&tokenizer, directory, &err) != STATUS_OK) {
+		fprintf(stderr, "%s\n", err.text);
+		return -1;
+	}
+	free(file);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	tokenizer_destroy(tokenizer);
+	return (int)file_remove_tree(directory, &err);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_texts_are_joined_with_end_tokens_and_cut),
+		cmocka_unit_test(test_rest_of_one_token_is_dropped),
+		cmocka_unit_test(test_plain_text_is_one_document),
+		cmocka_unit_test(test_without_packing_each_text_is_a_sequence),
+		cmocka_unit_test(test_rows_of_ids_stay_whole_and_get_no_end_token),
+		cmocka_unit_test(test_missing_end_token_is_refused),
+		cmocka_unit_test(test_too_long_is_an_error_naming_the_line),
+		cmocka_unit_test(test_too_long_can_be_skipped),
+		cmocka_unit_test(test_too_long_can_be_cut_at_the_end),
+		cmocka_unit_test(test_prompts_are_cut_at_the_front),
+		cmocka_unit_test(test_pairs_are_kept_or_skipped_together),
+		cmocka_unit_test(test_sequence_of_one_token_is_refused),
+		cmocka_unit_test(test_missing_and_broken_files_are_refused),
+		cmocka_unit_test(test_each_epoch_draws_each_row_once_in_an_order_of_its_own),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
