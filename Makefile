@@ -109,7 +109,7 @@ UNIT_TESTS   := $(UNIT_SOURCES:%.c=$(O)/%)
 MPI_TESTS    := $(patsubst %.c,$(O)/%,$(wildcard tests/mpi/test_*.c))
 FUZZ_TESTS   := $(patsubst %.c,$(O)/%,$(wildcard tests/fuzz/fuzz_*.c))
 E2E_TOOLS    := $(patsubst %.c,$(O)/%,$(wildcard tests/e2e/*.c))
-BENCHES      := $(patsubst %.c,$(O)/%,$(wildcard tests/bench/bench_*.c))
+BENCHES      := $(patsubst %.c,$(O)/%,$(wildcard tests/bench/*.c))
 define unit_test
 $(O)/tests/unit/$(1)/%: $(O)/tests/unit/$(1)/%.o $(foreach l,$(LINK_$(1)),$(call archive,$(l)))
 	$$(if $$(V),,@echo '  LD $$(@:$$(O)/%=%)')

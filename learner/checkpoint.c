@@ -156,20 +156,21 @@ static bool is_temporary(const char *name)
 	return strncmp(name, "step-", 5) == 0 && n > 4 && strcmp(name + n - 4, ".tmp") == 0;
 }
 
-/* First the manifest, durably: what is left is no checkpoint at any moment. */
-static enum status remove_checkpoint(const char *path, struct error *err)
+/* First the name, durably: what is left is no checkpoint at any moment, and is
+ * removed by the next start if this process dies here. */
+static enum status remove_checkpoint(const char *dir, const char *path, struct error *err)
 {
-	char *manifest = path_join(path, MANIFEST);
-	enum status status = STATUS_OK;
+	char *temporary = xasprintf("%s.old.tmp", path);
+	enum status status = file_remove_tree(temporary, err);
 
-	if (unlink(manifest) != 0 && errno != ENOENT)
-		status = system_error(err, manifest, "cannot remove");
+	if (status == STATUS_OK && rename(path, temporary) != 0)
+		status = system_error(err, path, "cannot rename");
+	if (status == STATUS_OK)
+		status = file_sync_dir(dir, err);
 	fault_point("checkpoint.evict");
 	if (status == STATUS_OK)
-		status = file_sync_dir(path, err);
-	if (status == STATUS_OK)
-		status = file_remove_tree(path, err);
-	free(manifest);
+		status = file_remove_tree(temporary, err);
+	free(temporary);
 	return status;
 }
 
@@ -219,11 +220,20 @@ static enum status evict(const char *dir, int64_t step, int keep, struct error *
 		if (step_of(names[i]) >= step || seen++ < keep)
 			continue;
 		path = path_join(dir, names[i]);
-		status = remove_checkpoint(path, err);
+		status = remove_checkpoint(dir, path, err);
 		free(path);
 	}
 	free_names(names, n);
 	return status == STATUS_OK ? file_sync_dir(dir, err) : status;
+}
+
+enum status checkpoint_tidy(const char *run_path, int64_t step, int keep, struct error *err)
+{
+	char *dir = checkpoints_of(run_path);
+	enum status status = file_exists(dir) ? evict(dir, step, keep, err) : STATUS_OK;
+
+	free(dir);
+	return status;
 }
 
 /* --- writing --- */
@@ -268,10 +278,11 @@ void checkpoint_abandon(struct checkpoint_writer *writer)
 
 /* An old directory of this step stands in the way only if it was rejected: the
  * run went on from before it. */
-static enum status clear_way(const struct checkpoint_writer *writer, struct error *err)
+static enum status clear_way(const struct checkpoint_writer *writer, const char *dir,
+			     struct error *err)
 {
 	return file_exists(writer->final_directory)
-		       ? remove_checkpoint(writer->final_directory, err)
+		       ? remove_checkpoint(dir, writer->final_directory, err)
 		       : STATUS_OK;
 }
 
@@ -284,7 +295,7 @@ static enum status publish(const struct checkpoint_writer *writer, const char *d
 	status = write_manifest(writer, err);
 	fault_point("checkpoint.after_manifest");
 	if (status == STATUS_OK)
-		status = clear_way(writer, err);
+		status = clear_way(writer, dir, err);
 	if (status != STATUS_OK)
 		return status;
 	fault_point("checkpoint.before_rename");

@@ -5,7 +5,7 @@
  *         state.json             MANIFEST.json: files, bytes, sha256; written last
  *
  * Written into step-X.tmp, synced, renamed; only then are older ones removed,
- * manifest first.  On start the newest that verifies is used; a rejected one is
+ * renamed first.  On start the newest that verifies is used; a rejected one is
  * named with its reason.  Lead learner only, but for checkpoint_find. */
 #pragma once
 
@@ -25,6 +25,9 @@ enum status checkpoint_begin(struct checkpoint_writer *writer, const char *run_p
 /* Hashes all files of the directory, writes the manifest, publishes, and removes
  * all but the newest `keep`. */
 enum status checkpoint_publish(struct checkpoint_writer *writer, int keep, struct error *err);
+/* Finishes what an interrupted publication left: removes the checkpoints before
+ * `step` but the newest keep - 1 of them. */
+enum status checkpoint_tidy(const char *run_path, int64_t step, int keep, struct error *err);
 void checkpoint_abandon(struct checkpoint_writer *writer); /* removes the temporary directory */
 
 /* The newest checkpoint that verifies: *path (the caller frees) and *step, or

@@ -147,6 +147,9 @@ static enum status open_run(struct session *session, bool *finished, struct erro
 	if (*finished)
 		return STATUS_OK;
 	status = write_config(session, err);
+	if (status == STATUS_OK && session->checkpoint)
+		status = checkpoint_tidy(session->run.path, session->step,
+					 (int)session->config.checkpoint.keep, err);
 	if (status == STATUS_OK)
 		status = run_dir_record(&session->run, "running", session->step, "", err);
 	return status;

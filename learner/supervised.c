@@ -195,16 +195,24 @@ static bool is_due(int64_t step, int64_t every)
 
 static void report_step(struct supervised *run, const struct step_report *report, bool is_last)
 {
-	char detail[128];
-	int n;
+	const struct supervised_task *task = run->task;
+	char detail[160];
+	int n = 0, size = sizeof detail;
 
 	if (is_last || report->evaluated || is_due(run->step, run->config->log.every_steps))
 		append_metrics(run, report);
-	n = snprintf(detail, sizeof detail, "loss %.4f", report->means[0]);
-	if (report->evaluated)
-		n += snprintf(detail + n, sizeof detail - (size_t)n, ", eval %.4f", report->eval[0]);
-	snprintf(detail + n, sizeof detail - (size_t)n, ", %.0f tokens/s",
-		 (double)report->tokens / report->seconds);
+	for (int k = 0; k < task->n_stats && k < 2 && n < size; k++) {
+		n += snprintf(detail + n, (size_t)(size - n), "%s %.4f", task->names[k],
+			      report->means[k]);
+		if (report->evaluated && n < size)
+			n += snprintf(detail + n, (size_t)(size - n), " (eval %.4f)",
+				      report->eval[k]);
+		if (n < size)
+			n += snprintf(detail + n, (size_t)(size - n), ", ");
+	}
+	if (n < size)
+		snprintf(detail + n, (size_t)(size - n), "%.0f tokens/s",
+			 (double)report->tokens / report->seconds);
 	progress_update(&run->progress, run->step, detail);
 }
 

@@ -90,7 +90,7 @@ ALWAYS_INLINE vf vf_log(vf x)
 				  0.1420186878f, -0.1316048969f, 0.1276091491f, -0.07632862674f};
 	const vf infinity = vf_set1(__builtin_inff());
 	vi tiny = x < 0x1p-126f;
-	vf normal = vf_select(tiny, x * 0x1p23f, x);
+	vf normal = vf_abs(vf_select(tiny, x * 0x1p23f, x));
 	vi power = ((vi)normal - 0x3f3504f3) >> 23;
 	vf e = __builtin_convertvector(power, vf) - (vf)(tiny & (vi)vf_set1(23.0f));
 	vf f = (vf)((vi)normal - (power << 23)) - 1.0f;

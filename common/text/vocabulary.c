@@ -51,7 +51,8 @@ static enum status measure_added(const struct json *list, size_t *bytes, size_t 
 {
 	int i = 0;
 
-	for (const struct json *item = json_first(list); item; item = json_next(item), i++) {
+	for (const struct json *item = list ? json_first(list) : NULL; item;
+	     item = json_next(item), i++) {
 		size_t length;
 		int id;
 		const char *content = added_content(item, &length);
@@ -164,7 +165,8 @@ static enum status fill_added(struct fill *fill, const struct json *list, struct
 {
 	int32_t next_id = fill->n_model;
 
-	for (const struct json *item = json_first(list); item; item = json_next(item))
+	for (const struct json *item = list ? json_first(list) : NULL; item;
+	     item = json_next(item))
 		if (fill_added_token(fill, item, &next_id, err) != STATUS_OK)
 			return STATUS_BAD_INPUT;
 	return STATUS_OK;

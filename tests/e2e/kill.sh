@@ -28,17 +28,13 @@ run_with_kills() { # RUN KILLS
 	same_run whole "$run" "after kills ($launches launches)"
 }
 
-# One SIGKILL at a named point, on any rank that passes it, then the same command.
-kill_at() { # POINT HIT
-	local run=at-$1-$2 rc=0
-	RLHF_FAULT=kill:$1:$2 mpirun --oversubscribe -n 4 "$RLHF" ppo config.json \
-		--set run.dir="$run" 2>"$run.log" || rc=$?
-	[ $rc -ne 0 ] || fail "point $1 was not passed $2 times"
-	mpirun --oversubscribe -n 4 "$RLHF" ppo config.json --set run.dir="$run" 2>>"$run.log" ||
-		fail "after a kill at $1: $(tail -n 3 "$run.log")"
-	same_run whole "$run" "after a kill at $1"
+# One SIGKILL at a named point of a run on N ranks (0: alone), then the same command.
+kill_at() { # RANKS POINT HIT
+	local run=at-$2-$3 rc=0
+	RLHF_FAULT=kill:$2:$3 on "$1" "$RLHF" ppo config.json --set run.dir="$run" \
+		2>"$run.log" || rc=$?
+	[ $rc -ne 0 ] || fail "point $2 was not passed $3 times"
+	on "$1" "$RLHF" ppo config.json --set run.dir="$run" 2>>"$run.log" ||
+		fail "after a kill at $2: $(tail -n 3 "$run.log")"
+	same_run whole "$run" "after a kill at $2"
 }
-
-save_points='checkpoint.begin checkpoint.policy checkpoint.critic checkpoint.moments
-	checkpoint.before_manifest checkpoint.after_manifest checkpoint.before_rename
-	checkpoint.after_rename checkpoint.evict final.begin final.end'

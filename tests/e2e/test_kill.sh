@@ -5,11 +5,13 @@
 . "$here/tests/e2e/kill.sh"
 make_toy
 mpirun --oversubscribe -n 4 "$RLHF" ppo config.json --set run.dir=whole 2>log || fail "$(cat log)"
-for point in $save_points; do
-	kill_at "$point" 1
+for point in checkpoint.begin checkpoint.policy checkpoint.critic checkpoint.moments \
+	checkpoint.before_manifest checkpoint.after_manifest checkpoint.before_rename \
+	checkpoint.after_rename checkpoint.evict final.begin final.end; do
+	kill_at 0 $point 1
 done
-kill_at checkpoint.after_rename 2
-kill_at ppo.updated 3
-kill_at actor.prompts 4
-kill_at reward.rollouts 5
+kill_at 0 checkpoint.after_rename 3
+kill_at 4 ppo.updated 3
+kill_at 4 actor.prompts 4
+kill_at 4 reward.rollouts 5
 run_with_kills random 5
