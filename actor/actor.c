@@ -41,6 +41,7 @@ enum status actor_create(struct actor **out, const struct run_config *config,
 			 struct pool *pool, struct error *err)
 {
 	struct actor *actor = xcalloc(1, sizeof *actor);
+	struct hf_load_options options = {.head = HEAD_LM};
 	struct model_config description;
 	enum status status;
 
@@ -52,12 +53,11 @@ enum status actor_create(struct actor **out, const struct run_config *config,
 				.version = -1,
 				.next_reward = topology_index(topology, ROLE_ACTOR, rank) %
 					       topology->count[ROLE_REWARD]};
-	status = hf_read_config(&description, config->policy.path, err);
+	status = hf_describe(&description, config->policy.path, &options, err);
 	if (status == STATUS_OK)
 		status = stop_ids_read(&actor->stop, config->policy.path, &description, err);
 	if (status != STATUS_OK)
 		return status;
-	description.head = HEAD_LM;
 	actor->model = model_create(&description, false);
 	return STATUS_OK;
 }

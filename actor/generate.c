@@ -314,8 +314,8 @@ int generate_main(int argc, char **argv)
 	enum status status = parse_args(&args, argc, argv, &help, &err);
 
 	if (status != STATUS_OK)
-		log_error("%s", err.text);
-	if (status != STATUS_OK || help)
+		return comm_refuse(status, &err);
+	if (help)
 		return status;
 	job.world = comm_init();
 	log_init(LOG_INFO, comm_is_lead(job.world));

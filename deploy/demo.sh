@@ -30,7 +30,7 @@ head -n 1 $out/pairs.jsonl
 
 say 'Tokenizer'
 [ -e $out/tokenizer/tokenizer.json ] ||
-	$rlhf tokenizer-train --input $out/stories.jsonl --vocab-size 512 --output $out/tokenizer
+	$rlhf tokenizer-train --input $out/stories.jsonl --vocab-size 400 --output $out/tokenizer
 
 say 'Language model, from nothing'
 $rlhf pretrain deploy/demo/pretrain.json

@@ -233,6 +233,8 @@ static enum status run_ring(struct ring *ring, struct error *err)
 	ring->learners = comm_split(ring->session.world, plays(ring, ROLE_LEARNER) ? 0 : -1);
 	ring->channel = channel_create(ring->session.world);
 	status = create_roles(ring, err);
+	if (status == STATUS_OK)
+		status = session_begin(&ring->session, err);
 	if (status == STATUS_OK) {
 		report_table(ring, infos);
 		status = turn(ring, err);

@@ -8,6 +8,7 @@
 #include "common/run/options.h"
 #include "deploy/commands.h"
 #include "learner/learner.h"
+#include "proto/comm.h"
 #include "reward/reward.h"
 
 static const struct command_entry {
@@ -39,15 +40,18 @@ static void print_usage(FILE *out)
 static int unknown_command(const char *name)
 {
 	const char *names[N_COMMANDS], *nearest;
+	struct error err;
 
 	for (int i = 0; i < N_COMMANDS; i++)
 		names[i] = commands[i].name;
 	nearest = nearest_word(name, names, N_COMMANDS);
 	if (nearest)
-		log_error("unknown command \"%s\", did you mean \"%s\"?", name, nearest);
+		error_set(&err, STATUS_BAD_INPUT, "unknown command \"%s\", did you mean \"%s\"?",
+			  name, nearest);
 	else
-		log_error("unknown command \"%s\"; rlhf --help lists them", name);
-	return STATUS_BAD_INPUT;
+		error_set(&err, STATUS_BAD_INPUT,
+			  "unknown command \"%s\"; rlhf --help lists them", name);
+	return comm_refuse(STATUS_BAD_INPUT, &err);
 }
 
 int main(int argc, char **argv)

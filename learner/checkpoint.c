@@ -34,7 +34,7 @@ enum { MANIFEST_FORMAT = 1, MAX_MANIFEST_BYTES = 1 << 24, MAX_DEPTH = 8 };
 
 static enum status system_error(struct error *err, const char *path, const char *what)
 {
-	return error_set(err, STATUS_FAILED, "%s: %s: %s", path, what, strerror(errno));
+	return error_set(err, STATUS_BAD_INPUT, "%s: %s: %s", path, what, strerror(errno));
 }
 
 static void free_names(char **names, size_t n)
@@ -82,7 +82,7 @@ static enum status list_files(const char *dir, const char *name, int depth, stru
 	enum status status;
 
 	if (depth > MAX_DEPTH)
-		return error_set(err, STATUS_FAILED, "%s: directories nest too deep", dir);
+		return error_set(err, STATUS_BAD_INPUT, "%s: directories nest too deep", dir);
 	status = file_list(dir, &names, &n, err);
 	if (status != STATUS_OK)
 		return status;
@@ -95,9 +95,11 @@ static enum status list_files(const char *dir, const char *name, int depth, stru
 			status = list_files(path, inner, depth + 1, out, err);
 		} else if ((status = sync_file(path, err)) == STATUS_OK &&
 			   (status = hash_file(path, &bytes, hex, err)) == STATUS_OK) {
-			buf_append_string(out, out->length ? ",\n    {\"name\": " : "    {\"name\": ");
+			buf_append_string(out,
+					  out->length ? ",\n    {\"name\": " : "    {\"name\": ");
 			json_write_string(out, inner, strlen(inner));
-			buf_printf(out, ", \"bytes\": %" PRIu64 ", \"sha256\": \"%s\"}", bytes, hex);
+			buf_printf(out, ", \"bytes\": %" PRIu64 ", \"sha256\": \"%s\"}", bytes,
+				   hex);
 		}
 		free(path);
 		free(inner);
@@ -434,8 +436,8 @@ enum status checkpoint_find(const char *run_path, char **path, int64_t *step, st
 	}
 	if (status == STATUS_OK && n > 0 && !*path)
 		status = error_set(err, STATUS_NO_CHECKPOINT,
-				   "%s: none of its %zu checkpoints is valid; the oldest: %s", dir, n,
-				   reason.text);
+				   "%s: none of its %zu checkpoints is valid; the oldest: %s", dir,
+				   n, reason.text);
 	free_names(names, n);
 	free(dir);
 	return status;

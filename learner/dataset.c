@@ -77,8 +77,8 @@ static void append(struct reader *reader, struct row *row, struct row *rejected)
 		reader->capacity = reader->capacity ? 2 * reader->capacity : 256;
 		dataset->rows = xrealloc(dataset->rows, (size_t)reader->capacity, sizeof *row);
 		if (rejected)
-			dataset->rejected = xrealloc(dataset->rejected, (size_t)reader->capacity,
-						     sizeof *row);
+			dataset->rejected =
+				xrealloc(dataset->rejected, (size_t)reader->capacity, sizeof *row);
 	}
 	dataset->rows[dataset->n] = *row;
 	if (rejected)
@@ -156,8 +156,7 @@ static void append_id(struct row *row, int32_t id)
 }
 
 /* Takes over the row. */
-static enum status add_sequence(struct reader *reader, struct row *row, int line,
-				struct error *err)
+static enum status add_sequence(struct reader *reader, struct row *row, int line, struct error *err)
 {
 	if (row->n >= 2)
 		return add_rows(reader, row, NULL, line, err);
@@ -169,8 +168,7 @@ static enum status add_sequence(struct reader *reader, struct row *row, int line
 }
 
 /* A document: packed, or a sequence of its own.  Takes over the row. */
-static enum status add_document(struct reader *reader, struct row *row, int line,
-				struct error *err)
+static enum status add_document(struct reader *reader, struct row *row, int line, struct error *err)
 {
 	if (reader->config->data.append_eos)
 		append_id(row, reader->eos_id);

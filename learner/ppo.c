@@ -8,6 +8,7 @@
 #include "learner/ppo.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -380,6 +381,21 @@ static enum status load_models(struct ppo *ppo, struct error *err)
 	return STATUS_OK;
 }
 
+/* The critic reads whole sequences: as far as prompts and the policy's own positions
+ * let them grow. */
+static enum status reserve_critic(struct ppo *ppo, struct error *err)
+{
+	const struct run_config *config = ppo->config;
+	int64_t longest = config->data.max_length + config->rollout.max_new_tokens;
+	char where[256];
+
+	if (longest > ppo->policy->config.max_positions)
+		longest = ppo->policy->config.max_positions;
+	snprintf(where, sizeof where, "%.200s, for the critic",
+		 ppo->setup.checkpoint ? ppo->setup.checkpoint : critic_origin(config, ppo->policy));
+	return model_reserve_positions(ppo->critic, (int)longest, where, err);
+}
+
 /* Longest prompt that leaves room for the completion. */
 static int prompt_limit(const struct ppo *ppo)
 {
@@ -439,6 +455,8 @@ enum status ppo_create(struct ppo **out, const struct ppo_setup *setup, struct e
 	workspace_init(&ppo->workspace, setup->pool);
 	status = setup->checkpoint ? ppo_load_models(ppo, setup->checkpoint, err)
 				   : load_models(ppo, err);
+	if (status == STATUS_OK)
+		status = reserve_critic(ppo, err);
 	if (status == STATUS_OK)
 		status = stop_ids_read(&ppo->stop_ids, config->policy.path, &ppo->policy->config,
 				       err);

@@ -69,6 +69,12 @@ static enum status create_model(struct supervised *run, struct error *err)
 					 "model.create", err);
 	if (status != STATUS_OK)
 		return status;
+	if (run->tokenizer && config.n_vocab < tokenizer_size(run->tokenizer))
+		return error_set(err, STATUS_BAD_INPUT,
+				 "model.create: vocab_size is %d, expected at least the %d of the "
+				 "tokenizer %s",
+				 config.n_vocab, tokenizer_size(run->tokenizer),
+				 run->tokenizer_dir);
 	if (config.head != HEAD_LM)
 		return error_set(err, STATUS_BAD_INPUT,
 				 "model.create describes a classifier, expected a causal language "

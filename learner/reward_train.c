@@ -28,9 +28,10 @@ static enum status create(struct supervised *run, struct error *err)
 	enum status status;
 
 	if (!path)
-		return error_set(err, STATUS_BAD_INPUT,
-				 "reward-train starts from a trained model: model.path is needed in "
-				 "place of model.create");
+		return error_set(
+			err, STATUS_BAD_INPUT,
+			"reward-train starts from a trained model: model.path is needed in "
+			"place of model.create");
 	status = supervised_load_model(run, path, true, err);
 	if (status == STATUS_OK && run->model->config.n_labels != 1)
 		return error_set(err, STATUS_BAD_INPUT,
@@ -105,7 +106,8 @@ static enum status prepare(struct supervised *run, struct error *err)
 {
 	struct stop_ids stop;
 	char value[16] = "null";
-	enum status status = stop_ids_read(&stop, run->config->model.path, &run->model->config, err);
+	enum status status =
+		stop_ids_read(&stop, run->config->model.path, &run->model->config, err);
 	int32_t pad;
 
 	if (status != STATUS_OK)
@@ -154,10 +156,9 @@ static void part_forward(struct part *part, const struct units *units, int first
 		part->rows[s] = begin + head_pooled_position(part->batch.ids + begin, end - begin,
 							     model->config.pad_id);
 	}
-	part->hidden = arena_alloc(arena,
-				   (size_t)part->batch.offsets[n_seqs] *
-					   (size_t)model->config.n_channels,
-				   sizeof *part->hidden);
+	part->hidden = arena_alloc(
+		arena, (size_t)part->batch.offsets[n_seqs] * (size_t)model->config.n_channels,
+		sizeof *part->hidden);
 	transformer_forward(model, &part->batch, part->hidden, kept, arena, pool);
 	head_score(model, part->hidden, part->rows, n_seqs, part->scores, arena, pool);
 }

@@ -144,15 +144,7 @@ static enum status open_run(struct session *session, bool *finished, struct erro
 	*finished = run_dir_state(session->run.path, state, &step) &&
 		    strcmp(state, "finished") == 0 && session->checkpoint &&
 		    session->step >= session_length(session);
-	if (*finished)
-		return STATUS_OK;
-	status = write_config(session, err);
-	if (status == STATUS_OK && session->checkpoint)
-		status = checkpoint_tidy(session->run.path, session->step,
-					 (int)session->config.checkpoint.keep, err);
-	if (status == STATUS_OK)
-		status = run_dir_record(&session->run, "running", session->step, "", err);
-	return status;
+	return STATUS_OK;
 }
 
 /* What the lead has found out, for every rank. */
@@ -229,7 +221,7 @@ bool session_open(struct session *session, enum command command, int argc, char 
 				   "no config given; usage: %s", usage);
 	if (status != STATUS_OK || help || show_config) {
 		if (status != STATUS_OK)
-			log_error("%s", err.text);
+			status = comm_refuse(status, &err);
 		option_list_release(&session->set);
 		*exit_code = status;
 		return false;
@@ -243,16 +235,39 @@ bool session_open(struct session *session, enum command command, int argc, char 
 	log_init(LOG_INFO, comm_is_lead(session->world));
 	signals_install();
 	status = join_job(session, config_path, &finished, &err);
-	if (status == STATUS_OK && !finished) {
-		if (session->checkpoint)
-			log_info("resuming from %s", session->checkpoint);
+	if (status == STATUS_OK && !finished)
 		return true;
-	}
 	if (status == STATUS_OK)
 		log_info("%s: the run is finished after %" PRId64 " steps; nothing to do",
 			 session->config.run.dir, session->step);
 	*exit_code = session_close(session, status, &err);
 	return false;
+}
+
+static enum status begin_run(struct session *session, struct error *err)
+{
+	/* First the record: a config.json without one is taken for somebody else's. */
+	enum status status = run_dir_record(&session->run, "running", session->step, "", err);
+
+	session->has_begun = status == STATUS_OK;
+	if (status == STATUS_OK)
+		status = write_config(session, err);
+	if (status == STATUS_OK && session->checkpoint)
+		status = checkpoint_tidy(session->run.path, session->step,
+					 (int)session->config.checkpoint.keep, err);
+	return status;
+}
+
+enum status session_begin(struct session *session, struct error *err)
+{
+	enum status status = STATUS_OK;
+
+	if (comm_is_lead(session->world))
+		status = begin_run(session, err);
+	status = comm_agree(session->world, status, err);
+	if (status == STATUS_OK && session->checkpoint)
+		log_info("resuming from %s", session->checkpoint);
+	return status;
 }
 
 int session_close(struct session *session, enum status status, struct error *err)
@@ -261,8 +276,9 @@ int session_close(struct session *session, enum status status, struct error *err
 
 	status = comm_agree(session->world, status, err);
 	if (status != STATUS_OK && status != STATUS_STOPPED && comm_is_lead(session->world)) {
+		log_set_name(""); /* any rank may have found it */
 		log_error("%s", err->text);
-		if (session->has_run)
+		if (session->has_begun)
 			run_dir_record(&session->run, "failed", session->step, err->text, &ignored);
 	}
 	if (session->has_run)

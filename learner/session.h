@@ -19,6 +19,7 @@ struct session {
 	enum isa isa;
 	struct run_dir run; /* held by the lead rank only */
 	bool has_run;
+	bool has_begun;	  /* session_begin has been passed; lead rank only */
 	char *checkpoint; /* directory to go on from, NULL: a new run; on every rank */
 	int64_t step;	  /* its step */
 };
@@ -30,8 +31,13 @@ struct session {
 bool session_open(struct session *session, enum command command, int argc, char **argv,
 		  const char *example, int *exit_code);
 
-/* Ends the command: prints the first rank's error (once, by the lead), records a
- * failure in run.json, leaves MPI.  Returns the exit code, the same on all ranks.
+/* Everything is loaded and nothing speaks against the run: the lead writes its
+ * config.json, removes surplus checkpoints and records it as running.  Before this,
+ * nothing in the directory changes. Collective. */
+enum status session_begin(struct session *session, struct error *err);
+
+/* Ends the command: prints the first rank's error (once, by the lead), records the
+ * failure of a run that has begun in run.json, leaves MPI.  Returns the exit code, the same on all ranks.
  * Collective. */
 int session_close(struct session *session, enum status status, struct error *err);
 

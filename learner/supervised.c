@@ -37,7 +37,8 @@ void supervised_batch(struct batch *batch, const struct units *units, int first,
 		int index = units->rows[first + i];
 
 		for (int k = 0; k < per_unit; k++, s++) {
-			const struct row *row = k ? &dataset->rejected[index] : &dataset->rows[index];
+			const struct row *row =
+				k ? &dataset->rejected[index] : &dataset->rows[index];
 
 			memcpy(ids + offsets[s], row->ids, (size_t)row->n * sizeof *ids);
 			offsets[s + 1] = offsets[s] + row->n;
@@ -84,7 +85,8 @@ static double *measure_all(struct supervised *run, const struct dataset *dataset
 	size_t width = (size_t)run->task->n_numbers;
 	int *rows = xcalloc((size_t)count, sizeof *rows);
 	int *lengths = xcalloc((size_t)count, sizeof *lengths);
-	struct measurement m = {.units = {.run = run, .dataset = dataset, .rows = rows, .weight = 1}};
+	struct measurement m = {
+		.units = {.run = run, .dataset = dataset, .rows = rows, .weight = 1}};
 	struct buf mine = BUF_INIT, all = BUF_INIT;
 	double *numbers = xcalloc((size_t)n * width, sizeof *numbers);
 
@@ -137,7 +139,8 @@ static void update(struct supervised *run, struct step_report *report)
 	const struct supervised_task *task = run->task;
 	const struct run_config *config = run->config;
 	int n = (int)config->train.batch_size;
-	int *rows = xcalloc((size_t)n, sizeof *rows), *lengths = xcalloc((size_t)n, sizeof *lengths);
+	int *rows = xcalloc((size_t)n, sizeof *rows),
+	    *lengths = xcalloc((size_t)n, sizeof *lengths);
 	struct units units = {.run = run, .dataset = &run->train, .rows = rows};
 
 	for (int i = 0; i < n; i++) {
@@ -146,12 +149,12 @@ static void update(struct supervised *run, struct step_report *report)
 		units.weight += task->weight(&run->train, rows[i]);
 		report->tokens += lengths[i];
 	}
-	report->learning_rate = config->optimizer.learning_rate *
-				schedule_factor(config->schedule.name, run->step,
-						config->schedule.warmup_steps,
-						session_length(&run->session));
-	if (!trainer_step(&run->trainer, lengths, n, report->learning_rate, task->microbatch, &units,
-			  report->means, task->n_stats, &report->grad_norm))
+	report->learning_rate =
+		config->optimizer.learning_rate * schedule_factor(config->schedule.name, run->step,
+								  config->schedule.warmup_steps,
+								  session_length(&run->session));
+	if (!trainer_step(&run->trainer, lengths, n, report->learning_rate, task->microbatch,
+			  &units, report->means, task->n_stats, &report->grad_norm))
 		log_warn("step %" PRId64 ": the gradient is not finite, the step is not applied",
 			 run->step + 1);
 	for (int k = 0; k < task->n_stats; k++)
@@ -402,10 +405,11 @@ static enum status check_same_data(struct supervised *run, struct error *err)
 	comm_broadcast(run->session.world, sha256, sizeof sha256, 0);
 	if (memcmp(sha256[0], run->train.sha256, sizeof sha256[0]) != 0 ||
 	    memcmp(sha256[1], run->eval.sha256, sizeof sha256[1]) != 0)
-		status = error_set(err, STATUS_BAD_INPUT,
-				   "rank %d reads other data than rank 0 at the paths of data.train "
-				   "and data.eval",
-				   comm_rank(run->session.world));
+		status =
+			error_set(err, STATUS_BAD_INPUT,
+				  "rank %d reads other data than rank 0 at the paths of data.train "
+				  "and data.eval",
+				  comm_rank(run->session.world));
 	return comm_agree(run->session.world, status, err);
 }
 
@@ -444,6 +448,8 @@ int supervised_main(const struct supervised_task *task, int argc, char **argv)
 		return exit_code;
 	run.config = &run.session.config;
 	status = set_up(&run, &err);
+	if (status == STATUS_OK)
+		status = session_begin(&run.session, &err);
 	if (status == STATUS_OK)
 		status = train(&run, &err);
 	release(&run);

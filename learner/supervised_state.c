@@ -61,8 +61,8 @@ static enum status write_text(const char *dir, const char *name, const char *tex
 static void print_state(const struct supervised *run, struct buf *out)
 {
 	buf_printf(out,
-		   "{\n  \"step\": %" PRId64 ",\n  \"updates\": %" PRId64 ",\n  \"skipped\": %" PRId64
-		   ",\n  \"metrics_bytes\": %" PRIu64
+		   "{\n  \"step\": %" PRId64 ",\n  \"updates\": %" PRId64
+		   ",\n  \"skipped\": %" PRId64 ",\n  \"metrics_bytes\": %" PRIu64
 		   ",\n  \"isa\": \"%s\",\n  \"train_sha256\": \"%s\"\n}\n",
 		   run->step, run->trainer.t, run->trainer.skipped, run->metrics.bytes,
 		   isa_name(run->session.isa), run->train.sha256);
@@ -147,10 +147,13 @@ enum status supervised_load_model(struct supervised *run, const char *dir, bool 
 	return status;
 }
 
-static enum status read_counters(struct supervised *run, const struct json *state,
-				 const char *path, int64_t *metrics_bytes, struct error *err)
+static enum status read_counters(struct supervised *run, const struct json *state, const char *path,
+				 int64_t *metrics_bytes, struct error *err)
 {
-	const struct { const char *key; int64_t *out; } counters[] = {
+	const struct {
+		const char *key;
+		int64_t *out;
+	} counters[] = {
 		{"step", &run->step},
 		{"updates", &run->trainer.t},
 		{"skipped", &run->trainer.skipped},

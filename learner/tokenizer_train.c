@@ -124,20 +124,30 @@ int tokenizer_train_main(int argc, char **argv)
 	int64_t vocab_size = 0;
 	bool help = false;
 	struct option options[] = {
-		{.name = "--input", .type = OPTION_STRING, .target = &input, .required = true,
+		{.name = "--input",
+		 .type = OPTION_STRING,
+		 .target = &input,
+		 .required = true,
 		 .help = "a text file, or .jsonl with rows of \"text\" (or prompts and pairs)"},
-		{.name = "--vocab-size", .type = OPTION_INT, .target = &vocab_size,
-		 .min = MIN_VOCAB, .max = MAX_VOCAB, .required = true,
+		{.name = "--vocab-size",
+		 .type = OPTION_INT,
+		 .target = &vocab_size,
+		 .min = MIN_VOCAB,
+		 .max = MAX_VOCAB,
+		 .required = true,
 		 .help = "tokens, the 256 bytes and the end token included"},
-		{.name = "--output", .type = OPTION_STRING, .target = &output, .required = true,
+		{.name = "--output",
+		 .type = OPTION_STRING,
+		 .target = &output,
+		 .required = true,
 		 .help = "directory for tokenizer.json and tokenizer_config.json"},
 	};
 	struct error err;
 	enum status status = options_parse(
 		options, sizeof options / sizeof *options, argc, argv,
 		"rlhf tokenizer-train --input FILE --vocab-size N --output DIR",
-		"rlhf tokenizer-train --input text.jsonl --vocab-size 512 --output tokenizer", &help,
-		&err);
+		"rlhf tokenizer-train --input text.jsonl --vocab-size 512 --output tokenizer",
+		&help, &err);
 
 	if (status == STATUS_OK && !help)
 		status = train(input, (int)vocab_size, output, &err);

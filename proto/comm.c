@@ -302,6 +302,16 @@ enum status comm_agree(struct comm *comm, enum status status, struct error *err)
 	return status;
 }
 
+enum status comm_refuse(enum status status, struct error *err)
+{
+	comm_init();
+	status = comm_agree(world, status, err);
+	if (comm_is_lead(world))
+		log_error("%s", err->text);
+	comm_finalize();
+	return status;
+}
+
 /* --- tree sums --- */
 
 /* to = low + high; to may be either. */

@@ -51,6 +51,12 @@ void comm_allgather_buf(struct comm *comm, const struct buf *mine, struct buf *o
  * same on all ranks.  Prints nothing. */
 enum status comm_agree(struct comm *comm, enum status status, struct error *err);
 
+/* For a command line that is refused before comm_init: prints the sentence once,
+ * by rank 0 of what the launcher started, and returns the status for main.  All
+ * ranks must meet here first: a launcher ends the others when one has exited, and
+ * that one need not be the one that prints. */
+enum status comm_refuse(enum status status, struct error *err);
+
 /* Replaces x[n], element by element, by the sum over ranks by a binary tree:
  * ((x0+x1)+(x2+x3))+...  size must be a power of two. */
 void comm_tree_sum_float(struct comm *comm, float *x, size_t n);

@@ -223,10 +223,9 @@ struct line_output {
 	int fd;
 };
 
-static enum status system_error(struct error *err, enum status status, const char *path,
-				const char *what)
+static enum status system_error(struct error *err, const char *path, const char *what)
 {
-	return error_set(err, status, "%s: %s: %s", path, what, strerror(errno));
+	return error_set(err, STATUS_BAD_INPUT, "%s: %s: %s", path, what, strerror(errno));
 }
 
 enum status line_output_open(struct line_output **output, const char *path, struct error *err)
@@ -253,7 +252,7 @@ enum status line_output_open(struct line_output **output, const char *path, stru
 		*output = o;
 		return STATUS_OK;
 	}
-	system_error(err, STATUS_BAD_INPUT, path, "cannot write");
+	system_error(err, path, "cannot write");
 	free(o->path);
 	free(o->temporary);
 	free(o);
@@ -268,7 +267,7 @@ enum status line_output_write(struct line_output *output, const char *bytes, siz
 		if (written < 0 && errno == EINTR)
 			continue;
 		if (written < 0)
-			return system_error(err, STATUS_FAILED, output->path, "cannot write");
+			return system_error(err, output->path, "cannot write");
 		bytes += written;
 		n -= (size_t)written;
 	}
@@ -278,9 +277,9 @@ enum status line_output_write(struct line_output *output, const char *bytes, siz
 static enum status publish(struct line_output *output, struct error *err)
 {
 	if (fsync(output->fd) != 0)
-		return system_error(err, STATUS_FAILED, output->path, "cannot write");
+		return system_error(err, output->path, "cannot write");
 	if (rename(output->temporary, output->path) != 0)
-		return system_error(err, STATUS_FAILED, output->path, "cannot rename");
+		return system_error(err, output->path, "cannot rename");
 	char *copy = xstrdup(output->path);
 	enum status status = file_sync_dir(dirname(copy), err);
 	free(copy);

@@ -198,8 +198,8 @@ int line_command_main(struct line_command *command, int argc, char **argv)
 					   command->example, &help, &err);
 
 	if (status != STATUS_OK)
-		log_error("%s", err.text);
-	if (status != STATUS_OK || help)
+		return comm_refuse(status, &err);
+	if (help)
 		return status;
 	job.world = comm_init();
 	log_init(LOG_INFO, comm_is_lead(job.world));

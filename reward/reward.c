@@ -26,7 +26,16 @@ struct reward {
 	struct workspace workspace;
 };
 
-static enum status load_reference(struct reward *reward, struct error *err)
+/* Positions that the longest sequence of the run takes. */
+static int longest_sequence(const struct run_config *config, const struct model_config *policy)
+{
+	int64_t longest = config->data.max_length + config->rollout.max_new_tokens;
+
+	return longest < policy->max_positions ? (int)longest : policy->max_positions;
+}
+
+/* The reference; *n_positions is what the reward models have to read as well. */
+static enum status load_reference(struct reward *reward, int *n_positions, struct error *err)
 {
 	const struct run_config *config = reward->config;
 	const char *path = config->reference.path ? config->reference.path : config->policy.path;
@@ -43,6 +52,9 @@ static enum status load_reference(struct reward *reward, struct error *err)
 				   "%s: the reference has %d vocabulary rows, the policy %s has %d",
 				   path, reward->reference->config.n_vocab, config->policy.path,
 				   policy.n_vocab);
+	*n_positions = longest_sequence(config, &policy);
+	if (status == STATUS_OK)
+		status = model_reserve_positions(reward->reference, *n_positions, path, err);
 	return status;
 }
 
@@ -51,19 +63,20 @@ enum status reward_create(struct reward **out, const struct run_config *config,
 			  struct pool *pool, struct error *err)
 {
 	struct reward *reward = xcalloc(1, sizeof *reward);
+	int n_positions;
 	enum status status;
 
 	*out = reward;
 	*reward = (struct reward){
 		.config = config, .topology = topology, .channel = channel, .pool = pool};
 	workspace_init(&reward->workspace, pool);
-	status = load_reference(reward, err);
+	status = load_reference(reward, &n_positions, err);
 	if (status == STATUS_OK && tokenizer_exists(config->policy.path))
 		status = tokenizer_load(&reward->tokenizer, config->policy.path, err);
 	if (status == STATUS_OK)
 		status = scorer_create(&reward->scorer, config->reward.sources,
 				       config->reward.n_sources, reward->tokenizer,
-				       reward->reference->config.n_vocab, pool, err);
+				       reward->reference->config.n_vocab, n_positions, pool, err);
 	return status;
 }
 

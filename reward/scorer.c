@@ -72,7 +72,7 @@ static enum status load_moments(struct source *source, struct error *err)
 
 /* Decides between ids and text. */
 static enum status match_tokenizers(struct source *source, const struct tokenizer *policy,
-				    int n_vocab, struct error *err)
+				    int n_vocab, int n_positions, struct error *err)
 {
 	const char *dir = source->config->path;
 	struct tokenizer *own = NULL;
@@ -105,11 +105,11 @@ static enum status match_tokenizers(struct source *source, const struct tokenize
 		return error_set(err, STATUS_BAD_INPUT,
 				 "%s: the reward model has %d vocabulary rows, the policy has %d",
 				 dir, source->model->config.n_vocab, n_vocab);
-	return STATUS_OK;
+	return model_reserve_positions(source->model, n_positions, dir, err);
 }
 
 static enum status load_model(struct source *source, const struct tokenizer *policy, int n_vocab,
-			      struct pool *pool, struct error *err)
+			      int n_positions, struct pool *pool, struct error *err)
 {
 	struct hf_load_options options = {.head = HEAD_SCORE};
 	enum status status = hf_load(&source->model, source->config->path, &options, pool, err);
@@ -119,10 +119,20 @@ static enum status load_model(struct source *source, const struct tokenizer *pol
 				   "%s: a reward model has one label, this classifier has %d",
 				   source->config->path, source->model->config.n_labels);
 	if (status == STATUS_OK)
-		status = match_tokenizers(source, policy, n_vocab, err);
+		status = match_tokenizers(source, policy, n_vocab, n_positions, err);
 	if (status == STATUS_OK && source->config->normalise)
 		status = load_moments(source, err);
 	return status;
+}
+
+static enum status check_rule(const struct reward_source *source, int n_vocab, struct error *err)
+{
+	if (strcmp(source->rule, "token_count") != 0 || source->token_id < n_vocab)
+		return STATUS_OK;
+	return error_set(err, STATUS_BAD_INPUT,
+			 "rule token_count: token_id is %lld, expected an id of the policy's "
+			 "vocabulary, 0 to %d",
+			 (long long)source->token_id, n_vocab - 1);
 }
 
 /* One source's part of the identity. */
@@ -146,10 +156,11 @@ static void name_source(const struct source *source, struct buf *out)
 }
 
 enum status scorer_create(struct scorer **out, const struct reward_source *sources, int n_sources,
-			  const struct tokenizer *policy_tokenizer, int n_vocab, struct pool *pool,
-			  struct error *err)
+			  const struct tokenizer *policy_tokenizer, int n_vocab, int n_positions,
+			  struct pool *pool, struct error *err)
 {
 	struct scorer *scorer = xcalloc(1, sizeof *scorer);
+	enum status status;
 
 	*out = scorer;
 	scorer->policy_tokenizer = policy_tokenizer;
@@ -159,12 +170,12 @@ enum status scorer_create(struct scorer **out, const struct reward_source *sourc
 
 		scorer->n_sources = i + 1;
 		*source = (struct source){.config = &sources[i], .deviation = 1};
-		if (strcmp(sources[i].type, "model") == 0) {
-			enum status status =
-				load_model(source, policy_tokenizer, n_vocab, pool, err);
-			if (status != STATUS_OK)
-				return status;
-		}
+		status = strcmp(sources[i].type, "model") == 0
+				 ? load_model(source, policy_tokenizer, n_vocab, n_positions, pool,
+					      err)
+				 : check_rule(&sources[i], n_vocab, err);
+		if (status != STATUS_OK)
+			return status;
 		name_source(source, &scorer->identity);
 	}
 	return STATUS_OK;
@@ -210,8 +221,10 @@ size_t scorer_bytes(const struct scorer *scorer)
 static void model_ids(const struct scorer *scorer, const struct source *source,
 		      const struct rollout *rollout, struct ids *out)
 {
+	const struct model_config *config = &source->model->config;
 	size_t n = (size_t)(rollout->n_prompt + rollout->n_completion);
 	struct buf text = BUF_INIT;
+	size_t most = (size_t)config->max_positions;
 
 	if (!source->tokenizer) {
 		ids_append(out, rollout->ids, n);
@@ -220,6 +233,15 @@ static void model_ids(const struct scorer *scorer, const struct source *source,
 	tokenizer_decode(scorer->policy_tokenizer, rollout->ids, n, true, &text);
 	tokenizer_encode(source->tokenizer, text.data ? text.data : "", text.length, true, out);
 	buf_release(&text);
+	if (out->n == 0) { /* a text of nothing is read as an end token alone */
+		int32_t end = config->eos_id >= 0 ? config->eos_id : 0;
+		ids_append(out, &end, 1);
+	}
+	if (config->position == POSITION_LEARNED && out->n > most) {
+		memmove(out->data, out->data + out->n - most, most * sizeof *out->data);
+		out->n = most;
+	}
+	model_ensure_positions(source->model, (int)out->n);
 }
 
 static void score_by_model(struct scorer *scorer, const struct source *source,

@@ -15,10 +15,13 @@ struct scorer;
 /* Loads and checks all sources.  A checkpoint that is not a reward model, or
  * whose head is missing, is refused by name.  A reward model whose tokenizer
  * differs from the policy's gets the text, re-tokenised, if both have
- * tokenizers, and is refused otherwise.  policy_tokenizer may be NULL. */
+ * tokenizers, and is refused otherwise.  policy_tokenizer may be NULL.  n_vocab:
+ * the policy's vocabulary; n_positions: ids of the longest sequence to judge.  A
+ * re-tokenised text that is longer than a model's learned positions is read from
+ * its end. */
 enum status scorer_create(struct scorer **scorer, const struct reward_source *sources,
 			  int n_sources, const struct tokenizer *policy_tokenizer, int n_vocab,
-			  struct pool *pool, struct error *err);
+			  int n_positions, struct pool *pool, struct error *err);
 void scorer_destroy(struct scorer *scorer);
 
 /* Fills score and scorer of each rollout: sum over sources of weight * score. */

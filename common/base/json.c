@@ -619,7 +619,7 @@ const struct json *json_get(const struct json *object, const char *key)
 
 const struct json *json_first(const struct json *container)
 {
-	return (struct json *)node(container)->child;
+	return container ? (struct json *)node(container)->child : NULL;
 }
 
 const struct json *json_next(const struct json *child)

@@ -38,7 +38,7 @@ const char *json_string(const struct json *value, size_t *length);
 
 /* Member of an object, NULL when absent or when object is not an object. */
 const struct json *json_get(const struct json *object, const char *key);
-/* Children in file order: json_first, then json_next until NULL. */
+/* Children in file order: json_first, then json_next until NULL.  NULL has none. */
 const struct json *json_first(const struct json *container);
 const struct json *json_next(const struct json *child);
 /* A NUL inside a key is given as the two bytes C0 80, which UTF-8 never holds. */

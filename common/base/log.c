@@ -10,9 +10,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/base/hash.h"
 #include "common/base/status.h"
 
-enum { LINE_BYTES = 4096 };
+enum { LINE_BYTES = 4096, SAID_MAX = 64 };
 
 static enum log_level log_max = LOG_INFO;
 static bool log_is_lead = true;
@@ -78,13 +79,33 @@ void log_error(const char *format, ...)
 	va_end(args);
 }
 
+/* Whether this text has not been written yet, among the first SAID_MAX. */
+static bool is_new(const char *format, va_list args)
+{
+	static uint64_t said[SAID_MAX];
+	static int n_said;
+	char text[LINE_BYTES];
+	va_list copy;
+	va_copy(copy, args);
+	vsnprintf(text, sizeof text, format, copy);
+	va_end(copy);
+	uint64_t hash = hash64(text, strlen(text));
+	for (int i = 0; i < n_said; i++)
+		if (said[i] == hash)
+			return false;
+	if (n_said < SAID_MAX)
+		said[n_said++] = hash;
+	return true;
+}
+
 void log_warn(const char *format, ...)
 {
 	if (!log_is_lead || log_max < LOG_WARN)
 		return;
 	va_list args;
 	va_start(args, format);
-	write_line(LOG_WARN, false, format, args);
+	if (is_new(format, args))
+		write_line(LOG_WARN, false, format, args);
 	va_end(args);
 }
 

@@ -1,6 +1,6 @@
 /* Lines for people, on standard error.  A clean run prints nothing at ERROR.
  *
- * Every line is written with one write().  Where several ranks run, log_info
+ * Every line is written with one write().  The same warning is written once.  Where several ranks run, log_info
  * and log_warn print on the lead rank alone; log_rank prints wherever called,
  * with the process's name ("actor.1") in front. */
 #pragma once

@@ -43,7 +43,7 @@ struct complaints {
 static void complain(struct complaints *complaints, const char *what, const char *name)
 {
 	if (complaints->n++ < 5)
-		buf_printf(&complaints->text, "%s%s %.100s", complaints->n > 1 ? ", " : "", what,
+		buf_printf(&complaints->text, "%s%s %.160s", complaints->n > 1 ? ", " : "", what,
 			   name);
 }
 
@@ -110,6 +110,25 @@ static enum status shard_names(const struct json *weight_map, const char *path, 
 	return STATUS_OK;
 }
 
+/* The file that holds a tensor. */
+static const struct safetensors *file_of(const struct store *store, const struct tensor_view *view)
+{
+	for (size_t f = 0; f < store->n_files; f++) {
+		const struct safetensors *file = &store->files[f];
+
+		if (view >= file->tensors && view < file->tensors + file->n)
+			return file;
+	}
+	return NULL;
+}
+
+static bool is_called(const struct safetensors *file, const char *name)
+{
+	const char *slash = strrchr(file->path, '/');
+
+	return strcmp(slash ? slash + 1 : file->path, name) == 0;
+}
+
 /* Every tensor of the index must be in the file that it names. */
 static enum status check_index(const struct store *store, const struct json *weight_map,
 			       const char *path, struct error *err)
@@ -119,15 +138,8 @@ static enum status check_index(const struct store *store, const struct json *wei
 		bool found = false;
 
 		if (hashmap_find(&store->by_name, json_key(item), strlen(json_key(item)), &i))
-			for (size_t f = 0; f < store->n_files; f++) {
-				const struct safetensors *file = &store->files[f];
-				const char *slash = strrchr(file->path, '/');
-
-				if (store->views[i] >= file->tensors &&
-				    store->views[i] < file->tensors + file->n)
-					found = strcmp(slash ? slash + 1 : file->path,
-						       json_string(item, NULL)) == 0;
-			}
+			found = is_called(file_of(store, store->views[i]),
+					  json_string(item, NULL));
 		if (!found)
 			return error_set(err, STATUS_BAD_INPUT,
 					 "%s: tensor \"%.100s\" is not in %.100s", path,
@@ -223,6 +235,22 @@ static bool has_shape(const struct tensor_view *view, const struct hf_tensor *wa
 	       (wanted->rank == 1 || view->shape[1] == wanted->shape[1]);
 }
 
+static void complain_shape(struct complaints *complaints, const struct tensor_view *view,
+			   const struct hf_tensor *wanted)
+{
+	struct buf text = BUF_INIT;
+
+	buf_printf(&text, "%.80s is [", wanted->name);
+	for (int i = 0; i < view->rank && i < 4; i++)
+		buf_printf(&text, "%s%" PRId64, i ? ", " : "", view->shape[i]);
+	buf_printf(&text, "], expected [%" PRId64, wanted->shape[0]);
+	if (wanted->rank > 1)
+		buf_printf(&text, ", %" PRId64, wanted->shape[1]);
+	buf_append_char(&text, ']');
+	complain(complaints, "shape of", text.data);
+	buf_release(&text);
+}
+
 static enum status load_tensor(struct model *model, int i, const struct tensor_view *view,
 			       struct pool *pool, struct error *err)
 {
@@ -265,6 +293,7 @@ static enum status load_tensors(struct model *model, struct store *store, bool s
 {
 	const struct hf_family *family = model->config.family;
 	struct complaints complaints = {BUF_INIT, 0};
+	const struct safetensors *file = NULL; /* with a bad element */
 	enum status status = STATUS_OK;
 	int n = hf_tensor_count(model);
 
@@ -281,20 +310,22 @@ static enum status load_tensors(struct model *model, struct store *store, bool s
 		else if (view->dtype == DTYPE_OTHER)
 			complain(&complaints, "unsupported type of", wanted.name);
 		else if (!has_shape(view, &wanted))
-			complain(&complaints, "wrong shape of", wanted.name);
+			complain_shape(&complaints, view, &wanted);
 		else
 			status = load_tensor(model, i, view, pool, err);
+		if (status != STATUS_OK)
+			file = file_of(store, view);
 	}
 	if (status == STATUS_OK)
 		for (size_t i = 0; i < store->n; i++)
 			if (!store->used[i] && !is_ignored(model, store->views[i]->name))
 				complain(&complaints, "unexpected", store->views[i]->name);
 	if (status != STATUS_OK)
-		status = error_prefix(err, status, "%s", store->dir);
+		status = error_prefix(err, status, "%s", file ? file->path : store->dir);
 	else if (complaints.n > 0)
-		status = error_set(err, STATUS_BAD_INPUT, "%s: %d tensors are wrong: %s%s",
-				   store->dir, complaints.n, complaints.text.data,
-				   complaints.n > 5 ? ", ..." : "");
+		status = error_set(err, STATUS_BAD_INPUT, "%s: %d tensor%s wrong: %s%s", store->dir,
+				   complaints.n, complaints.n == 1 ? " is" : "s are",
+				   complaints.text.data, complaints.n > 5 ? ", ..." : "");
 	buf_release(&complaints.text);
 	return status;
 }
@@ -345,6 +376,63 @@ static void create_score_head(struct model *model, uint64_t seed)
 						     (uint32_t)i));
 }
 
+/* A config.json that describes far more than its files hold is refused before memory
+ * is asked for. */
+static enum status check_size(const struct store *store, const struct model_config *config,
+			      struct error *err)
+{
+	struct param_layout layout;
+	size_t stored = 0, described;
+
+	for (size_t i = 0; i < store->n; i++)
+		stored += store->views[i]->n_elements;
+	param_layout_init(&layout, config, false);
+	described = layout.n_floats;
+	param_layout_release(&layout);
+	if (described / 2 <= stored + (1 << 20))
+		return STATUS_OK;
+	return error_set(err, STATUS_BAD_INPUT,
+			 "%s: config.json describes %zu numbers, the tensors hold %zu", store->dir,
+			 described, stored);
+}
+
+/* Opens the files of dir, which the caller closes, and decides what is made of them. */
+static enum status open_model(struct store *store, struct model_config *config, const char *dir,
+			      const struct hf_load_options *options, bool *new_score,
+			      struct error *err)
+{
+	enum status status = hf_read_config(config, dir, err);
+
+	if (status == STATUS_OK)
+		status = check_head(config, dir, options, err);
+	if (status == STATUS_OK)
+		status = open_store(store, dir, err);
+	if (status != STATUS_OK)
+		return status;
+	*new_score = options->head == HEAD_SCORE && config->head == HEAD_LM;
+	if (options->head == HEAD_SCORE && !*new_score &&
+	    !take(store, config->family, "score.weight"))
+		return error_set(err, STATUS_BAD_INPUT,
+				 "%s: not a reward model: its head, score.weight, is missing", dir);
+	if (config->tied && config->head == HEAD_LM && !*new_score && has_own_head(store, config))
+		config->tied = false;
+	if (*new_score)
+		config->n_labels = 1;
+	config->head = options->head;
+	return check_size(store, config, err);
+}
+
+enum status hf_describe(struct model_config *config, const char *dir,
+			const struct hf_load_options *options, struct error *err)
+{
+	struct store store = {0};
+	bool new_score;
+	enum status status = open_model(&store, config, dir, options, &new_score, err);
+
+	close_store(&store);
+	return status;
+}
+
 enum status hf_load(struct model **out, const char *dir, const struct hf_load_options *options,
 		    struct pool *pool, struct error *err)
 {
@@ -352,26 +440,10 @@ enum status hf_load(struct model **out, const char *dir, const struct hf_load_op
 	struct store store = {0};
 	struct model *model = NULL;
 	bool new_score;
-	enum status status = hf_read_config(&config, dir, err);
+	enum status status = open_model(&store, &config, dir, options, &new_score, err);
 
-	if (status == STATUS_OK)
-		status = check_head(&config, dir, options, err);
-	if (status != STATUS_OK)
-		return status;
-	new_score = options->head == HEAD_SCORE && config.head == HEAD_LM;
-	status = open_store(&store, dir, err);
 	if (status != STATUS_OK)
 		goto done;
-	if (options->head == HEAD_SCORE && !new_score && !take(&store, config.family, "score.weight")) {
-		status = error_set(err, STATUS_BAD_INPUT,
-				   "%s: not a reward model: its head, score.weight, is missing", dir);
-		goto done;
-	}
-	if (config.tied && config.head == HEAD_LM && !new_score && has_own_head(&store, &config))
-		config.tied = false;
-	if (new_score)
-		config.n_labels = 1;
-	config.head = options->head;
 	model = model_create(&config, take(&store, config.family, "score.bias") != NULL);
 	status = load_tensors(model, &store, new_score, pool, err);
 	if (status != STATUS_OK)

@@ -31,6 +31,9 @@ struct hf_load_options {
 	bool create_score;
 	uint64_t seed;
 };
+/* The model that hf_load would load, without its weights. */
+enum status hf_describe(struct model_config *config, const char *dir,
+			const struct hf_load_options *options, struct error *err);
 /* The model is packed and ready. */
 enum status hf_load(struct model **model, const char *dir, const struct hf_load_options *options,
 		    struct pool *pool, struct error *err);

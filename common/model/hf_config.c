@@ -10,7 +10,8 @@
 #include "common/model/hf_checkpoint.h"
 #include "common/model/hf_families.h"
 
-enum { MAX_CONFIG_BYTES = 1 << 24, MAX_DIMENSION = 1 << 22, MAX_LAYERS = 4096 };
+enum { MAX_CONFIG_BYTES = 1 << 24, MAX_DIMENSION = 1 << 22, MAX_LAYERS = 4096,
+       MAX_POSITIONS = 1 << 20 /* bounds the table of rotary angles */ };
 
 /* Where we are, for messages. */
 struct reader {
@@ -117,7 +118,7 @@ static enum status read_dimensions(const struct reader *r, struct model_config *
 	    (status = get_int(r, keys->ff,
 			      keys->default_ff ? keys->default_ff : 4 * config->n_channels, 1,
 			      MAX_DIMENSION, &config->n_ff)) != STATUS_OK ||
-	    (status = get_int(r, positions, keys->default_positions, 1, 1 << 28,
+	    (status = get_int(r, positions, keys->default_positions, 1, MAX_POSITIONS,
 			      &config->max_positions)) != STATUS_OK ||
 	    (status = get_int(r, "vocab_size", keys->default_vocab, 1, MAX_DIMENSION,
 			      &config->n_vocab)) != STATUS_OK ||

@@ -44,6 +44,18 @@ void model_ensure_positions(struct model *model, int n)
 	model->rope_positions = n;
 }
 
+enum status model_reserve_positions(struct model *model, int n, const char *where,
+				    struct error *err)
+{
+	if (model->config.position == POSITION_LEARNED && n > model->config.max_positions)
+		return error_set(err, STATUS_BAD_INPUT,
+				 "%s: the model has %d learned positions, expected at least %d; "
+				 "data.max_length and rollout.max_new_tokens set the need",
+				 where, model->config.max_positions, n);
+	model_ensure_positions(model, n);
+	return STATUS_OK;
+}
+
 struct model *model_create(const struct model_config *config, bool has_score_bias)
 {
 	struct model *model = xcalloc(1, sizeof *model);

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "common/base/pool.h"
+#include "common/base/status.h"
 #include "common/model/model_config.h"
 #include "common/model/params.h"
 
@@ -35,6 +36,11 @@ void model_pack(struct model *model, struct pool *pool);
 void model_init_random(struct model *model, uint64_t seed, double std);
 /* Makes the rope table reach n positions (rotary models only). */
 void model_ensure_positions(struct model *model, int n);
+
+/* Makes room for sequences of n ids; a learned table of positions cannot grow, so a
+ * shorter one is refused: where names the model. */
+enum status model_reserve_positions(struct model *model, int n, const char *where,
+				    struct error *err);
 
 /* View of one parameter inside a flat block of this layout, NULL if absent. */
 float *model_view(const struct model *model, float *block, enum param_id id, int layer);

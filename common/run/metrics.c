@@ -24,7 +24,7 @@ static enum status cut(int fd, const char *path, uint64_t bytes, struct error *e
 	struct stat info;
 
 	if (fstat(fd, &info) != 0)
-		return error_set(err, STATUS_FAILED, "%s: cannot look at it: %s", path,
+		return error_set(err, STATUS_BAD_INPUT, "%s: cannot look at it: %s", path,
 				 strerror(errno));
 	if (!S_ISREG(info.st_mode))
 		return error_set(err, STATUS_BAD_INPUT, "%s: not a regular file", path);
@@ -34,7 +34,7 @@ static enum status cut(int fd, const char *path, uint64_t bytes, struct error *e
 				 " that the checkpoint counted",
 				 path, (intmax_t)info.st_size, bytes);
 	if (ftruncate(fd, (off_t)bytes) != 0)
-		return error_set(err, STATUS_FAILED, "%s: cannot cut it to %" PRIu64 " bytes: %s",
+		return error_set(err, STATUS_BAD_INPUT, "%s: cannot cut it to %" PRIu64 " bytes: %s",
 				 path, bytes, strerror(errno));
 	return STATUS_OK;
 }
@@ -47,7 +47,7 @@ enum status line_log_open(struct line_log *log, const char *path, uint64_t bytes
 
 	*log = (struct line_log){.fd = -1};
 	if (fd < 0)
-		return error_set(err, STATUS_FAILED, "%s: cannot open it: %s", path,
+		return error_set(err, STATUS_BAD_INPUT, "%s: cannot open it: %s", path,
 				 strerror(errno));
 	status = cut(fd, path, bytes, err);
 	if (status != STATUS_OK) {
@@ -78,7 +78,7 @@ void line_log_append(struct line_log *log, const char *text, size_t n)
 enum status line_log_sync(struct line_log *log, struct error *err)
 {
 	if (log->path && fsync(log->fd) != 0)
-		return error_set(err, STATUS_FAILED, "%s: cannot sync it: %s", log->path,
+		return error_set(err, STATUS_BAD_INPUT, "%s: cannot sync it: %s", log->path,
 				 strerror(errno));
 	return STATUS_OK;
 }

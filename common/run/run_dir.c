@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 #include <uuid/uuid.h>
@@ -71,7 +72,7 @@ static enum status wait_for_lock(int fd, const char *run_path, struct error *err
 		if (errno == EINTR)
 			continue;
 		if (errno != EWOULDBLOCK)
-			return error_set(err, STATUS_FAILED, "%s/lock: cannot lock it: %s",
+			return error_set(err, STATUS_BAD_INPUT, "%s/lock: cannot lock it: %s",
 					 run_path, strerror(errno));
 		read_holder(fd, holder, sizeof holder);
 		if (clock_now() - began >= LOCK_WAIT_S)
@@ -86,25 +87,39 @@ static enum status wait_for_lock(int fd, const char *run_path, struct error *err
 	return STATUS_OK;
 }
 
+/* Whether the holder that was waited for has removed the file: run_dir_close. */
+static bool is_removed(int fd)
+{
+	struct stat info;
+
+	return fstat(fd, &info) == 0 && info.st_nlink == 0;
+}
+
 static enum status take_lock(struct run_dir *run, struct error *err)
 {
 	char *path = path_join(run->path, "lock");
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-	enum status status;
+	enum status status = STATUS_OK;
 
-	if (fd < 0) {
-		status = error_set(err, STATUS_FAILED, "%s: cannot open it: %s", path,
-				   strerror(errno));
-		goto done;
+	while (run->lock_fd < 0 && status == STATUS_OK) {
+		int fd;
+
+		status = file_make_dirs(run->path, err);
+		if (status != STATUS_OK)
+			break;
+		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+		if (fd < 0) {
+			status = error_set(err, STATUS_BAD_INPUT, "%s: cannot open it: %s", path,
+					   strerror(errno));
+			break;
+		}
+		status = wait_for_lock(fd, run->path, err);
+		if (status == STATUS_OK && !is_removed(fd))
+			run->lock_fd = fd;
+		else
+			close(fd);
 	}
-	status = wait_for_lock(fd, run->path, err);
-	if (status != STATUS_OK) {
-		close(fd);
-		goto done;
-	}
-	write_holder(fd);
-	run->lock_fd = fd;
-done:
+	if (status == STATUS_OK)
+		write_holder(run->lock_fd);
 	free(path);
 	return status;
 }
@@ -139,17 +154,22 @@ static enum status read_id(struct run_dir *run, const char *path, struct error *
 
 static enum status open_record(struct run_dir *run, struct error *err)
 {
-	char *path = path_join(run->path, "run.json");
-	enum status status;
+	char *path = path_join(run->path, "run.json"), *config = path_join(run->path, "config.json");
+	enum status status = STATUS_OK;
 	uuid_t uuid;
 
 	if (file_exists(path)) {
 		status = read_id(run, path, err);
+	} else if (file_exists(config)) {
+		status = error_set(err, STATUS_BAD_INPUT,
+				   "%s: holds a config.json but no run.json: not the directory of a "
+				   "run, expected one or a new directory",
+				   run->path);
 	} else {
 		uuid_generate(uuid);
 		uuid_unparse_lower(uuid, run->id);
-		status = run_dir_record(run, "running", 0, "", err);
 	}
+	free(config);
 	free(path);
 	return status;
 }
@@ -159,9 +179,7 @@ enum status run_dir_open(struct run_dir *run, const char *path, struct error *er
 	enum status status;
 
 	*run = (struct run_dir){.path = xstrdup(path), .lock_fd = -1};
-	status = file_make_dirs(path, err);
-	if (status == STATUS_OK)
-		status = take_lock(run, err);
+	status = take_lock(run, err);
 	if (status == STATUS_OK)
 		status = open_record(run, err);
 	if (status != STATUS_OK)
@@ -169,10 +187,29 @@ enum status run_dir_open(struct run_dir *run, const char *path, struct error *er
 	return status;
 }
 
+/* While the lock is held, so that nobody is in the directory. */
+static void remove_unused(const struct run_dir *run)
+{
+	char *record = path_join(run->path, "run.json"), *lock = path_join(run->path, "lock");
+	char **names = NULL;
+	size_t n = 0;
+
+	if (!file_exists(record) && unlink(lock) == 0 &&
+	    file_list(run->path, &names, &n, NULL) == STATUS_OK && n == 0 && rmdir(run->path) != 0)
+		log_debug("%s: cannot remove it: %s", run->path, strerror(errno));
+	for (size_t i = 0; i < n; i++)
+		free(names[i]);
+	free(names);
+	free(lock);
+	free(record);
+}
+
 void run_dir_close(struct run_dir *run)
 {
-	if (run->path && run->lock_fd >= 0)
+	if (run->path && run->lock_fd >= 0) {
+		remove_unused(run);
 		close(run->lock_fd);
+	}
 	free(run->path);
 	*run = (struct run_dir){.lock_fd = -1};
 }

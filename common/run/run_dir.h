@@ -19,9 +19,12 @@ struct run_dir {
 
 /* Creates the directory where needed and takes its lock (flock), waiting up to
  * 10 s for a dying holder; a living one is named: host, pid, since when
- * (STATUS_BAD_INPUT).  Reads the id of run.json or creates it as "running" at
- * step 0.  On failure run is closed. */
+ * (STATUS_BAD_INPUT).  Reads the id of run.json or makes one, which the first
+ * run_dir_record writes.  A directory with a config.json that is not a run's, such as
+ * a model's, is refused.  On failure run is closed. */
 enum status run_dir_open(struct run_dir *run, const char *path, struct error *err);
+/* Gives up the lock.  Where nothing was recorded the lock file is removed, and the
+ * directory if that leaves it empty. */
 void run_dir_close(struct run_dir *run);
 /* Records "running", "stopped", "failed" or "finished" with step and reason,
  * durably, in run.json. */

@@ -41,6 +41,7 @@ void signals_install(void)
 	handle(SIGINT, request_stop, SA_RESTART | (int)SA_RESETHAND);
 	handle(SIGUSR1, request_stop, SA_RESTART);
 	handle(SIGPIPE, SIG_IGN, 0);
+	handle(SIGXFSZ, SIG_IGN, 0);
 	if (has_launcher())
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 }

@@ -1,6 +1,6 @@
 /* Requests to stop.  SIGINT and SIGUSR1 raise a flag (finish the step, save,
  * exit 75); a second SIGINT ends the process now.  SIGTERM is left alone: there
- * is no time to save.  SIGPIPE is ignored.  A rank started by an MPI launcher
+ * is no time to save.  SIGPIPE and SIGXFSZ are ignored: the write fails.  A rank started by an MPI launcher
  * dies with it. */
 #pragma once
 

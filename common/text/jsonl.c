@@ -34,7 +34,7 @@ static enum status read_stdin(struct buf *out, struct error *err)
 		out->data[out->length] = '\0';
 	} while (n > 0);
 	if (ferror(stdin))
-		return error_set(err, STATUS_FAILED, "standard input: %s", strerror(errno));
+		return error_set(err, STATUS_BAD_INPUT, "standard input: %s", strerror(errno));
 	return STATUS_OK;
 }
 

@@ -165,8 +165,7 @@ static enum status fill_added(struct fill *fill, const struct json *list, struct
 {
 	int32_t next_id = fill->n_model;
 
-	for (const struct json *item = list ? json_first(list) : NULL; item;
-	     item = json_next(item))
+	for (const struct json *item = list ? json_first(list) : NULL; item; item = json_next(item))
 		if (fill_added_token(fill, item, &next_id, err) != STATUS_OK)
 			return STATUS_BAD_INPUT;
 	return STATUS_OK;

@@ -228,7 +228,7 @@ if namespaces_work; then
 		"$(readlink -f "$0")" --head "$dir" "$@" <&0 &
 	pid=$!
 	trap 'rm -rf "$dir"' EXIT
-	trap 'kill -KILL $pid; exit 143' INT TERM HUP
+	trap 'kill -KILL $pid; wait $pid 2>/dev/null; exit 143' INT TERM HUP
 	wait $pid
 	exit $?
 fi

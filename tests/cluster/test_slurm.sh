@@ -28,7 +28,7 @@ run() { # NAME FUNCTION
 		printf 'FAILED  %s\n' "$1"
 		cat case.log ppo.*.out
 	fi
-	scancel --user="$(id -un)" --full --signal=KILL 2>/dev/null
+	scancel --user="$(id -un)" 2>/dev/null
 	rm -f ppo.*.out
 }
 
@@ -53,10 +53,10 @@ requeues_after_a_lost_rank() {
 	local job rank
 	job=$(RLHF_LAUNCHER=mpirun submit -- ppo.json --set run.dir=lost) && await_step lost 7 30 ||
 		return 1
-	rank=$(grep -lzxF "SLURM_JOB_ID=$job" /proc/[0-9]*/environ 2>/dev/null |
+	rank=$(grep -lzxF "RLHF_CLUSTER=$RLHF_CLUSTER" /proc/[0-9]*/environ 2>/dev/null |
+		xargs grep -lzxF "SLURM_JOB_ID=$job" 2>/dev/null |
 		xargs grep -lzxF 'OMPI_COMM_WORLD_RANK=3' 2>/dev/null | tr -dc '0-9\n')
-	# shellcheck disable=SC2086 # one or more
-	kill -KILL $rank && await_end "$job" 60 && job_ended "$job" COMPLETED 0 1 &&
+	kill -KILL "$rank" && await_end "$job" 60 && job_ended "$job" COMPLETED 0 1 &&
 		grep -q 'resuming from .*step-00000005' "ppo.$job.out" && same_bytes lost reference
 }
 

@@ -6,11 +6,11 @@
  * process.  Exit 0 when every file was run, 1 when there was none. */
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "common/base/buf.h"
 #include "common/base/die.h"
 #include "common/base/file.h"
-#include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -134,7 +134,7 @@ static void test_a_device_stays_a_device(void)
 	struct line_output *output;
 	struct error err;
 	CHECK(line_output_open(&output, "/dev/full", &err) == STATUS_OK);
-	CHECK(line_output_write(output, "x", 1, &err) == STATUS_FAILED);
+	CHECK(line_output_write(output, "x", 1, &err) == STATUS_BAD_INPUT);
 	CHECK(strcmp(err.text, "/dev/full: cannot write: No space left on device") == 0);
 	CHECK(line_output_close(output, true, &err) == STATUS_OK);
 	struct stat info;

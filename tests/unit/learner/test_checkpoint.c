@@ -257,13 +257,13 @@ static bool save_in_child(int step, const char *fault)
 /* The first test: before it, this process has passed no point. */
 static void test_kill_at_any_point_leaves_a_whole_one(void **state)
 {
-	static const struct { const char *fault; int found; } cases[] = {
-		{"kill:checkpoint.begin:1", 2},
-		{"kill:checkpoint.before_manifest:1", 2},
-		{"kill:checkpoint.after_manifest:1", 2},
-		{"kill:checkpoint.before_rename:1", 2},
-		{"kill:checkpoint.after_rename:1", 3},
-		{"kill:checkpoint.evict:1", 3},
+	static const struct {
+		const char *fault;
+		int found;
+	} cases[] = {
+		{"kill:checkpoint.begin:1", 2},		 {"kill:checkpoint.before_manifest:1", 2},
+		{"kill:checkpoint.after_manifest:1", 2}, {"kill:checkpoint.before_rename:1", 2},
+		{"kill:checkpoint.after_rename:1", 3},	 {"kill:checkpoint.evict:1", 3},
 	};
 
 	(void)state;

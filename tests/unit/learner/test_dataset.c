@@ -80,7 +80,8 @@ static void test_texts_are_joined_with_end_tokens_and_cut(void **state)
 	struct run_config config = config_of("error");
 
 	(void)state;
-	must(load(&config, "d.jsonl", "{\"text\":\"abc\"}\n{\"text\":\"dd\"}\n{\"text\":\"bbbb\"}\n"));
+	must(load(&config, "d.jsonl",
+		  "{\"text\":\"abc\"}\n{\"text\":\"dd\"}\n{\"text\":\"bbbb\"}\n"));
 	assert_int_equal(dataset.n, 3);
 	assert_row(&dataset.rows[0], "0124");
 	assert_row(&dataset.rows[1], "3341");
@@ -219,9 +220,8 @@ static void test_pairs_are_kept_or_skipped_together(void **state)
 	struct row_context context = {.n_vocab = N_VOCAB};
 
 	(void)state;
-	write_rows("d.jsonl",
-		   "{\"chosen_ids\":[1,2],\"rejected_ids\":[1,2,3,0,1]}\n"
-		   "{\"prompt_ids\":[0],\"chosen_ids\":[1],\"rejected_ids\":[2,3]}\n");
+	write_rows("d.jsonl", "{\"chosen_ids\":[1,2],\"rejected_ids\":[1,2,3,0,1]}\n"
+			      "{\"prompt_ids\":[0],\"chosen_ids\":[1],\"rejected_ids\":[2,3]}\n");
 	must(dataset_load_pairs(&dataset, path, &context, &config, 8, &err));
 	assert_int_equal(dataset.n, 1);
 	assert_row(&dataset.rows[0], "01");

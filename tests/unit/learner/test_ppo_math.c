@@ -192,7 +192,10 @@ static void test_policy_derivative_equals_differences(void **state)
 
 static void test_policy_gradient_vanishes_exactly_where_it_is_clipped(void **state)
 {
-	static const struct { double a, ratio; int zero; } cases[] = {
+	static const struct {
+		double a, ratio;
+		int zero;
+	} cases[] = {
 		{1, 1.25, 1}, {1, 1.15, 0}, {1, .5, 0}, {-1, .75, 1}, {-1, .85, 0}, {-1, 2, 0},
 	};
 

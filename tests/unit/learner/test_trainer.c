@@ -132,8 +132,8 @@ static void check_tree(int n_vocab, int n_units, int lanes, int threads, int lim
 		lengths[i] = 1 + i % 5;
 	trainer_init(&trainer, model, &optimizer, lanes, world, pool);
 	trainer.microbatch_tokens = limit;
-	assert_true(trainer_step(&trainer, lengths, n_units, 1, toy_microbatch, &toy, stats, 2,
-				 &norm));
+	assert_true(
+		trainer_step(&trainer, lengths, n_units, 1, toy_microbatch, &toy, stats, 2, &norm));
 	for (size_t k = 0; k < toy.n; k++)
 		if (model->weights[k] != -toy_tree(&toy, 0, lanes, k))
 			fail_msg("element %zu: %.9g, expected %.9g", k, model->weights[k],
@@ -167,8 +167,7 @@ static void test_large_model_sums_by_the_same_tree(void **state)
 	(void)state;
 	assert_false(model_is_small(model));
 	model_destroy(model);
-	check_tree(70000, 9, 4, 2, 6);
-	check_tree(70000, 9, 8, 1, 6);
+	check_tree(70000, 5, 4, 2, 6);
 }
 
 static void test_fewer_units_than_lanes_will_do(void **state)
@@ -195,8 +194,10 @@ static void constant_microbatch(void *context, int first, int n, float *grads, d
 static bool step(struct trainer *trainer, float gradient, double rate, double *norm)
 {
 	static const int length = 1;
+	double stats[1];
 
-	return trainer_step(trainer, &length, 1, rate, constant_microbatch, &gradient, NULL, 0, norm);
+	return trainer_step(trainer, &length, 1, rate, constant_microbatch, &gradient, stats, 1,
+			    norm);
 }
 
 static void test_adamw_is_the_golden_one(void **state)
@@ -312,8 +313,7 @@ static void test_schedules_have_their_shapes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(
-			test_gradient_is_the_fixed_tree_for_any_threads_and_microbatches),
+		cmocka_unit_test(test_gradient_is_the_fixed_tree_for_any_threads_and_microbatches),
 		cmocka_unit_test(test_gradient_is_the_tree_for_any_lanes),
 		cmocka_unit_test(test_large_model_sums_by_the_same_tree),
 		cmocka_unit_test(test_fewer_units_than_lanes_will_do),

@@ -53,6 +53,8 @@ static void test_parse_gives_the_values(void **state)
 	assert_null(json_at(a, 5));
 	assert_null(json_get(root, "A"));
 	assert_null(json_get(a, "a"));
+	assert_null(json_get(NULL, "a"));
+	assert_null(json_first(NULL));
 	assert_string_equal(json_key(json_next(a)), "b");
 	assert_string_equal(json_type_name(json_get(root, "c")), "true or false");
 	assert_false(json_bool(json_get(root, "c")));

@@ -1,6 +1,17 @@
 /* The tests of math_simd.h at the KERNEL_LEVEL of the file that includes this. */
 #pragma once
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <float.h>
+#include <math.h>
+
+#include "common/ops/math_simd.h"
+
 enum { N_SAMPLES = 100000 };
 
 typedef double scalar_function(double x);

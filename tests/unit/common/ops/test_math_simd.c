@@ -22,7 +22,6 @@ enum { EXIT_SKIPPED = 77 };
 #pragma GCC target("avx2,fma")
 #endif
 #define KERNEL_LEVEL 1
-#include "common/ops/math_simd.h"
 #include "tests/unit/common/ops/math_simd_cases.h"
 #ifdef __clang__
 #pragma clang attribute pop

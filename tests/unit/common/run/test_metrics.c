@@ -64,7 +64,7 @@ static void test_a_log_shorter_than_its_checkpoint_is_refused_untouched(void **s
 	assert_int_equal(line_log_sync(&log, &err), STATUS_OK);
 	line_log_close(&log);
 	file_holds("abc");
-	assert_int_equal(line_log_open(&log, directory, 0, &err), STATUS_FAILED);
+	assert_int_equal(line_log_open(&log, directory, 0, &err), STATUS_BAD_INPUT);
 }
 
 static void test_a_failed_write_leaves_no_half_line(void **state)

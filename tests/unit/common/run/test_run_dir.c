@@ -34,9 +34,7 @@ static void test_the_id_is_made_once_and_kept(void **state)
 	assert_int_equal(run_dir_open(&run, path, &err), STATUS_OK);
 	memcpy(id, run.id, sizeof id);
 	assert_int_equal(strlen(id), 36);
-	assert_true(run_dir_state(path, recorded, &step));
-	assert_string_equal(recorded, "running");
-	assert_int_equal(step, 0);
+	assert_false(run_dir_state(path, recorded, &step));
 	assert_int_equal(run_dir_record(&run, "stopped", 12, "asked \"to\"", &err), STATUS_OK);
 	run_dir_close(&run);
 	run_dir_close(&run);
@@ -47,6 +45,45 @@ static void test_the_id_is_made_once_and_kept(void **state)
 	assert_string_equal(recorded, "stopped");
 	assert_int_equal(step, 12);
 	run_dir_close(&run);
+}
+
+static void test_a_directory_without_a_record_is_removed(void **state)
+{
+	struct run_dir run;
+	char *file = path_join(path, "kept");
+
+	(void)state;
+	assert_int_equal(run_dir_open(&run, path, &err), STATUS_OK);
+	assert_true(file_is_dir(path));
+	run_dir_close(&run);
+	assert_false(file_exists(path));
+
+	assert_int_equal(run_dir_open(&run, path, &err), STATUS_OK);
+	assert_int_equal(file_replace(file, "x", 1, &err), STATUS_OK);
+	run_dir_close(&run);
+	assert_true(file_exists(file));
+	unlink(file);
+	free(file);
+}
+
+static void test_a_directory_with_another_config_is_refused(void **state)
+{
+	struct run_dir run;
+	char *file = path_join(path, "config.json");
+	char **names;
+	size_t n;
+
+	(void)state;
+	assert_int_equal(file_make_dirs(path, &err), STATUS_OK);
+	assert_int_equal(file_replace(file, "{}", 2, &err), STATUS_OK);
+	assert_int_equal(run_dir_open(&run, path, &err), STATUS_BAD_INPUT);
+	assert_non_null(strstr(err.text, "not the directory of a run"));
+	assert_int_equal(file_list(path, &names, &n, &err), STATUS_OK);
+	assert_int_equal(n, 1);
+	free(names[0]);
+	free(names);
+	assert_int_equal(file_remove_tree(path, &err), STATUS_OK);
+	free(file);
 }
 
 static void test_run_json_is_valid_json_with_all_members(void **state)
@@ -171,6 +208,8 @@ static int remove_directory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_a_directory_without_a_record_is_removed),
+		cmocka_unit_test(test_a_directory_with_another_config_is_refused),
 		cmocka_unit_test(test_the_id_is_made_once_and_kept),
 		cmocka_unit_test(test_run_json_is_valid_json_with_all_members),
 		cmocka_unit_test(test_a_dying_holder_is_waited_for),

@@ -193,6 +193,22 @@ static void test_decode_leaves_out_unknown_ids(void **state)
 	tokenizer_destroy(tokenizer);
 }
 
+static void test_each_byte_of_an_invalid_run_is_replaced(void **state)
+{
+	struct tokenizer *tokenizer = load("tests/golden/tokenizers/byte_fallback");
+	int32_t e6 = tokenizer_token_id(tokenizer, "<0xE6>", 6);
+	int32_t d = tokenizer_token_id(tokenizer, "d", 1);
+	(void)state;
+
+	check_decoded(tokenizer, (int32_t[]){d, e6, e6, d}, 4,
+		      "d\xef\xbf\xbd\xef\xbf\xbd"
+		      "d");
+	check_decoded(tokenizer, (int32_t[]){d, e6, e6 - 0xE6 + 0x9D, e6 - 0xE6 + 0xB1, d}, 5,
+		      "d\xe6\x9d\xb1"
+		      "d");
+	tokenizer_destroy(tokenizer);
+}
+
 static void check_completion(const char *dir, const char *text, size_t n_prompt,
 			     const char *expected)
 {
@@ -571,6 +587,7 @@ int main(void)
 		cmocka_unit_test(test_decode_gives_back_any_valid_text),
 		cmocka_unit_test(test_invalid_utf8_is_encoded_as_its_replacement),
 		cmocka_unit_test(test_decode_leaves_out_unknown_ids),
+		cmocka_unit_test(test_each_byte_of_an_invalid_run_is_replaced),
 		cmocka_unit_test(test_completion_keeps_its_leading_space),
 		cmocka_unit_test(test_completion_takes_a_character_cut_by_the_prompt),
 		cmocka_unit_test(test_a_long_text_without_a_break_is_encoded_quickly),

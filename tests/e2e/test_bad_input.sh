@@ -1,0 +1,369 @@
+#!/usr/bin/env bash
+# Whatever is wrong with the input: one sentence of ours that names file, place,
+# found and expected, exit code 2 alone and from mpirun, and nothing written over.
+. "$(dirname "$0")/common.sh"
+golden=$here/tests/golden
+
+# refused RANKS PATTERN COMMAND...: the sentence matches the pattern, and is the only
+# line of ours from all ranks together.
+refused() {
+	local ranks=$1 pattern=$2 rc=0
+	shift 2
+	on "$ranks" "$@" >out 2>log </dev/null || rc=$?
+	[ $rc -eq 2 ] || fail "exit $rc, expected 2: $*: $(cat log)"
+	[ "$(grep -c '^rlhf:' log)" -eq 1 ] || fail "not one line: $*: $(cat log)"
+	grep -qE "^rlhf: error: .*$pattern" log || fail "no \"$pattern\": $*: $(cat log)"
+	[ ! -s out ] || fail "$*: wrote to standard output: $(cat out)"
+}
+
+# A refused run leaves no directory.
+ppo_refused() { # RANKS PATTERN ARGUMENTS...
+	local ranks=$1 pattern=$2
+	shift 2
+	refused "$ranks" "$pattern" "$RLHF" ppo config.json --set run.dir=fresh "$@"
+	[ ! -e fresh ] || fail "$pattern: left $(find fresh)"
+}
+
+# A refused resumption leaves every file of the run as it was.
+resume_refused() { # RANKS PATTERN ARGUMENTS...
+	local ranks=$1 pattern=$2
+	shift 2
+	refused "$ranks" "$pattern" "$RLHF" ppo config.json --set run.dir=run "$@"
+	unchanged run
+}
+
+contents() { # DIRECTORY
+	find "$1" -type f ! -name lock | sort | xargs sha256sum
+}
+
+unchanged() { # DIRECTORY: since contents DIRECTORY >DIRECTORY.was
+	contents "$1" | diff "$1.was" - >&2 || fail "$1 has changed"
+}
+
+# ppo on one rank must work.
+works() { # ARGUMENTS...
+	"$RLHF" ppo config.json "$@" >out 2>log || fail "$*: $(cat log)"
+}
+
+# A model with one edit of its files: bytes of a header are replaced by as many.
+edited() { # MODEL NEW SED-EXPRESSION [FILE]
+	rm -rf "$2"
+	cp -r "$1" "$2"
+	LC_ALL=C sed -i "$3" "$2/${4:-model.safetensors}"
+	! cmp -s "$1/${4:-model.safetensors}" "$2/${4:-model.safetensors}" || fail "$3 changed nothing"
+}
+
+make_toy
+
+# --- a directory in use; waits 10 s for its holder, so it goes on beside the rest ---
+"$RLHF" ppo config.json --set run.dir=busy --set ppo.iterations=1000000 2>busy.log &
+holder=$!
+trap 'kill -KILL $holder 2>/dev/null; rm -rf "$work"' EXIT
+while ! grep -q running busy/run.json 2>/dev/null; do sleep 0.05; done
+kill -STOP $holder
+(
+	rc=0
+	mpirun --oversubscribe -n 2 "$RLHF" ppo config.json --set run.dir=busy 2>second.log || rc=$?
+	echo $rc >second.rc
+) &
+second=$!
+
+# --- the command line ---
+refused 0 'unknown command "pppo", did you mean "ppo"' "$RLHF" pppo
+refused 3 'unknown command' "$RLHF" xyzzy
+refused 3 '--model is missing' "$RLHF" generate --prompt x
+refused 0 'unknown option --sets, did you mean --set' "$RLHF" ppo config.json --sets a=b
+refused 0 'no config given' "$RLHF" ppo
+refused 0 '--set nonsense: expected KEY=VALUE' "$RLHF" ppo config.json --set nonsense
+refused 0 'expected a number from 1 to 4096' "$RLHF" ppo config.json --ranks 0
+for command in logprobs score; do
+	refused 0 '--model is missing' "$RLHF" $command --input prompts.jsonl
+	refused 0 '--input is missing' "$RLHF" $command --model policy
+	refused 0 'unknown option --imput, did you mean --input' "$RLHF" $command --model policy --imput x
+done
+refused 0 'either --input FILE or --prompt TEXT' "$RLHF" generate --model policy
+refused 0 '--min-new-tokens is 9, more than --max-new-tokens, 8' "$RLHF" generate --model policy \
+	--input prompts.jsonl --min-new-tokens 9 --max-new-tokens 8
+refused 0 '--temperature is -1, expected' "$RLHF" generate --model policy --prompt x --temperature -1
+refused 0 'PATH is missing' "$RLHF" inspect
+refused 0 'nowhere: cannot open: No such file' "$RLHF" inspect nowhere
+refused 0 'RUN is missing' "$RLHF" status
+refused 0 'nowhere: not a run directory' "$RLHF" status nowhere
+refused 0 '--vocab-size is missing' "$RLHF" tokenizer-train --input x --output y
+refused 0 'nowhere: cannot open' "$RLHF" tokenizer-train --input nowhere --vocab-size 300 --output made
+: >empty
+refused 0 'empty: .*empty' "$RLHF" tokenizer-train --input empty --vocab-size 300 --output made
+[ ! -e made ] || fail 'tokenizer-train left a directory'
+
+# --- lines in and out ---
+: >empty.jsonl
+head -n 5 prompts.jsonl | sed '3s/.*/{"input_ids":[1,2/' >broken.jsonl
+echo '{"input_ids":[1,24]}' >range.jsonl
+echo '{"input_ids":[]}' >nothing.jsonl
+echo '{"prompt":"text"}' >text.jsonl
+echo '{"input_ids":[1,2,3,4,5,6,7,8,9]}' >nine.jsonl
+for command in generate logprobs score; do
+	model=policy
+	[ $command != score ] || model=judge
+	echo old >result
+	refused 0 'nowhere.jsonl: cannot open: No such file' "$RLHF" $command --model $model \
+		--input nowhere.jsonl --output result
+	refused 0 'nowhere/config.json: cannot open' "$RLHF" $command --model nowhere \
+		--input prompts.jsonl --output result
+	refused 0 'empty.jsonl: no line, expected one JSON object' "$RLHF" $command --model $model \
+		--input empty.jsonl --output result
+	refused 0 'broken.jsonl: line 3' "$RLHF" $command --model $model --input broken.jsonl \
+		--output result
+	refused 0 'line 1: .*\[1\] is 24, expected an id from 0 to 23' "$RLHF" $command --model $model \
+		--input range.jsonl --output result
+	refused 0 'line 1: .*no ids' "$RLHF" $command --model $model --input nothing.jsonl --output result
+	refused 0 'isa is "sse", expected auto' "$RLHF" $command --model $model --input prompts.jsonl \
+		--isa sse
+	refused 0 '/out: cannot write' "$RLHF" $command --model $model --input prompts.jsonl \
+		--output nowhere/out
+	[ "$(cat result)" = old ] || fail "$command wrote over its output"
+	refused 0 'broken.jsonl: line 3' "$RLHF" $command --model $model --input broken.jsonl \
+		--output result.new
+	[ ! -e result.new ] || fail "$command left its output"
+	refused 0 '/dev/full: cannot write: No space left' "$RLHF" $command --model $model \
+		--input prompts.jsonl --output /dev/full
+done
+refused 3 'broken.jsonl: line 3' "$RLHF" logprobs --model policy --input broken.jsonl --output result
+refused 0 'policy: not a reward model: .*LlamaForCausalLM, expected LlamaForSequenceClass' \
+	"$RLHF" score --model policy --input prompts.jsonl
+refused 0 'judge: a sequence classifier .*, expected a causal' "$RLHF" generate --model judge \
+	--input prompts.jsonl
+refused 0 'text.jsonl: line 1: "prompt" is text, but there is no tokenizer' "$RLHF" generate \
+	--model policy --input text.jsonl
+refused 0 '120 new tokens do not fit into .* 128 positions' "$RLHF" generate --model policy \
+	--input nine.jsonl --max-new-tokens 120
+
+# --- the config ---
+refused 0 'nowhere.json: cannot open: No such file' "$RLHF" ppo nowhere.json
+refused 0 'empty: empty configuration' "$RLHF" ppo empty
+printf '{"run": {"dir": "fresh"},\n "policy": {"path": "po' >torn.json
+refused 0 'torn.json: line 2, column 21: ' "$RLHF" ppo torn.json
+echo '{}' >nothing.json
+refused 0 'nothing.json: "run.dir" is missing: directory of the run' "$RLHF" ppo nothing.json
+ppo_refused 3 'unknown key "ppo.iteration", did you mean "ppo.iterations"' --set ppo.iteration=3
+ppo_refused 0 'unknown key "reward.sources.0.weigth", did you mean "weight"' \
+	--set reward.sources.0.weigth=1
+ppo_refused 0 '"ppo.epochs" is "4" .*a string.*, expected an integer' --set 'ppo.epochs="4"'
+ppo_refused 0 '"ppo.epochs" is 1.5 .*, expected an integer' --set ppo.epochs=1.5
+ppo_refused 0 '"ppo.gamma" is 2 .*, expected a number from 0 to 1' --set ppo.gamma=2
+ppo_refused 0 '"reward.sources" is \[\] .*, expected a list' --set 'reward.sources=[]'
+ppo_refused 0 '"rollout.temperature" is 0 .*, expected a number above 0' --set rollout.temperature=0
+ppo_refused 0 '"rollout.min_new_tokens" is 13, expected at most .* 12' --set rollout.min_new_tokens=13
+ppo_refused 0 '"roles.learner" is 3, expected a divisor of ppo.lanes, 8' --set roles.learner=3
+ppo_refused 0 '"ppo.lanes" is 6, expected a power of two' --set ppo.lanes=6
+ppo_refused 3 'roles ask for 4 ranks \(learner 1 \+ actor 2 \+ reward 1\) but the job has 3' \
+	--set roles.learner=1 --set roles.actor=2 --set roles.reward=1
+echo '{"run": {"dir": "fresh"}, "model": {"path": "policy"}, "data": {"train": "prompts.jsonl"},
+	"train": {"steps": 2, "batch_size": 4}}' >train.json
+refused 3 '3 ranks do not divide train.lanes, 8' "$RLHF" pretrain train.json
+refused 0 'nowhere.jsonl: cannot open' "$RLHF" pretrain train.json --set data.train=nowhere.jsonl
+refused 0 'line 3' "$RLHF" pretrain train.json --set data.train=broken.jsonl
+refused 0 'prompts.jsonl: line 1: "chosen" is missing' "$RLHF" reward-train train.json
+refused 0 '"model.path" is missing' "$RLHF" pretrain train.json --set model.path=null
+[ ! -e fresh ] || fail 'a refused training left its directory'
+
+# --- the directory of the run ---
+contents policy >policy.was
+refused 0 'policy: holds a config.json but no run.json' "$RLHF" ppo config.json --set run.dir=policy
+unchanged policy
+refused 0 'prompts.jsonl: cannot create the directory: Not a directory' "$RLHF" ppo config.json \
+	--set run.dir=prompts.jsonl
+refused 3 'policy: is a directory, expected a regular file' "$RLHF" ppo policy
+
+# --- prompts ---
+ppo_refused 0 'nowhere.jsonl: cannot open: No such file' --set data.prompts=nowhere.jsonl
+ppo_refused 0 'empty.jsonl: no line, expected one JSON object' --set data.prompts=empty.jsonl
+ppo_refused 3 'broken.jsonl: line 3' --set data.prompts=broken.jsonl
+ppo_refused 0 'range.jsonl: line 1: .* is 24, expected an id from 0 to 23' --set data.prompts=range.jsonl
+ppo_refused 0 'nothing.jsonl: line 1: .*no ids' --set data.prompts=nothing.jsonl
+ppo_refused 0 'text.jsonl: line 1: "prompt" is text' --set data.prompts=text.jsonl
+cat prompts.jsonl nine.jsonl >long.jsonl
+ppo_refused 0 'long.jsonl: line 11: 9 tokens, expected at most 8' --set data.prompts=long.jsonl \
+	--set data.max_length=8
+ppo_refused 0 'max_new_tokens is 128, but the policy policy has 128 positions' \
+	--set rollout.max_new_tokens=128
+for rule in skip truncate; do
+	works --set run.dir=$rule --set data.prompts=long.jsonl --set data.max_length=8 \
+		--set data.too_long=$rule --set ppo.iterations=1
+done
+
+# --- models ---
+ppo_refused 0 'nowhere/config.json: cannot open' --set policy.path=nowhere
+ppo_refused 3 'nowhere/config.json: cannot open' --set reward.sources.0.path=nowhere
+ppo_refused 0 'nowhere/config.json: cannot open' --set critic.path=nowhere
+ppo_refused 0 'nowhere/config.json: cannot open' --set reference.path=nowhere
+ppo_refused 3 'policy: not a reward model: .*LlamaForCausalLM' --set reward.sources.0.path=policy
+ppo_refused 0 'judge: a sequence classifier' --set policy.path=judge
+ppo_refused 0 'token_id is 24, expected .* 0 to 23' \
+	--set 'reward.sources=[{"type":"rule","rule":"token_count","token_id":24}]'
+edited judge headless 's/score\.weight/scoreXweight/'
+ppo_refused 3 'headless: not a reward model: its head, score.weight, is missing' \
+	--set reward.sources.0.path=headless
+mkdir bare
+cp policy/config.json bare
+ppo_refused 0 'bare: neither model.safetensors nor' --set policy.path=bare
+edited policy bad 's/model\.norm\.weight/model.norm.weighX/'
+ppo_refused 0 'bad: 2 tensors are wrong: missing model.norm.weight, unexpected model.norm.weighX' \
+	--set policy.path=bad
+edited policy bad 's/\[24,32\]/[32,24]/'
+ppo_refused 0 'bad: 1 tensor is wrong: shape of lm_head.weight is \[32, 24\], expected \[24, 32\]' \
+	--set policy.path=bad
+edited policy bad 's/"dtype":"F32"/"dtype":"I32"/'
+ppo_refused 0 'bad: .* unsupported type of' --set policy.path=bad
+edited policy bad 's/"vocab_size": 24/"vocab_size": 25/' config.json
+ppo_refused 0 'bad: 2 tensors are wrong: shape of model.embed_tokens.weight is \[24, 32\]' --set policy.path=bad
+edited policy bad 's/"vocab_size": 24/"vocab_size": 4000000/' config.json
+ppo_refused 0 'bad: config.json describes .* numbers' --set policy.path=bad
+edited policy bad 's/"num_hidden_layers": 2/"num_hidden_layers": 3/' config.json
+ppo_refused 0 'bad: 9 tensors are wrong: missing model.layers.2' --set policy.path=bad
+edited policy bad 's/"rms_norm_eps": 1e-05/"quantization_config": {}/' config.json
+ppo_refused 0 'bad/config.json: quantization_config' --set policy.path=bad
+edited policy bad '1s/{/[/' config.json
+ppo_refused 0 'bad/config.json:' --set policy.path=bad
+head -c 5000 policy/model.safetensors >bad/model.safetensors
+cp policy/config.json bad
+ppo_refused 0 'bad/model.safetensors: ' --set policy.path=bad
+# A NaN in the last element of the last tensor.
+cp policy/model.safetensors bad
+printf '\0\0\300\177' | dd of=bad/model.safetensors bs=1 conv=notrunc status=none \
+	seek=$(($(stat -c %s bad/model.safetensors) - 4))
+ppo_refused 3 'bad/model.safetensors: tensor "model.norm.weight": element 31 is nan, expected a finite' --set policy.path=bad
+refused 0 'bad/model.safetensors: tensor "model.norm.weight": element 31 is nan' "$RLHF" inspect bad
+for file in "$golden"/malformed/bad-*.safetensors; do
+	refused 0 "$(basename "$file"): " "$RLHF" inspect "$file"
+	cp "$file" bad/model.safetensors
+	ppo_refused 0 'bad/model.safetensors: ' --set policy.path=bad
+done
+for file in "$golden"/malformed/ok*.safetensors; do
+	"$RLHF" inspect "$file" >out || fail "$file is refused"
+done
+# A judge that cannot read as far as the policy writes.
+"$make_model" wide lm 97 1
+edited "$golden/models/rm-gpt2" rm-gpt2 's/50256/96/' config.json
+ppo_refused 3 'rm-gpt2: the model has 64 learned positions, expected at least 128' \
+	--set policy.path=wide --set reward.sources.0.path=rm-gpt2
+ppo_refused 0 'rm-gpt2, for the critic: the model has 64 learned positions' --set policy.path=wide \
+	--set critic.path=rm-gpt2 --set 'reward.sources=[{"type":"rule","rule":"length"}]'
+works --set run.dir=short --set policy.path=wide --set data.max_length=52 --set ppo.iterations=1 \
+	--set reward.sources.0.path=rm-gpt2
+ppo_refused 0 'judge: the reward model has 24 vocabulary rows, the policy has 97' --set policy.path=wide
+ppo_refused 0 'policy: the reference has 24 vocabulary rows, the policy wide has 97' \
+	--set policy.path=wide --set reference.path=policy
+# An output matrix of its own although the config says that it is tied.
+edited policy tied 's/"tie_word_embeddings": false/"tie_word_embeddings": true/' config.json
+works --set run.dir=tied-run --set policy.path=tied --set ppo.iterations=1
+
+# --- tokenizers ---
+for size in 300 320; do
+	"$RLHF" tokenizer-train --input "$golden/tokenizers/training.txt" --vocab-size $size \
+		--output words-$size >log 2>&1 || fail "$(cat log)"
+	"$make_model" speaker-$size lm $size 1
+	"$make_model" critic-$size reward $size 2
+	cp words-$size/* speaker-$size
+done
+ppo_refused 0 'judge: the policy has a tokenizer and the reward model has none' \
+	--set policy.path=speaker-300
+cp -r judge judge-text
+cp words-300/* judge-text
+ppo_refused 0 'judge-text: the reward model has a tokenizer and the policy has none' \
+	--set reward.sources.0.path=judge-text
+cp words-320/* critic-320
+printf '{"prompt":"The"}\n{"prompt":"A word"}\n' >words.jsonl
+works --set run.dir=retold --set policy.path=speaker-300 --set reward.sources.0.path=critic-320 \
+	--set data.prompts=words.jsonl --set ppo.iterations=2
+grep -q 'warning: critic-320 has another tokenizer than the policy' log ||
+	fail "no warning of re-tokenised texts: $(cat log)"
+cp words-300/* critic-300
+works --set run.dir=told --set policy.path=speaker-300 --set reward.sources.0.path=critic-300 \
+	--set data.prompts=words.jsonl --set ppo.iterations=2
+! grep -q warning log || fail "a needless warning: $(cat log)"
+echo '{"prompt":""}' >>words.jsonl
+ppo_refused 0 'words.jsonl: line 3: ' --set policy.path=speaker-300 \
+	--set reward.sources.0.path=critic-300 --set data.prompts=words.jsonl
+head -c 100 words-300/tokenizer.json >critic-300/tokenizer.json
+ppo_refused 0 'critic-300/tokenizer.json:' --set policy.path=speaker-300 \
+	--set reward.sources.0.path=critic-300 --set data.prompts=words.jsonl
+
+# --- going on ---
+works --set run.dir=whole
+rc=0
+RLHF_FAULT=kill:checkpoint.after_rename:2 "$RLHF" ppo config.json --set run.dir=run 2>log || rc=$?
+[ -d run/checkpoints/step-00000004 ] || fail "exit $rc, no checkpoint of step 4: $(cat log)"
+contents run >run.was
+resume_refused 0 'ppo.kl.coef' --set ppo.kl.coef=0.1
+resume_refused 0 'run.seed' --set run.seed=4
+sed 's/9/8/' prompts.jsonl >other.jsonl
+cp prompts.jsonl kept.jsonl
+cp other.jsonl prompts.jsonl
+resume_refused 3 'prompts.jsonl: the file has changed since the run began'
+cp kept.jsonl prompts.jsonl
+resume_refused 0 'policy: not a reward model' --set reward.sources.0.path=policy
+resume_refused 0 'roles ask for' --set roles.actor=7
+# Allowed: another judge, a longer run.
+cp -r run swapped
+"$make_model" judge-2 reward 24 9
+works --set run.dir=swapped --set reward.sources.0.path=judge-2 --set ppo.iterations=8
+[ "$(grep -c '"reward/judge":"model:judge@' swapped/metrics.jsonl)" -eq 4 ] || fail 'the first judge'
+[ "$(grep -c '"reward/judge":"model:judge-2@' swapped/metrics.jsonl)" -eq 4 ] || fail 'the second judge'
+# The newest checkpoint is damaged: the one before is taken.
+cp -r run damaged
+printf x | dd of=damaged/checkpoints/step-00000004/model/model.safetensors bs=1 conv=notrunc \
+	status=none seek=4000
+works --set run.dir=damaged
+grep -q 'warning: checkpoint step-00000004 rejected: .*SHA-256' log || fail "no warning: $(cat log)"
+same_run whole damaged 'after a damaged checkpoint'
+# All are: nothing is guessed and nothing written over.
+for step in run/checkpoints/*; do
+	truncate -s -1 "$step/critic/model.safetensors"
+done
+contents run >run.was
+rc=0
+on 3 "$RLHF" ppo config.json --set run.dir=run 2>log || rc=$?
+[ $rc -eq 3 ] || fail "exit $rc with all checkpoints damaged: $(cat log)"
+[ "$(grep -c '^rlhf: error' log)" -eq 1 ] || fail "not one error: $(cat log)"
+unchanged run
+
+# --- no space ---
+# After a failure for lack of space, the same command goes on.
+goes_on_after() { # RUN
+	[ -d "$1/checkpoints/step-00000002" ] || fail "$1: the last checkpoint is gone"
+	works --set run.dir="$1"
+	same_run whole "$1" "after a full disk"
+}
+RLHF_FAULT=kill:checkpoint.after_rename:1 "$RLHF" ppo config.json --set run.dir=limited 2>log || true
+rc=0
+(
+	ulimit -f 24
+	exec "$RLHF" ppo config.json --set run.dir=limited 2>log
+) || rc=$?
+[ $rc -eq 2 ] || fail "exit $rc past the limit of file size: $(cat log)"
+grep -q 'error: limited/checkpoints/step-00000004.tmp/.*: cannot write: File too large' log ||
+	fail "$(cat log)"
+goes_on_after limited
+mkdir small
+if mount -t tmpfs -o size=4m tmpfs small 2>/dev/null; then
+	trap 'kill -KILL $holder 2>/dev/null; umount -l "$work/small"; rm -rf "$work"' EXIT
+	RLHF_FAULT=kill:checkpoint.after_rename:1 "$RLHF" ppo config.json --set run.dir=small/run 2>log || true
+	head -c 4000000 /dev/zero >small/ballast 2>/dev/null || true
+	rc=0
+	on 3 "$RLHF" ppo config.json --set run.dir=small/run 2>log || rc=$?
+	[ $rc -eq 2 ] || fail "exit $rc with a full disk: $(cat log)"
+	[ "$(grep -c '^rlhf: .*error: small/run/.*: No space left' log)" -eq 1 ] || fail "$(cat log)"
+	rm small/ballast
+	goes_on_after small/run
+fi
+
+# --- the end of the wait ---
+wait $second
+[ "$(cat second.rc)" -eq 2 ] || fail "a run in use: exit $(cat second.rc): $(cat second.log)"
+grep -q "error: busy: in use by pid $holder on $(hostname) since .* UTC" second.log ||
+	fail "$(cat second.log)"
+[ "$(grep -c '^rlhf: .*error' second.log)" -eq 1 ] || fail "$(cat second.log)"
+kill -KILL $holder
+leftovers=$(find . -name '*.tmp' ! -path './busy/*')
+[ -z "$leftovers" ] || fail "temporary files are left: $leftovers"

@@ -1,0 +1,103 @@
+#!/usr/bin/env bash
+# tokenizer-train, pretrain and reward-train: the same bytes on 1, 2 and 4 ranks,
+# on 1 thread, and after a kill at any named point of a save; a stop on request.
+. "$(dirname "$0")/common.sh"
+
+for i in $(seq 0 239); do
+	a=$((i * 7 % 11)) b=$((i * 5 % 13))
+	echo "{\"text\":\"the cat number $a sees dog number $b and runs $((a + b)) steps\"}"
+done >text.jsonl
+for i in $(seq 0 79); do
+	printf '{"prompt":"the cat","chosen":" runs %d sweet steps","rejected":" runs %d steps"}\n' \
+		$((i * 7 % 11)) $((i * 5 % 13))
+done >pairs.jsonl
+head -n 20 pairs.jsonl >held-out.jsonl
+cat >pretrain.json <<'JSON'
+{"run": {"dir": "lm", "seed": 3},
+ "model": {"create": {"family": "llama", "hidden_size": 32, "intermediate_size": 64,
+   "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+   "max_position_embeddings": 64, "tie_word_embeddings": true, "tokenizer": "tokenizer"}},
+ "data": {"train": "text.jsonl", "eval": "text.jsonl", "max_length": 32},
+ "train": {"steps": 9, "batch_size": 16},
+ "optimizer": {"learning_rate": 0.01},
+ "checkpoint": {"every_steps": 3, "keep": 2}}
+JSON
+cat >reward.json <<'JSON'
+{"run": {"dir": "rm", "seed": 3},
+ "model": {"path": "lm/final"},
+ "data": {"train": "pairs.jsonl", "eval": "held-out.jsonl", "max_length": 32},
+ "train": {"steps": 9, "batch_size": 16},
+ "optimizer": {"learning_rate": 0.01},
+ "checkpoint": {"every_steps": 3, "keep": 2}}
+JSON
+
+"$RLHF" tokenizer-train --input text.jsonl --vocab-size 300 --output tokenizer 2>log ||
+	fail "tokenizer-train: $(cat log)"
+
+alike() { # COMMAND CONFIG RUN POINT...
+	local command=$1 config=$2 run=$3 ranks point
+	shift 3
+	"$RLHF" "$command" "$config" 2>log || fail "$command alone: $(cat log)"
+	for ranks in 2 4; do
+		on "$ranks" "$RLHF" "$command" "$config" --set run.dir="$run-$ranks" 2>log ||
+			fail "$command on $ranks ranks: $(cat log)"
+		same_run "$run" "$run-$ranks" "$command on $ranks ranks"
+	done
+	"$RLHF" "$command" "$config" --set run.dir="$run-thread" --set run.threads=1 2>log ||
+		fail "$command on 1 thread: $(cat log)"
+	same_run "$run" "$run-thread" "$command on 1 thread"
+	for point; do
+		rm -rf "$run-killed"
+		if (RLHF_FAULT=kill:$point "$RLHF" "$command" "$config" \
+			--set run.dir="$run-killed") >log 2>&1; then
+			fail "$command passed $point alive"
+		fi
+		"$RLHF" "$command" "$config" --set run.dir="$run-killed" 2>log ||
+			fail "$command after a kill at $point: $(cat log)"
+		same_run "$run" "$run-killed" "$command killed at $point"
+		cmp "$run/final/config.json" "$run-killed/final/config.json" ||
+			fail "$command killed at $point: another config.json"
+	done
+}
+alike pretrain pretrain.json lm train.updated:5 checkpoint.begin:2 checkpoint.model:1 \
+	checkpoint.moments:2 checkpoint.before_manifest:2 checkpoint.after_manifest:2 \
+	checkpoint.before_rename:1 checkpoint.before_rename:3 checkpoint.after_rename:2 \
+	checkpoint.evict:1 final.begin:1 final.end:1
+alike reward-train reward.json rm checkpoint.before_rename:2 final.begin:1
+
+loss() { # STEP METRICS
+	sed -nE "s/^\{\"step\":$1,.*\"loss\":([0-9.e-]*).*/\1/p" "$2"
+}
+awk -v a="$(loss 1 lm/metrics.jsonl)" -v b="$(loss 9 lm/metrics.jsonl)" \
+	'BEGIN { exit !(a > 5 && b < a - 1) }' || fail 'pretrain did not learn'
+grep -q '"eval/accuracy":1,' rm/metrics.jsonl || fail 'the reward model did not learn the rule'
+for file in tokenizer.json tokenizer_config.json; do
+	cmp tokenizer/$file rm/final/$file || fail "$file was not copied byte for byte"
+done
+# What the model says of itself is what the score command finds.
+pad=$(sed -nE 's/.*"pad_token_id": ([0-9]+).*/\1/p' rm/final/config.json)
+eos=$(sed -nE 's/.*"eos_token_id": ([0-9]+).*/\1/p' rm/final/config.json)
+if [ -z "$pad" ] || [ "$pad" = "$eos" ]; then
+	fail "pad_token_id is \"$pad\", the end token \"$eos\""
+fi
+sed -E 's/(.*),"rejected":.*/\1}/; s/"chosen"/"completion"/' held-out.jsonl >texts.jsonl
+sed -E 's/"chosen":"[^"]*",//; s/"rejected"/"completion"/' held-out.jsonl >>texts.jsonl
+mean=$(sed -nE 's/.*"reward_mean": ([-0-9.e]+).*/\1/p' rm/final/config.json)
+"$RLHF" score --model rm/final --input texts.jsonl | sed -E 's/.*"score": ?([-0-9.e]+).*/\1/' |
+	awk -v mean="$mean" '{ s += $1 } END { d = s / NR - mean; exit !(NR == 40 && d * d < 1e-8) }' ||
+	fail "scores do not have the mean $mean"
+
+"$RLHF" pretrain pretrain.json --set run.dir=stopped --set train.steps=100000 2>log &
+child=$!
+while [ ! -s stopped/metrics.jsonl ]; do sleep 0.05; done
+kill -USR1 $child
+rc=0
+wait $child || rc=$?
+[ $rc -eq 75 ] || fail "stopped on request: exit $rc, expected 75"
+grep -q '"state": "stopped"' stopped/run.json || fail 'run.json does not say stopped'
+find stopped/checkpoints -name MANIFEST.json | grep -q . || fail 'nothing was saved at the stop'
+
+rc=0
+on 3 "$RLHF" pretrain pretrain.json --set run.dir=three >log 2>&1 || rc=$?
+[ $rc -eq 2 ] || fail "3 ranks: exit $rc, expected 2"
+grep -q '3 ranks do not divide train.lanes, 8' log || fail "3 ranks: $(cat log)"
