@@ -21,6 +21,7 @@
 #include "common/run/fault.h"
 #include "common/run/signals.h"
 #include "learner/ppo_private.h"
+#include "learner/state_files.h"
 
 /* --- sending --- */
 
@@ -345,16 +346,8 @@ static const char *critic_origin(const struct run_config *config, const struct m
 enum status ppo_load_model(struct ppo *ppo, struct model **model, struct buf *config_text,
 			   const char *dir, enum head_kind head, struct error *err)
 {
-	struct hf_load_options options = {.head = head,
-					  .create_score = head == HEAD_SCORE,
-					  .seed = (uint64_t)ppo->config->run.seed};
-	char *path = path_join(dir, "config.json");
-	enum status status = hf_load(model, dir, &options, ppo->setup.pool, err);
-
-	if (status == STATUS_OK)
-		status = file_read(path, 1 << 24, config_text, err);
-	free(path);
-	return status;
+	return state_load_model(model, config_text, dir, head, head == HEAD_SCORE,
+				(uint64_t)ppo->config->run.seed, ppo->setup.pool, err);
 }
 
 static enum status load_models(struct ppo *ppo, struct error *err)

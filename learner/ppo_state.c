@@ -14,60 +14,10 @@
 #include "common/base/die.h"
 #include "common/base/file.h"
 #include "common/base/json.h"
-#include "common/model/hf_checkpoint.h"
 #include "common/run/fault.h"
 #include "learner/checkpoint.h"
 #include "learner/ppo_private.h"
-
-static enum status save_model(const struct model *model, const struct buf *config_text,
-			      const char *tokenizer_dir, const char *dir, const char *name,
-			      struct error *err)
-{
-	struct hf_save_options options = {.config_text = config_text->data,
-					  .tokenizer_dir = tokenizer_dir};
-	char *path = path_join(dir, name);
-	enum status status = hf_save(model, path, &options, err);
-
-	free(path);
-	return status;
-}
-
-static enum status write_block(const struct model *model, const float *block, const char *dir,
-			       const char *name, struct error *err)
-{
-	char *path = path_join(dir, name);
-	enum status status = hf_write_block(model, block, path, NULL, err);
-
-	free(path);
-	return status;
-}
-
-static enum status read_block(const struct model *model, float *block, const char *dir,
-			      const char *name, struct error *err)
-{
-	char *path = path_join(dir, name);
-	enum status status = hf_read_block(model, block, path, err);
-
-	free(path);
-	return status;
-}
-
-/* The moments that the optimizer has, under prefix-m and prefix-v. */
-static enum status move_moments(struct trainer *trainer, bool write, const char *dir,
-				const char *m_name, const char *v_name, struct error *err)
-{
-	float *blocks[2] = {trainer->m, trainer->v};
-	const char *names[2] = {m_name, v_name};
-	enum status status = STATUS_OK;
-
-	for (int i = 0; i < 2 && status == STATUS_OK; i++) {
-		if (!blocks[i])
-			continue;
-		status = write ? write_block(trainer->model, blocks[i], dir, names[i], err)
-			       : read_block(trainer->model, blocks[i], dir, names[i], err);
-	}
-	return status;
-}
+#include "learner/state_files.h"
 
 static void print_state(const struct ppo *ppo, struct buf *out)
 {
@@ -86,16 +36,6 @@ static void print_state(const struct ppo *ppo, struct buf *out)
 	buf_append_string(out, "\n}\n");
 }
 
-static enum status write_text(const char *dir, const char *name, const char *text, size_t n,
-			      struct error *err)
-{
-	char *path = path_join(dir, name);
-	enum status status = file_replace(path, text, n, err);
-
-	free(path);
-	return status;
-}
-
 static enum status fill_checkpoint(struct ppo *ppo, const char *dir, struct error *err)
 {
 	const char *tokenizer_dir = ppo->tokenizer ? ppo->config->policy.path : NULL;
@@ -103,23 +43,23 @@ static enum status fill_checkpoint(struct ppo *ppo, const char *dir, struct erro
 	enum status status;
 
 	print_state(ppo, &state);
-	status = save_model(ppo->policy, &ppo->policy_config, tokenizer_dir, dir, "model", err);
+	status = state_save_model(ppo->policy, &ppo->policy_config, tokenizer_dir, NULL, dir,
+				  "model", err);
 	fault_point("checkpoint.policy");
 	if (status == STATUS_OK)
-		status = save_model(ppo->critic, &ppo->critic_config, NULL, dir, "critic", err);
+		status = state_save_model(ppo->critic, &ppo->critic_config, NULL, NULL, dir,
+					  "critic", err);
 	fault_point("checkpoint.critic");
 	if (status == STATUS_OK)
-		status = move_moments(&ppo->policy_trainer, true, dir, "policy-m.safetensors",
-				      "policy-v.safetensors", err);
+		status = state_save_moments(&ppo->policy_trainer, dir, "policy", err);
 	if (status == STATUS_OK)
-		status = move_moments(&ppo->critic_trainer, true, dir, "critic-m.safetensors",
-				      "critic-v.safetensors", err);
+		status = state_save_moments(&ppo->critic_trainer, dir, "critic", err);
 	fault_point("checkpoint.moments");
 	if (status == STATUS_OK)
-		status = write_text(dir, "config.json", ppo->config->text,
+		status = state_write_text(dir, "config.json", ppo->config->text,
 				    strlen(ppo->config->text), err);
 	if (status == STATUS_OK)
-		status = write_text(dir, "state.json", state.data, state.length, err);
+		status = state_write_text(dir, "state.json", state.data, state.length, err);
 	buf_release(&state);
 	return status;
 }
@@ -150,8 +90,8 @@ enum status ppo_save_final(struct ppo *ppo, struct error *err)
 	enum status status;
 
 	fault_point("final.begin");
-	status = save_model(ppo->policy, &ppo->policy_config, tokenizer_dir, ppo->setup.run->path,
-			    "final", err);
+	status = state_save_model(ppo->policy, &ppo->policy_config, tokenizer_dir, NULL,
+				  ppo->setup.run->path, "final", err);
 	fault_point("final.end");
 	return status;
 }
@@ -170,22 +110,11 @@ enum status ppo_load_models(struct ppo *ppo, const char *dir, struct error *err)
 	return status;
 }
 
-static enum status get_int(const struct json *state, const char *key, const char *path,
-			   int64_t *out, struct error *err)
+static enum status read_state(struct ppo *ppo, const struct json *state, const char *path,
+			      int64_t *metrics_bytes, int64_t *rollouts_bytes,
+			      struct error *err)
 {
-	const struct json *value = json_get(state, key);
-
-	if (!value || !json_int64(value, out) || *out < 0)
-		return error_set(err, STATUS_BAD_INPUT, "%s: %s is missing or not a count", path,
-				 key);
-	return STATUS_OK;
-}
-
-static enum status read_counters(struct ppo *ppo, const struct json *state, const char *path,
-				 int64_t *metrics_bytes, int64_t *rollouts_bytes,
-				 struct error *err)
-{
-	const struct { const char *key; int64_t *out; } counters[] = {
+	const struct state_counter counters[] = {
 		{"step", &ppo->step},
 		{"episode", &ppo->episode},
 		{"policy_updates", &ppo->policy_trainer.t},
@@ -196,31 +125,16 @@ static enum status read_counters(struct ppo *ppo, const struct json *state, cons
 		{"rollouts_bytes", rollouts_bytes},
 	};
 	const struct json *kl_coef = json_get(state, "kl_coef");
+	enum status status = state_read_counters(
+		state, counters, sizeof counters / sizeof *counters, path, err);
 
-	for (size_t i = 0; i < sizeof counters / sizeof *counters; i++) {
-		enum status status = get_int(state, counters[i].key, path, counters[i].out, err);
-		if (status != STATUS_OK)
-			return status;
-	}
+	if (status != STATUS_OK)
+		return status;
 	if (!kl_coef || json_type(kl_coef) != JSON_NUMBER)
 		return error_set(err, STATUS_BAD_INPUT, "%s: kl_coef is missing or not a number",
 				 path);
 	ppo->kl_coef = json_number(kl_coef);
 	return STATUS_OK;
-}
-
-static enum status check_prompts(const struct ppo *ppo, const struct json *state,
-				 struct error *err)
-{
-	const struct json *sha = json_get(state, "prompts_sha256");
-
-	if (!ppo->is_lead || (sha && json_type(sha) == JSON_STRING &&
-			      strcmp(json_string(sha, NULL), ppo->prompts.sha256) == 0))
-		return STATUS_OK;
-	return error_set(err, STATUS_BAD_INPUT,
-			 "%s: the file has changed since the run began; a resumed run needs the "
-			 "same prompts",
-			 ppo->config->data.prompts);
 }
 
 enum status ppo_load_state(struct ppo *ppo, const char *dir, struct error *err)
@@ -231,15 +145,14 @@ enum status ppo_load_state(struct ppo *ppo, const char *dir, struct error *err)
 	int64_t metrics_bytes = 0, rollouts_bytes = 0;
 
 	if (status == STATUS_OK)
-		status = read_counters(ppo, state, path, &metrics_bytes, &rollouts_bytes, err);
+		status = read_state(ppo, state, path, &metrics_bytes, &rollouts_bytes, err);
+	if (status == STATUS_OK && ppo->is_lead)
+		status = state_check_data(state, "prompts_sha256", ppo->prompts.sha256,
+					  ppo->config->data.prompts, err);
 	if (status == STATUS_OK)
-		status = check_prompts(ppo, state, err);
+		status = state_load_moments(&ppo->policy_trainer, dir, "policy", err);
 	if (status == STATUS_OK)
-		status = move_moments(&ppo->policy_trainer, false, dir, "policy-m.safetensors",
-				      "policy-v.safetensors", err);
-	if (status == STATUS_OK)
-		status = move_moments(&ppo->critic_trainer, false, dir, "critic-m.safetensors",
-				      "critic-v.safetensors", err);
+		status = state_load_moments(&ppo->critic_trainer, dir, "critic", err);
 	if (status == STATUS_OK && ppo->is_lead)
 		status = ppo_open_logs(ppo, (uint64_t)metrics_bytes, (uint64_t)rollouts_bytes, err);
 	json_free(state);

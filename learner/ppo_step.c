@@ -143,34 +143,63 @@ static void compute_values(struct iteration *it)
 
 /* --- proof that actor and learner agree --- */
 
+/* The chosen rollouts: order[first .. first + n). */
+struct verification {
+	struct iteration *it;
+	const int *order;
+};
+
+static void verify_rollout(const struct ppo *ppo, const struct rollout *rollout,
+			   const float *logprob)
+{
+	for (int t = 0; t < rollout->n_completion; t++)
+		if (memcmp(&logprob[t], &rollout->logprob[t], sizeof(float)) != 0)
+			die("step %lld, row %d, token %d: the actor's log-probability is %.9g and "
+			    "the learner's %.9g; they must be equal to the bit",
+			    (long long)ppo->step + 1, rollout->row, t, rollout->logprob[t],
+			    logprob[t]);
+}
+
+static void verify_group(void *context, int first, int n, struct arena *arena, struct pool *pool)
+{
+	const struct verification *verification = context;
+	struct iteration *it = verification->it;
+	struct ppo *ppo = it->ppo;
+	size_t mark = arena_mark(arena);
+	struct part part;
+	float *hidden, *logprob;
+
+	part_build(&part, it, verification->order, first, n, arena);
+	hidden = part_hidden(&part, ppo->policy, NULL, arena, pool);
+	logprob = arena_alloc(arena, (size_t)part.n_cells, sizeof *logprob);
+	head_logprobs(ppo->policy, hidden, part.rows, part.targets, part.n_cells,
+		      inverse_temperature(ppo), &part.ban, logprob, NULL, arena, pool);
+	for (int i = first; i < first + n; i++) {
+		const struct rollout *rollout = &it->rollouts[verification->order[i]];
+
+		verify_rollout(ppo, rollout, logprob);
+		logprob += rollout->n_completion;
+	}
+	arena_rewind(arena, mark);
+}
+
 static void verify_rollouts(struct iteration *it)
 {
 	struct ppo *ppo = it->ppo;
-	struct arena *arena = &ppo->workspace.arenas[0];
-	int64_t k = ppo->config->ppo.verify;
+	int n = ppo->config->ppo.verify < it->n ? (int)ppo->config->ppo.verify : it->n;
+	int *order = xcalloc((size_t)n, sizeof *order), *lengths = xcalloc((size_t)n, sizeof(int));
+	struct verification verification = {.it = it, .order = order};
 
-	for (int64_t j = 0; j < k && j < it->n; j++) {
-		int i = (int)rng_permute((uint64_t)ppo->config->run.seed, RNG_VERIFY,
-					 (uint32_t)(ppo->step + 1), 0, (uint64_t)j, (uint64_t)it->n);
-		size_t mark = arena_mark(arena);
-		const struct rollout *rollout = &it->rollouts[i];
-		struct part part;
-		float *hidden, *logprob;
-
-		part_build(&part, it, &i, 0, 1, arena);
-		hidden = part_hidden(&part, ppo->policy, NULL, arena, ppo->setup.pool);
-		logprob = arena_alloc(arena, (size_t)part.n_cells, sizeof *logprob);
-		head_logprobs(ppo->policy, hidden, part.rows, part.targets, part.n_cells,
-			      inverse_temperature(ppo), &part.ban, logprob, NULL, arena,
-			      ppo->setup.pool);
-		for (int t = 0; t < part.n_cells; t++)
-			if (memcmp(&logprob[t], &rollout->logprob[t], sizeof(float)) != 0)
-				die("step %lld, row %d, token %d: the actor's log-probability is "
-				    "%.9g and the learner's %.9g; they must be equal to the bit",
-				    (long long)ppo->step + 1, rollout->row, t, rollout->logprob[t],
-				    logprob[t]);
-		arena_rewind(arena, mark);
+	for (int j = 0; j < n; j++) {
+		order[j] = (int)rng_permute((uint64_t)ppo->config->run.seed, RNG_VERIFY,
+					    (uint32_t)(ppo->step + 1), 0, (uint64_t)j,
+					    (uint64_t)it->n);
+		lengths[j] = it->lengths[order[j]];
 	}
+	sequences_run(ppo->policy, lengths, n, ppo->policy_trainer.microbatch_tokens, verify_group,
+		      &verification, &ppo->workspace, ppo->setup.pool);
+	free(order);
+	free(lengths);
 }
 
 /* --- the updates --- */

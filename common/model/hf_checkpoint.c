@@ -251,8 +251,9 @@ static void complain_shape(struct complaints *complaints, const struct tensor_vi
 	buf_release(&text);
 }
 
-static enum status load_tensor(struct model *model, int i, const struct tensor_view *view,
-			       struct pool *pool, struct error *err)
+/* Copies a tensor of the right shape into a block. */
+static enum status load_tensor(const struct model *model, int i, const struct tensor_view *view,
+			       float *block, struct pool *pool, struct error *err)
 {
 	float *values = xmalloc(view->n_elements * sizeof *values);
 	size_t bad;
@@ -267,7 +268,7 @@ static enum status load_tensor(struct model *model, int i, const struct tensor_v
 		free(values);
 		return status;
 	}
-	hf_tensor_scatter(model, i, values, model->weights);
+	hf_tensor_scatter(model, i, values, block);
 	free(values);
 	return STATUS_OK;
 }
@@ -312,7 +313,7 @@ static enum status load_tensors(struct model *model, struct store *store, bool s
 		else if (!has_shape(view, &wanted))
 			complain_shape(&complaints, view, &wanted);
 		else
-			status = load_tensor(model, i, view, pool, err);
+			status = load_tensor(model, i, view, model->weights, pool, err);
 		if (status != STATUS_OK)
 			file = file_of(store, view);
 	}
@@ -444,7 +445,8 @@ enum status hf_load(struct model **out, const char *dir, const struct hf_load_op
 
 	if (status != STATUS_OK)
 		goto done;
-	model = model_create(&config, take(&store, config.family, "score.bias") != NULL);
+	model = model_create(&config, config.head == HEAD_SCORE && !new_score &&
+					      take(&store, config.family, "score.bias") != NULL);
 	status = load_tensors(model, &store, new_score, pool, err);
 	if (status != STATUS_OK)
 		goto done;
@@ -456,5 +458,38 @@ enum status hf_load(struct model **out, const char *dir, const struct hf_load_op
 done:
 	model_destroy(model);
 	close_store(&store);
+	return status;
+}
+
+enum status hf_read_block(const struct model *model, float *block, const char *path,
+			  struct error *err)
+{
+	struct safetensors file;
+	enum status status = safetensors_open(&file, path, err);
+	int n = hf_tensor_count(model);
+
+	if (status != STATUS_OK)
+		return status;
+	if (file.n != (size_t)n)
+		status = error_set(err, STATUS_BAD_INPUT, "%s: %zu tensors, expected %d", path,
+				   file.n, n);
+	for (int i = 0; i < n && status == STATUS_OK; i++) {
+		struct hf_tensor wanted;
+		const struct tensor_view *view;
+
+		hf_tensor_describe(model, i, &wanted);
+		view = safetensors_find(&file, wanted.name);
+		if (view && view->dtype == DTYPE_F32 && has_shape(view, &wanted)) {
+			status = load_tensor(model, i, view, block, NULL, err);
+			if (status != STATUS_OK)
+				status = error_prefix(err, status, "%s", path);
+		} else {
+			status = error_set(err, STATUS_BAD_INPUT,
+					   "%s: tensor \"%s\" is missing or not F32 of the "
+					   "model's shape",
+					   path, wanted.name);
+		}
+	}
+	safetensors_close(&file);
 	return status;
 }

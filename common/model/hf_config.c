@@ -9,8 +9,10 @@
 #include "common/base/log.h"
 #include "common/model/hf_checkpoint.h"
 #include "common/model/hf_families.h"
+#include "common/ops/attention.h"
 
 enum { MAX_CONFIG_BYTES = 1 << 24, MAX_DIMENSION = 1 << 22, MAX_LAYERS = 4096,
+       MAX_LABELS = 1 << 16,
        MAX_POSITIONS = 1 << 20 /* bounds the table of rotary angles */ };
 
 /* Where we are, for messages. */
@@ -48,9 +50,10 @@ static enum status get_positive(const struct reader *r, const struct json *objec
 	const struct json *value = present(object, key);
 
 	*out = value ? json_number(value) : fallback;
-	if ((value && json_type(value) != JSON_NUMBER) || !isfinite(*out) || *out <= 0)
-		return error_set(r->err, STATUS_BAD_INPUT, "%s: %s is not a number above 0",
-				 r->where, key);
+	if ((value && json_type(value) != JSON_NUMBER) || !isnormal((float)*out) || *out <= 0)
+		return error_set(r->err, STATUS_BAD_INPUT,
+				 "%s: %s is not a number above 0 in the range of float", r->where,
+				 key);
 	return STATUS_OK;
 }
 
@@ -70,6 +73,15 @@ static const char *string_or_null(const struct json *value)
 	return value && json_type(value) == JSON_STRING ? json_string(value, NULL) : NULL;
 }
 
+static enum status check_type(const struct reader *r, const struct json *value, const char *key,
+			      enum json_type type, const char *expected)
+{
+	if (!value || json_type(value) == type)
+		return STATUS_OK;
+	return error_set(r->err, STATUS_BAD_INPUT, "%s: %s is %s, expected %s", r->where, key,
+			 json_type_name(value), expected);
+}
+
 /* --- parts --- */
 
 static enum status read_family(const struct reader *r, struct model_config *config)
@@ -85,6 +97,11 @@ static enum status read_family(const struct reader *r, struct model_config *conf
 				 r->where);
 	if (architecture)
 		config->family = hf_family_of_architecture(architecture);
+	if (config->family && type && strcmp(type, config->family->model_type) != 0)
+		return error_set(r->err, STATUS_BAD_INPUT,
+				 "%s: model_type is \"%.60s\", which is not that of "
+				 "architectures (%s), \"%s\"",
+				 r->where, type, architecture, config->family->model_type);
 	if (!config->family && type)
 		config->family = hf_family_find(type);
 	if (!config->family)
@@ -133,18 +150,26 @@ static enum status read_heads(const struct reader *r, struct model_config *confi
 	const char *kv_key = config->family->has_kv_heads ? "num_key_value_heads" : NULL;
 	const char *dim_key = config->family->has_kv_heads ? "head_dim" : NULL;
 	bool is_whole = config->n_channels % config->n_heads == 0;
-	enum status status =
-		get_int(r, kv_key, config->n_heads, 1, config->n_heads, &config->n_kv_heads);
+	int kv_heads = config->n_heads;
+	enum status status;
 
+	/* The class's default is for a missing key; null means as many as heads. */
+	if (kv_key && !json_get(r->root, kv_key) && config->family->keys->default_kv_heads)
+		kv_heads = config->family->keys->default_kv_heads;
+	status = get_int(r, kv_key, kv_heads, 1, config->n_heads, &config->n_kv_heads);
 	if (status == STATUS_OK)
 		status = get_int(r, dim_key, is_whole ? config->n_channels / config->n_heads : 0, 1,
-				 1 << 16, &config->head_dim);
+				 MAX_DIMENSION, &config->head_dim);
 	if (status != STATUS_OK)
 		return status;
 	if (config->head_dim == 0)
 		return error_set(r->err, STATUS_BAD_INPUT,
 				 "%s: %s is %d, not a multiple of the %d heads", r->where,
 				 config->family->keys->hidden, config->n_channels, config->n_heads);
+	if (config->head_dim > ATTENTION_MAX_HEAD_DIM)
+		return error_set(r->err, STATUS_BAD_INPUT,
+				 "%s: a head has %d elements, at most %d are supported", r->where,
+				 config->head_dim, ATTENTION_MAX_HEAD_DIM);
 	if (config->n_heads % config->n_kv_heads != 0)
 		return error_set(r->err, STATUS_BAD_INPUT,
 				 "%s: %d query heads are not a multiple of %d key/value heads",
@@ -168,10 +193,12 @@ static enum status read_activation(const struct reader *r, struct model_config *
 		{"swish", ACTIVATION_SILU},	       {"relu", ACTIVATION_RELU},
 	};
 	const struct hf_keys *keys = config->family->keys;
-	const char *name = string_or_null(present(r->root, keys->activation));
+	const struct json *value = present(r->root, keys->activation);
+	const char *name = value ? string_or_null(value) : keys->default_activation;
+	enum status status = check_type(r, value, keys->activation, JSON_STRING, "a string");
 
-	if (!name)
-		name = keys->default_activation;
+	if (status != STATUS_OK)
+		return status;
 	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
 		if (strcmp(known[i].name, name) == 0) {
 			config->activation = known[i].activation;
@@ -196,26 +223,44 @@ static enum status read_biases(const struct reader *r, struct model_config *conf
 	return status;
 }
 
-/* Refuses a type of scaled rotary positions, in either dialect. */
+/* Refuses scaled rotary positions and those that differ by layer, in either dialect. */
 static enum status check_rope_type(const struct reader *r, const struct json *scaling,
 				   const char *key)
 {
-	const char *type = string_or_null(present(scaling, "rope_type"));
+	const struct json *type = present(scaling, "rope_type");
+	enum status status = check_type(r, scaling, key, JSON_OBJECT, "an object");
 
 	if (!type)
-		type = string_or_null(present(scaling, "type"));
-	if (!scaling || !type || strcmp(type, "default") == 0)
+		type = present(scaling, "type");
+	if (status == STATUS_OK)
+		status = check_type(r, type, key, JSON_STRING, "a type that is a string");
+	if (status != STATUS_OK || !scaling)
+		return status;
+	for (const struct json *item = json_first(scaling); item; item = json_next(item))
+		if (json_type(item) == JSON_OBJECT)
+			return error_set(r->err, STATUS_BAD_INPUT,
+					 "%s: %s.%.40s: positions by kind of layer are not "
+					 "supported",
+					 r->where, key, json_key(item));
+	if (!type || strcmp(json_string(type, NULL), "default") == 0)
 		return STATUS_OK;
 	return error_set(r->err, STATUS_BAD_INPUT,
 			 "%s: %s of type \"%.40s\" is not supported, expected \"default\"",
-			 r->where, key, type);
+			 r->where, key, json_string(type, NULL));
+}
+
+/* A number of the rotary positions: in the object if it is there, else beside it. */
+static enum status get_rotary(const struct reader *r, const struct json *parameters,
+			      const char *key, double fallback, double *out)
+{
+	return get_positive(r, present(parameters, key) ? parameters : r->root, key, fallback, out);
 }
 
 static enum status read_rotary(const struct reader *r, struct model_config *config)
 {
 	const struct json *parameters = present(r->root, "rope_parameters");
 	const struct json *scaling = present(r->root, "rope_scaling");
-	double fraction;
+	double fraction = 1;
 	enum status status;
 
 	if (config->family->position != POSITION_ROTARY)
@@ -223,28 +268,28 @@ static enum status read_rotary(const struct reader *r, struct model_config *conf
 	status = check_rope_type(r, scaling, "rope_scaling");
 	if (status == STATUS_OK)
 		status = check_rope_type(r, parameters, "rope_parameters");
+	if (scaling) /* as transformers 5 does where both are there */
+		parameters = scaling;
 	if (status == STATUS_OK)
-		status = get_positive(r, parameters ? parameters : r->root, "rope_theta", 10000,
-				      &config->rope_theta);
+		status = get_rotary(r, parameters, "rope_theta", 10000, &config->rope_theta);
 	if (status == STATUS_OK)
-		status = get_positive(r, parameters ? parameters : r->root,
-				      "partial_rotary_factor", 1, &fraction);
+		status = get_rotary(r, parameters, "partial_rotary_factor", 1, &fraction);
 	if (status != STATUS_OK)
 		return status;
 	config->rotary_dim = (int)(config->head_dim * (fraction < 1 ? fraction : 1));
-	if (config->rotary_dim % 2 != 0)
+	if (config->rotary_dim % 2 != 0 || config->rotary_dim == 0)
 		return error_set(r->err, STATUS_BAD_INPUT,
-				 "%s: %d rotary elements of a head, expected an even number",
+				 "%s: %d rotary elements of a head, expected an even number above 0",
 				 r->where, config->rotary_dim);
 	return STATUS_OK;
 }
 
 static enum status read_options(const struct reader *r, struct model_config *config)
 {
-	bool scale_weights = true, inverse_layer = false, use_window = true;
-	int window = 0;
+	bool scale_weights = true, inverse_layer = false;
 	enum status status = STATUS_OK;
 
+	config->is_bounded = config->position == POSITION_LEARNED;
 	if (strcmp(config->family->model_type, "gpt2") == 0) {
 		status = get_bool(r, "scale_attn_weights", true, &scale_weights);
 		if (status == STATUS_OK)
@@ -257,14 +302,28 @@ static enum status read_options(const struct reader *r, struct model_config *con
 					   "%s: scale_attn_by_inverse_layer_idx is not supported",
 					   r->where);
 	}
-	if (status != STATUS_OK || !config->family->has_window)
-		return status;
-	status = get_bool(r, "use_sliding_window",
-			  strcmp(config->family->model_type, "qwen2") != 0, &use_window);
+	return status;
+}
+
+/* Sequences are kept within a sliding window, where it hides nothing. */
+static enum status read_window(const struct reader *r, struct model_config *config)
+{
+	const struct hf_family *family = config->family;
+	bool is_missing = !json_get(r->root, "sliding_window"), is_used = true;
+	int window = 0;
+	enum status status = STATUS_OK;
+
+	if (!family->has_window)
+		return STATUS_OK;
+	if (family->has_window_switch)
+		status = get_bool(r, "use_sliding_window", false, &is_used);
 	if (status == STATUS_OK)
-		status = get_int(r, "sliding_window", 0, 0, 1 << 28, &window);
-	if (status == STATUS_OK && use_window && window > 0 && window < config->max_positions)
-		config->max_positions = window; /* within it, the window hides nothing */
+		status = get_int(r, "sliding_window", is_missing ? family->keys->default_window : 0,
+				 0, INT32_MAX, &window);
+	if (status == STATUS_OK && is_used && window > 0 && window < config->max_positions) {
+		config->max_positions = window;
+		config->is_bounded = true;
+	}
 	return status;
 }
 
@@ -288,15 +347,18 @@ static int32_t read_id(const struct reader *r, const char *key, int n_vocab)
 static enum status read_labels(const struct reader *r, struct model_config *config)
 {
 	const struct json *labels = present(r->root, "id2label");
-	int n = labels ? (int)json_count(labels) : 2;
-	enum status status = STATUS_OK;
+	enum status status = check_type(r, labels, "id2label", JSON_OBJECT, "an object");
 
-	if (config->head != HEAD_SCORE)
-		return STATUS_OK;
+	if (config->head != HEAD_SCORE || status != STATUS_OK)
+		return status;
 	if (!labels)
-		status = get_int(r, "num_labels", 2, 1, 1 << 16, &n);
-	config->n_labels = n;
-	return status;
+		return get_int(r, "num_labels", 2, 1, MAX_LABELS, &config->n_labels);
+	if (json_count(labels) < 1 || json_count(labels) > MAX_LABELS)
+		return error_set(r->err, STATUS_BAD_INPUT,
+				 "%s: id2label has %zu labels, expected 1 to %d", r->where,
+				 json_count(labels), MAX_LABELS);
+	config->n_labels = (int)json_count(labels);
+	return STATUS_OK;
 }
 
 enum status hf_parse_config(struct model_config *config, const char *text, size_t length,
@@ -324,7 +386,8 @@ enum status hf_parse_config(struct model_config *config, const char *text, size_
 	    (status = read_activation(&r, config)) == STATUS_OK &&
 	    (status = read_biases(&r, config)) == STATUS_OK &&
 	    (status = read_rotary(&r, config)) == STATUS_OK &&
-	    (status = read_options(&r, config)) == STATUS_OK)
+	    (status = read_options(&r, config)) == STATUS_OK &&
+	    (status = read_window(&r, config)) == STATUS_OK)
 		status = read_labels(&r, config);
 	config->bos_id = read_id(&r, "bos_token_id", config->n_vocab);
 	config->eos_id = read_id(&r, "eos_token_id", config->n_vocab);

@@ -67,9 +67,11 @@ static const struct hf_keys gpt2_keys = {
 static const struct hf_keys llama_keys = {
 	LLAMA_KEYS, .default_ff = 11008, .default_positions = 2048, .default_vocab = 32000};
 static const struct hf_keys mistral_keys = {
-	LLAMA_KEYS, .default_ff = 14336, .default_positions = 131072, .default_vocab = 32000};
+	LLAMA_KEYS, .default_ff = 14336, .default_positions = 131072, .default_vocab = 32000,
+	.default_kv_heads = 8, .default_window = 4096};
 static const struct hf_keys qwen2_keys = {
-	LLAMA_KEYS, .default_ff = 22016, .default_positions = 32768, .default_vocab = 151936};
+	LLAMA_KEYS, .default_ff = 22016, .default_positions = 32768, .default_vocab = 151936,
+	.default_kv_heads = 32, .default_window = 4096};
 
 static const struct hf_family families[] = {
 	{.model_type = "gpt2",
@@ -116,7 +118,8 @@ static const struct hf_family families[] = {
 	 .mlp = MLP_GATED,
 	 .biases = BIAS_QKV,
 	 .has_kv_heads = true,
-	 .has_window = true},
+	 .has_window = true,
+	 .has_window_switch = true},
 };
 enum { N_FAMILIES = sizeof families / sizeof *families };
 

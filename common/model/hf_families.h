@@ -23,6 +23,8 @@ struct hf_keys {
 	const char *hidden, *layers, *heads, *ff, *positions, *positions_alias, *activation, *eps;
 	int default_hidden, default_layers, default_heads, default_ff, default_positions;
 	int default_vocab;
+	int default_kv_heads; /* 0: as many as heads */
+	int default_window;   /* 0: none */
 	const char *default_activation;
 	double default_eps;
 };
@@ -40,7 +42,8 @@ struct hf_family {
 	bool has_bias_keys;	/* attention_bias and mlp_bias add to them */
 	bool has_kv_heads;	/* num_key_value_heads and head_dim are read */
 	bool ties_by_default;
-	bool has_window;	/* sliding_window must be off */
+	bool has_window;	/* sliding_window is read */
+	bool has_window_switch; /* and only counts if use_sliding_window is true */
 };
 
 const struct hf_family *hf_family_find(const char *model_type);

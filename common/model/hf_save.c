@@ -113,37 +113,6 @@ enum status hf_write_block(const struct model *model, const float *block, const 
 	return status;
 }
 
-enum status hf_read_block(const struct model *model, float *block, const char *path,
-			  struct error *err)
-{
-	struct safetensors file;
-	enum status status = safetensors_open(&file, path, err);
-	int n = hf_tensor_count(model);
-
-	if (status != STATUS_OK)
-		return status;
-	for (int i = 0; i < n && status == STATUS_OK; i++) {
-		struct hf_tensor tensor;
-		const struct tensor_view *view;
-		float *values;
-
-		hf_tensor_describe(model, i, &tensor);
-		view = safetensors_find(&file, tensor.name);
-		if (!view || view->dtype != DTYPE_F32 || view->n_elements != tensor.n_elements) {
-			status = error_set(err, STATUS_BAD_INPUT,
-					   "%s: tensor \"%s\" is missing or not %zu floats", path,
-					   tensor.name, tensor.n_elements);
-			break;
-		}
-		values = xmalloc(view->bytes);
-		tensor_to_float(view, 0, view->n_elements, values);
-		hf_tensor_scatter(model, i, values, block);
-		free(values);
-	}
-	safetensors_close(&file);
-	return status;
-}
-
 /* --- config.json --- */
 
 /* Sets a member unless it has that value already, so that bytes stay. */
@@ -170,15 +139,35 @@ static enum status set_member(struct buf *text, const char *key, const char *val
 	return status;
 }
 
+static bool config_says_tied(const struct json *root, const struct hf_family *family)
+{
+	const struct json *tied = json_get(root, "tie_word_embeddings");
+
+	return tied && json_type(tied) == JSON_BOOL ? json_bool(tied) : family->ties_by_default;
+}
+
+static enum status set_labels(struct buf *text, bool has_count, struct error *err)
+{
+	enum status status = set_member(text, "id2label", "{\"0\": \"LABEL_0\"}", err);
+
+	if (status == STATUS_OK)
+		status = set_member(text, "label2id", "{\"LABEL_0\": 0}", err);
+	if (status == STATUS_OK && has_count)
+		status = set_member(text, "num_labels", "1", err);
+	return status;
+}
+
 /* Keys that follow from the model itself. */
 static enum status set_own_members(struct buf *text, const struct model *model,
 				   struct error *err)
 {
-	const struct hf_family *family = model->config.family;
-	bool is_score = model->config.head == HEAD_SCORE;
+	const struct model_config *config = &model->config;
+	const struct hf_family *family = config->family;
+	bool is_score = config->head == HEAD_SCORE;
 	struct json *root = json_parse(text->data, text->length, "config.json", err);
-	const char *dtype_key = json_get(root, "dtype") ? "dtype" : "torch_dtype";
-	bool has_labels = json_get(root, "id2label") != NULL;
+	bool has_dtype = json_get(root, "dtype"), has_torch_dtype = json_get(root, "torch_dtype");
+	bool has_count = json_get(root, "num_labels");
+	bool must_untie = !is_score && !config->tied && config_says_tied(root, family);
 	char architectures[100];
 	enum status status = root ? STATUS_OK : STATUS_BAD_INPUT;
 
@@ -187,16 +176,13 @@ static enum status set_own_members(struct buf *text, const struct model *model,
 		 is_score ? family->score_architecture : family->lm_architecture);
 	if (status == STATUS_OK)
 		status = set_member(text, "architectures", architectures, err);
-	if (status == STATUS_OK)
-		status = set_member(text, dtype_key, "\"float32\"", err);
-	if (status == STATUS_OK && is_score && model->config.n_labels == 1) {
-		status = set_member(text, "id2label", "{\"0\": \"LABEL_0\"}", err);
-		if (status == STATUS_OK)
-			status = set_member(text, "label2id", "{\"LABEL_0\": 0}", err);
-	} else if (status == STATUS_OK && !is_score && has_labels) {
-		status = json_edit(text, "id2label", NULL, err);
-	}
-	if (status == STATUS_OK && !is_score && !model->config.tied && family->ties_by_default)
+	if (status == STATUS_OK && has_dtype)
+		status = set_member(text, "dtype", "\"float32\"", err);
+	if (status == STATUS_OK && (has_torch_dtype || !has_dtype))
+		status = set_member(text, "torch_dtype", "\"float32\"", err);
+	if (status == STATUS_OK && is_score && config->n_labels == 1)
+		status = set_labels(text, has_count, err);
+	if (status == STATUS_OK && must_untie)
 		status = set_member(text, "tie_word_embeddings", "false", err);
 	return status;
 }
@@ -263,16 +249,19 @@ static enum status fill_directory(const struct model *model, const char *dir,
 	return status;
 }
 
-/* The old directory, if there is one, goes aside, the new one takes its name. */
+/* The old directory, if there is one, goes aside, the new one takes its name; if it
+ * cannot, the old one comes back. */
 static enum status publish(const char *temporary, const char *dir, struct error *err)
 {
 	char *old = xasprintf("%s.old", dir), *parent = xstrdup(dir), *slash;
 	enum status status = file_remove_tree(old, err);
 
 	if (status == STATUS_OK &&
-	    ((file_exists(dir) && rename(dir, old) != 0) || rename(temporary, dir) != 0))
+	    ((file_exists(dir) && rename(dir, old) != 0) || rename(temporary, dir) != 0)) {
 		status = error_set(err, STATUS_BAD_INPUT, "%s: cannot be renamed: %s", dir,
 				   strerror(errno));
+		rename(old, dir);
+	}
 	slash = strrchr(parent, '/');
 	if (slash)
 		*slash = '\0';
@@ -285,12 +274,19 @@ static enum status publish(const char *temporary, const char *dir, struct error 
 	return status;
 }
 
-enum status hf_save(const struct model *model, const char *dir,
+enum status hf_save(const struct model *model, const char *path,
 		    const struct hf_save_options *options, struct error *err)
 {
-	char *temporary = xasprintf("%s.tmp", dir);
+	size_t length = strlen(path);
+	char *dir, *temporary;
 	struct error ignored;
-	enum status status = file_remove_tree(temporary, err);
+	enum status status;
+
+	while (length > 1 && path[length - 1] == '/')
+		length--;
+	dir = xstrndup(path, length);
+	temporary = xasprintf("%s.tmp", dir);
+	status = file_remove_tree(temporary, err);
 
 	if (status == STATUS_OK)
 		status = file_make_dirs(temporary, err);
@@ -301,5 +297,6 @@ enum status hf_save(const struct model *model, const char *dir,
 	if (status != STATUS_OK)
 		file_remove_tree(temporary, &ignored);
 	free(temporary);
+	free(dir);
 	return status;
 }

@@ -1,9 +1,9 @@
 /* The tensors of a model as its family stores them: which there are, their names and
  * shapes, and their elements in and out of a flat block.
  *
- * Tensor i of a model is found by walking the family's table: entries outside the
+ * Tensors are numbered in the order of the family's table: entries outside the
  * layers, then those of each layer, then the head; entries whose parameter the model
- * lacks are skipped. */
+ * lacks are skipped.  Layers are alike, so counting one of them finds any. */
 #include <stdio.h>
 #include <string.h>
 
@@ -55,44 +55,66 @@ static void part_rows(const struct model_config *config, enum hf_part part,
 	}
 }
 
-/* Counts places down to number i; true when it is found. */
-static bool visit(const struct model *model, const struct hf_name *name, enum param_id id,
-		  int layer, int *i, struct place *place)
+static const enum param_id heads[] = {PARAM_LM_HEAD, PARAM_SCORE_WEIGHT, PARAM_SCORE_BIAS};
+enum { N_HEADS = sizeof heads / sizeof *heads };
+
+/* Number of entries of the table that the model has, outside the layers (layer -1) or
+ * in one of them. */
+static int count_names(const struct model *model, int layer)
 {
-	const struct param *param = param_find(&model->layout, id, layer);
+	int n = 0;
 
-	if (!param || (*i)-- > 0)
-		return false;
-	*place = (struct place){.param = param, .name = name, .layer = layer};
-	part_rows(&model->config, name ? name->part : PART_WHOLE, param, &place->row,
-		  &place->rows);
-	return true;
-}
-
-static bool find_place(const struct model *model, int i, struct place *place)
-{
-	static const enum param_id heads[] = {PARAM_LM_HEAD, PARAM_SCORE_WEIGHT, PARAM_SCORE_BIAS};
-	const struct hf_name *names = model->config.family->names;
-
-	for (int layer = -1; layer < model->config.n_layers; layer++)
-		for (const struct hf_name *name = names; name->suffix; name++)
-			if (is_layered(name) == (layer >= 0) &&
-			    visit(model, name, name->id, layer, &i, place))
-				return true;
-	for (int h = 0; h < 3; h++)
-		if (visit(model, NULL, heads[h], -1, &i, place))
-			return true;
-	return false;
+	for (const struct hf_name *name = model->config.family->names; name->suffix; name++)
+		n += is_layered(name) == (layer >= 0) &&
+		     param_find(&model->layout, name->id, layer) != NULL;
+	return n;
 }
 
 int hf_tensor_count(const struct model *model)
 {
-	struct place place;
-	int n = 0;
+	int n = count_names(model, -1) + model->config.n_layers * count_names(model, 0);
 
-	while (find_place(model, n, &place))
-		n++;
+	for (int h = 0; h < N_HEADS; h++)
+		n += param_find(&model->layout, heads[h], -1) != NULL;
 	return n;
+}
+
+/* The i-th of the entries that count_names counts. */
+static struct place place_in(const struct model *model, int layer, int i)
+{
+	for (const struct hf_name *name = model->config.family->names; name->suffix; name++) {
+		const struct param *param;
+		struct place place = {.name = name, .layer = layer};
+
+		if (is_layered(name) != (layer >= 0))
+			continue;
+		param = param_find(&model->layout, name->id, layer);
+		if (!param || i-- > 0)
+			continue;
+		place.param = param;
+		part_rows(&model->config, name->part, param, &place.row, &place.rows);
+		return place;
+	}
+	die("a tensor has lost its place");
+}
+
+static struct place find_place(const struct model *model, int i)
+{
+	int n_outside = count_names(model, -1), n_layer = count_names(model, 0);
+	int n_named = n_outside + model->config.n_layers * n_layer;
+
+	if (i < n_outside)
+		return place_in(model, -1, i);
+	if (i < n_named)
+		return place_in(model, (i - n_outside) / n_layer, (i - n_outside) % n_layer);
+	i -= n_named;
+	for (int h = 0; h < N_HEADS; h++) {
+		const struct param *param = param_find(&model->layout, heads[h], -1);
+
+		if (param && i-- == 0)
+			return (struct place){.param = param, .layer = -1, .rows = param->rows};
+	}
+	die("a model has no tensor of that number");
 }
 
 static void name_place(const struct model *model, const struct place *place, char *out,
@@ -124,17 +146,16 @@ static bool is_transposed(const struct place *place)
 	return place->name && place->name->is_transposed;
 }
 
+/* Matrices decay and vectors do not; a matrix may have one column. */
 static bool is_vector(const struct place *place)
 {
-	return place->param->cols == 1 && place->param->id != PARAM_SCORE_WEIGHT;
+	return !place->param->decays;
 }
 
 void hf_tensor_describe(const struct model *model, int i, struct hf_tensor *tensor)
 {
-	struct place place;
+	struct place place = find_place(model, i);
 
-	if (!find_place(model, i, &place))
-		die("tensor %d of a model that has fewer", i);
 	name_place(model, &place, tensor->name, sizeof tensor->name);
 	tensor->rank = is_vector(&place) ? 1 : 2;
 	tensor->shape[0] = is_transposed(&place) ? place.param->cols : place.rows;
@@ -152,13 +173,10 @@ static void copy_transposed(float *out, const float *in, int out_rows, int out_c
 
 void hf_tensor_gather(const struct model *model, int i, const float *block, float *out)
 {
-	struct place place;
+	struct place place = find_place(model, i);
 	const float *from;
-	int cols;
+	int cols = place.param->cols;
 
-	if (!find_place(model, i, &place))
-		die("tensor %d of a model that has fewer", i);
-	cols = place.param->cols;
 	from = block + place.param->offset + (size_t)place.row * cols;
 	if (is_transposed(&place))
 		copy_transposed(out, from, cols, place.rows);
@@ -168,13 +186,10 @@ void hf_tensor_gather(const struct model *model, int i, const float *block, floa
 
 void hf_tensor_scatter(const struct model *model, int i, const float *in, float *block)
 {
-	struct place place;
+	struct place place = find_place(model, i);
 	float *to;
-	int cols;
+	int cols = place.param->cols;
 
-	if (!find_place(model, i, &place))
-		die("tensor %d of a model that has fewer", i);
-	cols = place.param->cols;
 	to = block + place.param->offset + (size_t)place.row * cols;
 	if (is_transposed(&place))
 		copy_transposed(to, in, place.rows, cols);

@@ -33,7 +33,8 @@ struct model_config {
 	int n_ff;	    /* F */
 	int n_layers;	    /* L */
 	int n_vocab;	    /* V: rows of the embedding */
-	int max_positions;  /* P; a hard limit for POSITION_LEARNED */
+	int max_positions;  /* P */
+	bool is_bounded;    /* no sequence may exceed P: learned positions, or a window */
 	int rotary_dim;	    /* elements of each head that rotate; 0 for learned */
 	double rope_theta;
 	float norm_eps;

@@ -54,6 +54,25 @@ static void run_group(void *args, int i, int thread)
 		     &groups->workspace->arenas[thread], groups->pool);
 }
 
+/* Tokens of a group such that every thread gets about the same number of them: a
+ * small model's groups are worked on side by side. */
+static int balanced_tokens(const int *lengths, int n, int max_tokens, int n_threads)
+{
+	int64_t total = 0, rounds, share;
+	int longest = 0;
+
+	for (int i = 0; i < n; i++) {
+		total += lengths[i];
+		longest = lengths[i] > longest ? lengths[i] : longest;
+	}
+	rounds = (total + (int64_t)n_threads * max_tokens - 1) / ((int64_t)n_threads * max_tokens);
+	if (rounds == 0)
+		return max_tokens;
+	/* A group ends before the sequence that would pass its limit: half of one more. */
+	share = (total + n_threads * rounds - 1) / (n_threads * rounds) + longest / 2;
+	return share < max_tokens ? (int)share : max_tokens;
+}
+
 void sequences_run(const struct model *model, const int *lengths, int n, int max_tokens,
 		   sequences_work *work, void *context, struct workspace *workspace,
 		   struct pool *pool)
@@ -63,6 +82,8 @@ void sequences_run(const struct model *model, const int *lengths, int n, int max
 	struct groups groups = {
 		.starts = starts, .work = work, .context = context, .workspace = workspace};
 
+	if (model_is_small(model))
+		max_tokens = balanced_tokens(lengths, n, max_tokens, pool_threads(pool));
 	for (int first = 0; first < n; first = starts[n_groups])
 		starts[++n_groups] = first + sequences_group(lengths, first, n, max_tokens);
 	if (model_is_small(model)) {

@@ -18,12 +18,34 @@ ALWAYS_INLINE vf load(const float *p, int lanes)
 {
 	return lanes == VL ? vf_load(p) : vf_load_first(p, lanes);
 }
+/* The first lanes of x, fewer than VL, by halves: a masked store takes AMD's
+ * AVX2 cores dozens of cycles, and narrow rows end with one each. */
+ALWAYS_INLINE void store_first(float *p, vf x, int lanes)
+{
+#if KERNEL_LEVEL == 1
+	__m128 part = _mm256_castps256_ps128((__m256)x);
+	if (lanes & 4) {
+		_mm_storeu_ps(p, part);
+		part = _mm256_extractf128_ps((__m256)x, 1);
+		p += 4;
+	}
+	if (lanes & 2) {
+		_mm_storel_pi((__m64 *)p, part);
+		part = _mm_movehl_ps(part, part);
+		p += 2;
+	}
+	if (lanes & 1)
+		_mm_store_ss(p, part);
+#else
+	vf_store_first(p, x, lanes);
+#endif
+}
 ALWAYS_INLINE void store(float *p, vf x, int lanes)
 {
 	if (lanes == VL)
 		vf_store(p, x);
 	else
-		vf_store_first(p, x, lanes);
+		store_first(p, x, lanes);
 }
 
 ALWAYS_INLINE vf root(vf x)

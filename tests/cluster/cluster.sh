@@ -152,7 +152,9 @@ start_daemons() {
 	mkdir -p "$dir"/{log,state}
 	for ((n = 1; n <= nodes; n++)); do mkdir -p "$dir/node$n"/{spool,tmp}; done
 	write_conf >"$dir/slurm.conf"
-	echo 'CgroupAutomount=no' >"$dir/cgroup.conf"
+	# Not used, but left to choose for itself slurmd looks for /sys/fs/cgroup, and ends
+	# where that is not mounted.
+	printf 'CgroupPlugin=cgroup/v1\nCgroupAutomount=no\n' >"$dir/cgroup.conf"
 	start_munge
 	slurmctld -D -c -f "$dir/slurm.conf" >"$dir/log/slurmctld.out" 2>&1 </dev/null &
 	for ((n = 1; n <= nodes; n++)); do

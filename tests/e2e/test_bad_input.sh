@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Whatever is wrong with the input: one sentence of ours that names file, place,
 # found and expected, exit code 2 alone and from mpirun, and nothing written over.
+# shellcheck source=tests/e2e/common.sh
 . "$(dirname "$0")/common.sh"
 golden=$here/tests/golden
 

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # A killed run goes on to the same bytes: at every named point of a save, in each
 # role, and at random moments.
+# shellcheck source=tests/e2e/common.sh
 . "$(dirname "$0")/common.sh"
+# shellcheck source=tests/e2e/kill.sh
 . "$here/tests/e2e/kill.sh"
 make_toy
 mpirun --oversubscribe -n 4 "$RLHF" ppo config.json --set run.dir=whole 2>log || fail "$(cat log)"

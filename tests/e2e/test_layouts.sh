@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # The same bytes for any layout of the roles, and the first update's ratio is 1.
+# shellcheck source=tests/e2e/common.sh
 . "$(dirname "$0")/common.sh"
 make_toy
 on 0 "$RLHF" ppo config.json --set run.dir=alone 2>log || fail "alone: $(cat log)"

@@ -5,6 +5,7 @@
 # a completion and is excluded by min_new_tokens).  With p = 1/8 and beta = 1/2 the
 # best objective E[score] - beta KL is
 #     J* = R beta log(1 - p + p exp(1 / beta)) = 1.174051
+# shellcheck source=tests/e2e/common.sh
 . "$(dirname "$0")/common.sh"
 "$make_model" uniform lm 9 1 zero-head
 echo '{"input_ids":[0]}' >prompts.jsonl

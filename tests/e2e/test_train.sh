@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # tokenizer-train, pretrain and reward-train: the same bytes on 1, 2 and 4 ranks,
 # on 1 thread, and after a kill at any named point of a save; a stop on request.
+# shellcheck source=tests/e2e/common.sh
 . "$(dirname "$0")/common.sh"
 
 for i in $(seq 0 239); do

@@ -96,7 +96,7 @@ check_shell() {
 		bash -n "$file" 2>&1
 	done
 	[ ${#scripts[@]} -eq 0 ] || ! command -v shellcheck >/dev/null ||
-		shellcheck --severity=warning --format=gcc "${scripts[@]}"
+		shellcheck -x --severity=warning --format=gcc "${scripts[@]}"
 }
 
 check_top_level() {

@@ -1,0 +1,115 @@
+/* Saving and reading the parts of a checkpoint; see state_files.h. */
+#include "learner/state_files.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/die.h"
+#include "common/base/file.h"
+#include "common/model/hf_checkpoint.h"
+#include "common/ops/elementwise.h"
+
+enum { MAX_CONFIG_BYTES = 1 << 24 };
+
+enum status state_save_model(const struct model *model, const struct buf *config_text,
+			     const char *tokenizer_dir, const char *const *edits,
+			     const char *dir, const char *name, struct error *err)
+{
+	struct hf_save_options options = {
+		.config_text = config_text->data, .tokenizer_dir = tokenizer_dir, .edits = edits};
+	size_t n = model->layout.n_floats, bad = first_non_finite(model->weights, n, NULL);
+	char *path = path_join(dir, name);
+	enum status status;
+
+	if (bad < n)
+		status = error_set(err, STATUS_FAILED,
+				   "%s: weight %zu of %zu is not finite; nothing is saved, the "
+				   "checkpoints before it are sound",
+				   path, bad, n);
+	else
+		status = hf_save(model, path, &options, err);
+	free(path);
+	return status;
+}
+
+enum status state_load_model(struct model **model, struct buf *config_text, const char *dir,
+			     enum head_kind head, bool create_score, uint64_t seed,
+			     struct pool *pool, struct error *err)
+{
+	struct hf_load_options options = {
+		.head = head, .create_score = create_score, .seed = seed};
+	char *path = path_join(dir, "config.json");
+	enum status status = hf_load(model, dir, &options, pool, err);
+
+	if (status == STATUS_OK)
+		status = file_read(path, MAX_CONFIG_BYTES, config_text, err);
+	free(path);
+	return status;
+}
+
+static enum status move_moments(const struct trainer *trainer, bool write, const char *dir,
+				const char *prefix, struct error *err)
+{
+	float *const blocks[2] = {trainer->m, trainer->v};
+	enum status status = STATUS_OK;
+
+	for (int i = 0; i < 2 && status == STATUS_OK; i++) {
+		char *path = xasprintf("%s/%s-%c.safetensors", dir, prefix, "mv"[i]);
+
+		if (blocks[i] && write)
+			status = hf_write_block(trainer->model, blocks[i], path, NULL, err);
+		else if (blocks[i])
+			status = hf_read_block(trainer->model, blocks[i], path, err);
+		free(path);
+	}
+	return status;
+}
+
+enum status state_save_moments(const struct trainer *trainer, const char *dir,
+			       const char *prefix, struct error *err)
+{
+	return move_moments(trainer, true, dir, prefix, err);
+}
+
+enum status state_load_moments(struct trainer *trainer, const char *dir, const char *prefix,
+			       struct error *err)
+{
+	return move_moments(trainer, false, dir, prefix, err);
+}
+
+enum status state_write_text(const char *dir, const char *name, const char *text, size_t n,
+			     struct error *err)
+{
+	char *path = path_join(dir, name);
+	enum status status = file_replace(path, text, n, err);
+
+	free(path);
+	return status;
+}
+
+enum status state_read_counters(const struct json *state, const struct state_counter *counters,
+				size_t n, const char *path, struct error *err)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct json *value = json_get(state, counters[i].key);
+
+		if (!value || !json_int64(value, counters[i].value) || *counters[i].value < 0)
+			return error_set(err, STATUS_BAD_INPUT, "%s: %s is missing or not a count",
+					 path, counters[i].key);
+	}
+	return STATUS_OK;
+}
+
+enum status state_check_data(const struct json *state, const char *key, const char *sha256,
+			     const char *data_path, struct error *err)
+{
+	const struct json *recorded = json_get(state, key);
+
+	if (recorded && json_type(recorded) == JSON_STRING &&
+	    strcmp(json_string(recorded, NULL), sha256) == 0)
+		return STATUS_OK;
+	return error_set(err, STATUS_BAD_INPUT,
+			 "%s: the file has changed since the run began; a resumed run needs the "
+			 "same rows",
+			 data_path);
+}

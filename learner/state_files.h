@@ -1,0 +1,45 @@
+/* Parts of a checkpoint that every kind of training has: models with the text of
+ * their config.json, moments of an optimizer, counters in state.json.  Lead learner
+ * only, except for reading. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/buf.h"
+#include "common/base/json.h"
+#include "common/base/status.h"
+#include "learner/trainer.h"
+
+/* A model as the Hugging Face directory dir/name.  Weights that are not finite are
+ * refused: they would push the good checkpoints out.  tokenizer_dir and edits may be
+ * NULL; see hf_save. */
+enum status state_save_model(const struct model *model, const struct buf *config_text,
+			     const char *tokenizer_dir, const char *const *edits,
+			     const char *dir, const char *name, struct error *err);
+/* Loads dir and appends the text of its config.json.  HEAD_SCORE: a causal language
+ * model gets a new head, keyed by seed, if create_score. */
+enum status state_load_model(struct model **model, struct buf *config_text, const char *dir,
+			     enum head_kind head, bool create_score, uint64_t seed,
+			     struct pool *pool, struct error *err);
+
+/* The moments that the optimizer has: dir/PREFIX-m.safetensors and -v. */
+enum status state_save_moments(const struct trainer *trainer, const char *dir,
+			       const char *prefix, struct error *err);
+enum status state_load_moments(struct trainer *trainer, const char *dir, const char *prefix,
+			       struct error *err);
+
+/* dir/name, durably. */
+enum status state_write_text(const char *dir, const char *name, const char *text, size_t n,
+			     struct error *err);
+
+/* Whole numbers from 0 of state.json; path is for errors. */
+struct state_counter {
+	const char *key;
+	int64_t *value;
+};
+enum status state_read_counters(const struct json *state, const struct state_counter *counters,
+				size_t n, const char *path, struct error *err);
+/* The data must be those that the run began with: state's key holds their hash. */
+enum status state_check_data(const struct json *state, const char *key, const char *sha256,
+			     const char *data_path, struct error *err);
