@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/die.h"
 #include "common/base/file.h"
 #include "common/base/hash.h"
 #include "common/base/json.h"
@@ -189,19 +190,30 @@ static enum status join_job(struct session *session, const char *config_path, bo
 	return status;
 }
 
+/* --isa NAME is --set run.isa=NAME. */
+static void add_isa(struct session *session, const char *isa)
+{
+	session->isa_setting = xasprintf("run.isa=%s", isa);
+	session->set.items =
+		xrealloc(session->set.items, (size_t)session->set.n + 1, sizeof *session->set.items);
+	session->set.items[session->set.n++] = session->isa_setting;
+}
+
 bool session_open(struct session *session, enum command command, int argc, char **argv,
 		  const char *example, int *exit_code)
 {
-	const char *config_path = NULL;
+	const char *config_path = NULL, *isa = NULL;
 	bool help = false, finished = false, show_config = false;
 	int64_t ranks = 0;
 	struct option options[] = {
 		{.name = "CONFIG", .type = OPTION_STRING, .target = &config_path,
 		 .help = "JSON config of the run"},
 		{.name = "--set", .type = OPTION_LIST, .target = &session->set,
-		 .help = "KEY=VALUE, changes one key of the config; may be repeated"},
+		 .help = "changes one key of the config"},
 		{.name = "--ranks", .type = OPTION_INT, .target = &ranks, .min = 1, .max = 4096,
 		 .help = "start mpirun on this machine with so many ranks"},
+		{.name = "--isa", .type = OPTION_STRING, .target = &isa,
+		 .help = "kernels: auto, portable, avx2, avx512"},
 		{.name = "--print-config", .type = OPTION_FLAG, .target = &show_config,
 		 .help = "print every key with its default and meaning, and end"},
 	};
@@ -231,6 +243,8 @@ bool session_open(struct session *session, enum command command, int argc, char 
 		option_list_release(&session->set);
 		return false;
 	}
+	if (isa)
+		add_isa(session, isa);
 	session->world = comm_init();
 	log_init(LOG_INFO, comm_is_lead(session->world));
 	signals_install();
@@ -285,6 +299,7 @@ int session_close(struct session *session, enum status status, struct error *err
 		run_dir_close(&session->run);
 	config_release(&session->config);
 	option_list_release(&session->set);
+	free(session->isa_setting);
 	free(session->checkpoint);
 	comm_finalize();
 	return status;

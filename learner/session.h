@@ -14,6 +14,7 @@
 struct session {
 	enum command command;
 	struct option_list set; /* --set key=value, kept for the config's strings */
+	char *isa_setting;	/* what --isa sets, NULL if it was not given */
 	struct run_config config;
 	struct comm *world;
 	enum isa isa;
