@@ -59,7 +59,13 @@ make_toy
 # --- a directory in use; waits 10 s for its holder, so it goes on beside the rest ---
 "$RLHF" ppo config.json --set run.dir=busy --set ppo.iterations=1000000 2>busy.log &
 holder=$!
-trap 'kill -KILL $holder 2>/dev/null; rm -rf "$work"' EXIT
+small_is_mounted=false
+clean_up() {
+	kill -KILL $holder 2>/dev/null || true
+	! $small_is_mounted || umount -l "$work/small" || true
+	rm -rf "$work"
+}
+trap clean_up EXIT
 while ! grep -q running busy/run.json 2>/dev/null; do sleep 0.05; done
 kill -STOP $holder
 (
@@ -71,7 +77,7 @@ second=$!
 
 # --- the command line ---
 refused 0 'unknown command "pppo", did you mean "ppo"' "$RLHF" pppo
-refused 3 'unknown command' "$RLHF" xyzzy
+refused 0 'unknown command' "$RLHF" xyzzy
 refused 3 '--model is missing' "$RLHF" generate --prompt x
 refused 0 'unknown option --sets, did you mean --set' "$RLHF" ppo config.json --sets a=b
 refused 0 'no config given' "$RLHF" ppo
@@ -129,7 +135,7 @@ for command in generate logprobs score; do
 	refused 0 '/dev/full: cannot write: No space left' "$RLHF" $command --model $model \
 		--input prompts.jsonl --output /dev/full
 done
-refused 3 'broken.jsonl: line 3' "$RLHF" logprobs --model policy --input broken.jsonl --output result
+refused 2 'broken.jsonl: line 3' "$RLHF" logprobs --model policy --input broken.jsonl --output result
 refused 0 'policy: not a reward model: .*LlamaForCausalLM, expected LlamaForSequenceClass' \
 	"$RLHF" score --model policy --input prompts.jsonl
 refused 0 'judge: a sequence classifier .*, expected a causal' "$RLHF" generate --model judge \
@@ -174,7 +180,7 @@ refused 0 'policy: holds a config.json but no run.json' "$RLHF" ppo config.json 
 unchanged policy
 refused 0 'prompts.jsonl: cannot create the directory: Not a directory' "$RLHF" ppo config.json \
 	--set run.dir=prompts.jsonl
-refused 3 'policy: is a directory, expected a regular file' "$RLHF" ppo policy
+refused 0 'policy: is a directory, expected a regular file' "$RLHF" ppo policy
 
 # --- prompts ---
 ppo_refused 0 'nowhere.jsonl: cannot open: No such file' --set data.prompts=nowhere.jsonl
@@ -195,7 +201,7 @@ done
 
 # --- models ---
 ppo_refused 0 'nowhere/config.json: cannot open' --set policy.path=nowhere
-ppo_refused 3 'nowhere/config.json: cannot open' --set reward.sources.0.path=nowhere
+ppo_refused 0 'nowhere/config.json: cannot open' --set reward.sources.0.path=nowhere
 ppo_refused 0 'nowhere/config.json: cannot open' --set critic.path=nowhere
 ppo_refused 0 'nowhere/config.json: cannot open' --set reference.path=nowhere
 ppo_refused 3 'policy: not a reward model: .*LlamaForCausalLM' --set reward.sources.0.path=policy
@@ -348,7 +354,7 @@ grep -q 'error: limited/checkpoints/step-00000004.tmp/.*: cannot write: File too
 goes_on_after limited
 mkdir small
 if mount -t tmpfs -o size=4m tmpfs small 2>/dev/null; then
-	trap 'kill -KILL $holder 2>/dev/null; umount -l "$work/small"; rm -rf "$work"' EXIT
+	small_is_mounted=true
 	RLHF_FAULT=kill:checkpoint.after_rename:1 "$RLHF" ppo config.json --set run.dir=small/run 2>log || true
 	head -c 4000000 /dev/zero >small/ballast 2>/dev/null || true
 	rc=0
