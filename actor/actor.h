@@ -1,4 +1,4 @@
-/* The actor's part of the ring, and the command that is an actor alone. */
+/* The actor's part of the ring. */
 #pragma once
 
 #include "common/run/config.h"
@@ -17,5 +17,3 @@ size_t actor_bytes(const struct actor *actor); /* weights that it holds */
 /* MESSAGE_WEIGHTS: takes the version.  MESSAGE_PROMPTS: generates all of them and
  * sends finished ones to its reward rank in groups as they come. */
 void actor_handle(struct actor *actor, struct message *message);
-
-int generate_main(int argc, char **argv);

@@ -1,6 +1,9 @@
-/* Commands that know several roles or none. */
+/* Commands that are not a training loop: those know several roles or none. */
 #pragma once
 
-int ppo_main(int argc, char **argv);	 /* the ring */
-int inspect_main(int argc, char **argv); /* a directory or a .safetensors file */
-int status_main(int argc, char **argv);	 /* a run */
+int ppo_main(int argc, char **argv);	  /* the ring */
+int generate_main(int argc, char **argv); /* an actor alone */
+int logprobs_main(int argc, char **argv); /* a frozen policy alone */
+int score_main(int argc, char **argv);	  /* a reward model alone */
+int inspect_main(int argc, char **argv);  /* a directory or a .safetensors file */
+int status_main(int argc, char **argv);	  /* a run */

@@ -94,9 +94,10 @@ static enum status print_tokenizer(const char *dir, const struct model *model, s
 	printf("%-14s %d ids, identity %.12s\n", "tokenizer", tokenizer_size(tokenizer),
 	       tokenizer_identity(tokenizer));
 	if (tokenizer_size(tokenizer) > model->config.n_vocab)
-		status = error_set(err, STATUS_BAD_INPUT,
-				   "%s: the tokenizer has ids up to %d, the model %d vocabulary rows",
-				   dir, tokenizer_size(tokenizer) - 1, model->config.n_vocab);
+		status = error_set(
+			err, STATUS_BAD_INPUT,
+			"%s: the tokenizer has ids up to %d, the model %d vocabulary rows", dir,
+			tokenizer_size(tokenizer) - 1, model->config.n_vocab);
 	tokenizer_destroy(tokenizer);
 	return status;
 }
@@ -129,7 +130,10 @@ int inspect_main(int argc, char **argv)
 	const char *path = NULL;
 	bool help = false;
 	const struct option options[] = {
-		{.name = "PATH", .type = OPTION_STRING, .target = &path, .required = true,
+		{.name = "PATH",
+		 .type = OPTION_STRING,
+		 .target = &path,
+		 .required = true,
 		 .help = "checkpoint directory or .safetensors file"},
 	};
 	struct error err;

@@ -114,8 +114,7 @@ static void make_team(struct ring *ring, struct rank_info *infos)
 
 	snprintf(mine.host, sizeof mine.host, "%s", comm_host());
 	comm_allgather(ring->session.world, &mine, sizeof mine, infos);
-	ring->pool = pool_create(
-		session_threads(&ring->session, ranks_sharing_cores(ring, infos)));
+	ring->pool = pool_create(session_threads(&ring->session, ranks_sharing_cores(ring, infos)));
 	name_roles(&ring->topology, ring->rank, name, sizeof name);
 	log_set_name(name);
 }

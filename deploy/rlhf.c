@@ -2,14 +2,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "actor/actor.h"
 #include "common/base/log.h"
 #include "common/run/build_info.h"
 #include "common/run/options.h"
 #include "deploy/commands.h"
 #include "learner/learner.h"
 #include "proto/comm.h"
-#include "reward/reward.h"
 
 static const struct command_entry {
 	const char *name;
@@ -49,8 +47,8 @@ static int unknown_command(const char *name)
 		error_set(&err, STATUS_BAD_INPUT, "unknown command \"%s\", did you mean \"%s\"?",
 			  name, nearest);
 	else
-		error_set(&err, STATUS_BAD_INPUT,
-			  "unknown command \"%s\"; rlhf --help lists them", name);
+		error_set(&err, STATUS_BAD_INPUT, "unknown command \"%s\"; rlhf --help lists them",
+			  name);
 	return comm_refuse(STATUS_BAD_INPUT, &err);
 }
 

@@ -86,7 +86,10 @@ int status_main(int argc, char **argv)
 	const char *dir = NULL;
 	bool help = false;
 	const struct option options[] = {
-		{.name = "RUN", .type = OPTION_STRING, .target = &dir, .required = true,
+		{.name = "RUN",
+		 .type = OPTION_STRING,
+		 .target = &dir,
+		 .required = true,
 		 .help = "directory of a run"},
 	};
 	struct error err;

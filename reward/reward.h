@@ -1,4 +1,4 @@
-/* The reward rank's part of the ring, and the commands that are one alone. */
+/* The reward rank's part of the ring. */
 #pragma once
 
 #include "common/base/pool.h"
@@ -16,6 +16,3 @@ size_t reward_bytes(const struct reward *reward); /* weights it holds */
 const char *reward_identity(const struct reward *reward); /* who judges */
 /* MESSAGE_ROLLOUTS: adds score and reference log-probabilities, sends on. */
 void reward_handle(struct reward *reward, struct message *message);
-
-int score_main(int argc, char **argv);
-int logprobs_main(int argc, char **argv);

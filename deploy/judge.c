@@ -1,0 +1,204 @@
+/* rlhf logprobs and rlhf score: frozen models over lines of JSON.
+ *
+ *     logprobs   the log-probability of each token given those before it
+ *     score      what a reward model or classifier says of each text */
+#include <stdlib.h>
+
+#include "common/base/die.h"
+#include "common/base/json.h"
+#include "common/base/log.h"
+#include "deploy/commands.h"
+#include "deploy/line_command.h"
+#include "reward/frozen.h"
+
+struct judge {
+	double temperature; /* of logprobs */
+	struct workspace workspace;
+	bool has_workspace;
+	bool warned; /* of a line longer than the model was made for */
+};
+
+static const char input_help[] = "JSONL file, - for standard input: rows with text, prompt and "
+				 "completion, or input_ids";
+
+/* --- rows --- */
+
+static enum status check_length(struct line_job *job, const struct row *row, int line,
+				struct error *err)
+{
+	const struct model_config *config = &job->model->config;
+	struct judge *judge = job->command->context;
+
+	if (row->n == 0)
+		return error_set(err, STATUS_BAD_INPUT,
+				 "%s: line %d: no ids, expected at least one", job->input.path,
+				 line);
+	if (row->n <= config->max_positions)
+		return STATUS_OK;
+	if (config->position == POSITION_LEARNED)
+		return error_set(err, STATUS_BAD_INPUT,
+				 "%s: line %d: %d ids, the model has %d learned positions",
+				 job->input.path, line, row->n, config->max_positions);
+	if (!judge->warned)
+		log_warn("%s: line %d: %d ids are more than the %d positions that the model was "
+			 "made for",
+			 job->input.path, line, row->n, config->max_positions);
+	judge->warned = true;
+	model_ensure_positions(job->model, row->n);
+	return STATUS_OK;
+}
+
+static enum status read_row(struct line_job *job, size_t i, struct row *row, struct error *err)
+{
+	struct json *object = jsonl_parse(&job->input, i, err);
+	enum status status = STATUS_BAD_INPUT;
+
+	if (object)
+		status = row_sequence(row, object, job->input.numbers[i], &job->rows, err);
+	if (status == STATUS_OK)
+		status = check_length(job, row, job->input.numbers[i], err);
+	json_free(object);
+	return status;
+}
+
+/* Reads the rows of a block and hands them to print. */
+static enum status judge_block(struct line_job *job, size_t first, size_t n, struct buf *out,
+			       void (*print)(struct line_job *, struct frozen_item *, int,
+					     struct buf *),
+			       struct error *err)
+{
+	struct row *rows = xcalloc(n, sizeof *rows);
+	struct frozen_item *items = xcalloc(n, sizeof *items);
+	enum status status = STATUS_OK;
+
+	for (size_t i = 0; i < n && status == STATUS_OK; i++) {
+		status = read_row(job, first + i, &rows[i], err);
+		items[i] = (struct frozen_item){.ids = rows[i].ids, .n = rows[i].n, .first = 1};
+	}
+	if (status == STATUS_OK)
+		print(job, items, (int)n, out);
+	for (size_t i = 0; i < n; i++)
+		row_release(&rows[i]);
+	free(rows);
+	free(items);
+	return status;
+}
+
+static enum status prepare(struct line_job *job, struct error *err)
+{
+	struct judge *judge = job->command->context;
+
+	(void)err;
+	workspace_init(&judge->workspace, job->pool);
+	judge->has_workspace = true;
+	return STATUS_OK;
+}
+
+static void release(struct line_job *job)
+{
+	struct judge *judge = job->command->context;
+
+	if (judge->has_workspace)
+		workspace_release(&judge->workspace);
+}
+
+/* --- logprobs --- */
+
+static void print_logprobs(struct line_job *job, struct frozen_item *items, int n, struct buf *out)
+{
+	struct judge *judge = job->command->context;
+
+	for (int i = 0; i < n; i++)
+		items[i].logprob = xcalloc((size_t)items[i].n, sizeof(float));
+	frozen_logprobs(job->model, items, n, (float)(1 / judge->temperature), NULL, 0,
+			&judge->workspace, job->pool);
+	for (int i = 0; i < n; i++) {
+		buf_append_string(out, "{\"input_ids\":");
+		json_write_ids(out, items[i].ids, (size_t)items[i].n);
+		buf_append_string(out, ",\"logprobs\":[null");
+		for (int t = 0; t < items[i].n - 1; t++) {
+			buf_append_char(out, ',');
+			json_write_float(out, items[i].logprob[t]);
+		}
+		buf_append_string(out, "]}\n");
+		free(items[i].logprob);
+	}
+}
+
+static enum status work_logprobs(struct line_job *job, size_t first, size_t n, struct buf *out,
+				 struct error *err)
+{
+	return judge_block(job, first, n, out, print_logprobs, err);
+}
+
+int logprobs_main(int argc, char **argv)
+{
+	struct judge judge = {.temperature = 1};
+	const struct option options[] = {
+		{.name = "--temperature",
+		 .type = OPTION_DOUBLE,
+		 .target = &judge.temperature,
+		 .min = 1e-6,
+		 .max = 1e6,
+		 .help = "divides the logits; 1 if not given"},
+	};
+	const struct line_command command = {
+		.usage = "rlhf logprobs --model DIR --input FILE [--output FILE]",
+		.example = "echo '{\"text\":\"Once upon a time\"}' | rlhf logprobs --model DIR "
+			   "--input -",
+		.head = HEAD_LM,
+		.input_help = input_help,
+		.options = options,
+		.n_options = 1,
+		.context = &judge,
+		.prepare = prepare,
+		.work = work_logprobs,
+		.release = release};
+	return line_command_main(&command, argc, argv);
+}
+
+/* --- score --- */
+
+static void print_scores(struct line_job *job, struct frozen_item *items, int n, struct buf *out)
+{
+	struct judge *judge = job->command->context;
+	const struct model_config *config = &job->model->config;
+	size_t n_labels = (size_t)config->n_labels;
+	float *scores = xcalloc((size_t)n * n_labels, sizeof *scores);
+
+	for (int i = 0; i < n; i++)
+		items[i].scores = scores + (size_t)i * n_labels;
+	frozen_scores(job->model, items, n, config->pad_id, &judge->workspace, job->pool);
+	for (int i = 0; i < n; i++) {
+		if (n_labels == 1) {
+			buf_append_string(out, "{\"score\":");
+			json_write_float(out, items[i].scores[0]);
+		} else {
+			buf_append_string(out, "{\"logits\":");
+			json_write_floats(out, items[i].scores, n_labels);
+		}
+		buf_append_string(out, "}\n");
+	}
+	free(scores);
+}
+
+static enum status work_scores(struct line_job *job, size_t first, size_t n, struct buf *out,
+			       struct error *err)
+{
+	return judge_block(job, first, n, out, print_scores, err);
+}
+
+int score_main(int argc, char **argv)
+{
+	struct judge judge = {0};
+	const struct line_command command = {
+		.usage = "rlhf score --model DIR --input FILE [--output FILE]",
+		.example = "rlhf score --model reward-model --input texts.jsonl",
+		.head = HEAD_SCORE,
+		.input_help = input_help,
+		.context = &judge,
+		.prepare = prepare,
+		.work = work_scores,
+		.release = release};
+	return line_command_main(&command, argc, argv);
+}

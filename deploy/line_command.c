@@ -1,0 +1,197 @@
+/* Models over lines of JSON; see line_command.h.
+ *
+ * The lead rank reads the input and gives it to all; each rank works on its blocks
+ * of lines, and the lead writes the results in order.  A line's result does not
+ * depend on its block, so the output has the same bytes for any number of ranks
+ * and threads. */
+#include "deploy/line_command.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/die.h"
+#include "common/base/json.h"
+#include "common/base/log.h"
+#include "common/model/hf_checkpoint.h"
+#include "common/run/signals.h"
+#include "proto/kernels.h"
+#include "proto/lines.h"
+
+enum { BLOCK_LINES = 64, N_COMMON_OPTIONS = 5 };
+
+struct line_args {
+	const char *model, *input, *output, *isa;
+	int64_t threads;
+};
+
+static enum status work_block(void *context, size_t first, size_t n, struct buf *out,
+			      struct error *err)
+{
+	struct line_job *job = context;
+	return job->command->work(job, first, n, out, err);
+}
+
+static enum status write_block(void *context, const char *bytes, size_t n, struct error *err)
+{
+	struct line_job *job = context;
+	return line_output_write(job->output, bytes, n, err);
+}
+
+/* The prompt of the command line as a file of one line. */
+static enum status prompt_as_input(struct line_job *job, const char *prompt, struct error *err)
+{
+	struct buf text = BUF_INIT;
+
+	buf_append_string(&text, "{\"prompt\":");
+	json_write_string(&text, prompt, strlen(prompt));
+	buf_append_string(&text, "}\n");
+	return jsonl_split(&job->input, "--prompt", &text, err);
+}
+
+/* Every rank gets the lines that the lead has read. */
+static enum status share_input(struct line_job *job, const char *path, struct error *err)
+{
+	const char *const *prompt = job->command->prompt;
+	struct buf text = BUF_INIT;
+	enum status status = STATUS_OK;
+
+	if (prompt && *prompt)
+		return prompt_as_input(job, *prompt, err);
+	if (comm_is_lead(job->world))
+		status = jsonl_read(&job->input, path, err);
+	status = comm_agree(job->world, status, err);
+	if (status != STATUS_OK || comm_size(job->world) == 1)
+		return status;
+	if (comm_is_lead(job->world)) {
+		comm_broadcast_buf(job->world, &job->input.text, 0);
+		return STATUS_OK;
+	}
+	comm_broadcast_buf(job->world, &text, 0);
+	return jsonl_split(&job->input, path, &text, err);
+}
+
+static enum status load_model(struct line_job *job, struct error *err)
+{
+	struct hf_load_options options = {.head = job->command->head};
+	enum status status = hf_load(&job->model, job->model_dir, &options, job->pool, err);
+
+	if (status == STATUS_OK && tokenizer_exists(job->model_dir))
+		status = tokenizer_load(&job->tokenizer, job->model_dir, err);
+	if (status == STATUS_OK)
+		job->rows = (struct row_context){.tokenizer = job->tokenizer,
+						 .n_vocab = job->model->config.n_vocab,
+						 .where = job->input.path};
+	if (status == STATUS_OK && job->command->prepare)
+		status = job->command->prepare(job, err);
+	return status;
+}
+
+static enum status run_job(struct line_job *job, const struct line_args *args, struct error *err)
+{
+	int threads = (int)args->threads;
+	enum isa isa;
+	enum status status = kernels_agree(job->world, args->isa, &isa, err);
+
+	if (status != STATUS_OK)
+		return status;
+	isa_select(isa);
+	if (threads == 0)
+		threads = pool_cores() / comm_local_ranks();
+	job->pool = pool_create(threads > 0 ? threads : 1);
+	status = share_input(job, args->input, err);
+	if (status == STATUS_OK)
+		status = comm_agree(job->world, load_model(job, err), err);
+	if (status == STATUS_OK && comm_is_lead(job->world))
+		status = line_output_open(&job->output, args->output, err);
+	status = comm_agree(job->world, status, err);
+	if (status == STATUS_OK)
+		status = lines_run(job->world, job->input.n, BLOCK_LINES, work_block, write_block,
+				   job, err);
+	if (job->output) {
+		enum status closed = line_output_close(job->output, status == STATUS_OK, err);
+		status = status == STATUS_OK ? closed : status;
+	}
+	return comm_agree(job->world, status, err);
+}
+
+static void job_release(struct line_job *job)
+{
+	if (job->command->release)
+		job->command->release(job);
+	model_destroy(job->model);
+	tokenizer_destroy(job->tokenizer);
+	jsonl_release(&job->input);
+	pool_destroy(job->pool);
+}
+
+/* The common options, then the command's own. */
+static enum status parse_args(const struct line_command *command, struct line_args *args, int argc,
+			      char **argv, bool *help, struct error *err)
+{
+	const struct option common[N_COMMON_OPTIONS] = {
+		{.name = "--model",
+		 .type = OPTION_STRING,
+		 .target = &args->model,
+		 .required = true,
+		 .help = "checkpoint directory"},
+		{.name = "--input",
+		 .type = OPTION_STRING,
+		 .target = &args->input,
+		 .required = !command->prompt,
+		 .help = command->input_help},
+		{.name = "--output",
+		 .type = OPTION_STRING,
+		 .target = &args->output,
+		 .help = "file to write; standard output if not given"},
+		{.name = "--threads",
+		 .type = OPTION_INT,
+		 .target = &args->threads,
+		 .min = 0,
+		 .max = 1024,
+		 .help = "threads of each rank; 0: the cores divided by the ranks"},
+		{.name = "--isa",
+		 .type = OPTION_STRING,
+		 .target = &args->isa,
+		 .help = "kernels: auto, portable, avx2, avx512"},
+	};
+	size_t n = N_COMMON_OPTIONS + command->n_options;
+	struct option *options = xcalloc(n, sizeof *options);
+	enum status status;
+
+	memcpy(options, common, sizeof common);
+	if (command->n_options > 0)
+		memcpy(options + N_COMMON_OPTIONS, command->options,
+		       command->n_options * sizeof *options);
+	status = options_parse(options, n, argc, argv, command->usage, command->example, help, err);
+	free(options);
+	if (status == STATUS_OK && !*help && command->prompt && !args->input == !*command->prompt)
+		status = error_set(err, STATUS_BAD_INPUT,
+				   "either --input FILE or --prompt TEXT is needed");
+	if (status == STATUS_OK && !*help && command->check)
+		status = command->check(command->context, err);
+	return status;
+}
+
+int line_command_main(const struct line_command *command, int argc, char **argv)
+{
+	struct line_args args = {.isa = "auto"};
+	struct line_job job = {.command = command};
+	struct error err;
+	bool help = false;
+	enum status status = parse_args(command, &args, argc, argv, &help, &err);
+
+	if (status != STATUS_OK)
+		return comm_refuse(status, &err);
+	if (help)
+		return status;
+	job.model_dir = args.model;
+	job.world = comm_init();
+	log_init(LOG_INFO, comm_is_lead(job.world));
+	signals_install();
+	status = run_job(&job, &args, &err);
+	if (status != STATUS_OK && comm_is_lead(job.world))
+		log_error("%s", err.text);
+	job_release(&job);
+	comm_finalize();
+	return status;
+}

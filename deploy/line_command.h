@@ -1,0 +1,50 @@
+/* What generate, logprobs and score share: a model, lines of JSON in, lines out,
+ * dealt to the ranks of a job. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/base/buf.h"
+#include "common/base/pool.h"
+#include "common/model/model.h"
+#include "common/run/options.h"
+#include "common/text/jsonl.h"
+#include "common/text/rows.h"
+#include "proto/comm.h"
+
+struct line_command;
+struct line_output;
+
+/* What a command's functions work with. */
+struct line_job {
+	const struct line_command *command;
+	const char *model_dir;
+	struct comm *world;
+	struct pool *pool;
+	struct model *model;
+	struct tokenizer *tokenizer; /* NULL: ids only */
+	struct jsonl input;	     /* on every rank */
+	struct row_context rows;     /* how its lines are read */
+	struct line_output *output;  /* lead rank */
+};
+
+struct line_command {
+	const char *usage, *example;
+	enum head_kind head;
+	const char *input_help;
+	const struct option *options; /* besides the common ones */
+	size_t n_options;
+	const char *const *prompt; /* a prompt that replaces --input, or NULL */
+	void *context;		   /* the command's own */
+	/* Checks options before anything is loaded; may be NULL. */
+	enum status (*check)(void *context, struct error *err);
+	/* After loading; may be NULL. */
+	enum status (*prepare)(struct line_job *job, struct error *err);
+	/* Appends the output of lines [first, first + n). */
+	enum status (*work)(struct line_job *job, size_t first, size_t n, struct buf *out,
+			    struct error *err);
+	void (*release)(struct line_job *job); /* may be NULL */
+};
+/* The whole command; returns its exit code, the same on all ranks. */
+int line_command_main(const struct line_command *command, int argc, char **argv);

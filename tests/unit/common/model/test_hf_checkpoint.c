@@ -1,0 +1,1085 @@
+/* Hugging Face directories in and out.
+ *
+ * tests/golden/models were written by the reference implementation, so what is loaded
+ * and saved must come back byte for byte.  Damaged directories are made here: the
+ * tensors of a good one are read into a list, changed, and written again. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <inttypes.h>
+#include <unistd.h>
+
+#include "common/base/die.h"
+#include "common/base/file.h"
+#include "common/base/hash.h"
+#include "common/base/json.h"
+#include "common/model/hf_checkpoint.h"
+#include "common/model/safetensors.h"
+
+#define MODELS "tests/golden/models/"
+enum { MAX_BYTES = 1 << 24 };
+
+static char root[] = "/tmp/rlhf-test-checkpoint-XXXXXX";
+static char dir[80];   /* a fresh directory for each test */
+static char saved[80]; /* a name beside it */
+
+static int make_root(void **state)
+{
+	(void)state;
+	snprintf(dir, sizeof dir, "%s/in", mkdtemp(root));
+	snprintf(saved, sizeof saved, "%s/out", root);
+	return 0;
+}
+
+static int remove_root(void **state)
+{
+	struct error err;
+
+	(void)state;
+	return file_remove_tree(root, &err) == STATUS_OK ? 0 : -1;
+}
+
+static int start_afresh(void **state)
+{
+	struct error err;
+
+	(void)state;
+	return file_remove_tree(dir, &err) == STATUS_OK &&
+			       file_remove_tree(saved, &err) == STATUS_OK &&
+			       file_make_dirs(dir, &err) == STATUS_OK
+		       ? 0
+		       : -1;
+}
+
+/* --- files --- */
+
+static void read_bytes(const char *in, const char *name, struct buf *out)
+{
+	char *path = path_join(in, name);
+	struct error err;
+
+	*out = (struct buf)BUF_INIT;
+	if (file_read(path, MAX_BYTES, out, &err) != STATUS_OK)
+		fail_msg("%s", err.text);
+	free(path);
+}
+
+static void write_bytes(const char *in, const char *name, const void *bytes, size_t n)
+{
+	char *path = path_join(in, name);
+	struct error err;
+
+	if (file_replace(path, bytes, n, &err) != STATUS_OK)
+		fail_msg("%s", err.text);
+	free(path);
+}
+
+static void write_text(const char *name, const char *text)
+{
+	write_bytes(dir, name, text, strlen(text));
+}
+
+static void copy(const char *model, const char *name)
+{
+	struct buf bytes;
+	char from[200];
+
+	snprintf(from, sizeof from, MODELS "%s", model);
+	read_bytes(from, name, &bytes);
+	write_bytes(dir, name, bytes.data, bytes.length);
+	buf_release(&bytes);
+}
+
+static void assert_same_file(const char *a, const char *b, const char *name)
+{
+	struct buf x, y;
+
+	read_bytes(a, name, &x);
+	read_bytes(b, name, &y);
+	if (x.length != y.length || memcmp(x.data, y.data, x.length) != 0)
+		fail_msg("%s differs in %s and %s", name, a, b);
+	buf_release(&x);
+	buf_release(&y);
+}
+
+static void edit_config(const char *key, const char *value)
+{
+	struct buf text;
+	struct error err;
+
+	read_bytes(dir, "config.json", &text);
+	assert_int_equal(json_edit(&text, key, value, &err), STATUS_OK);
+	write_bytes(dir, "config.json", text.data, text.length);
+	buf_release(&text);
+}
+
+/* --- tensors of a file, to be changed --- */
+
+struct stored {
+	char name[160], dtype[16];
+	int rank;
+	int64_t shape[8];
+	struct buf bytes;
+};
+struct store {
+	struct stored items[64];
+	int n;
+};
+
+static void read_store(struct store *store, const char *model)
+{
+	char path[200];
+	struct safetensors file;
+	struct error err;
+
+	snprintf(path, sizeof path, MODELS "%s/model.safetensors", model);
+	assert_int_equal(safetensors_open(&file, path, &err), STATUS_OK);
+	*store = (struct store){.n = (int)file.n};
+	for (size_t i = 0; i < file.n; i++) {
+		const struct tensor_view *view = &file.tensors[i];
+		struct stored *item = &store->items[i];
+
+		snprintf(item->name, sizeof item->name, "%s", view->name);
+		memcpy(item->dtype, view->dtype_name, sizeof item->dtype);
+		item->rank = view->rank;
+		memcpy(item->shape, view->shape, sizeof item->shape);
+		buf_append(&item->bytes, view->data, view->bytes);
+	}
+	safetensors_close(&file);
+}
+
+static struct stored *stored(struct store *store, const char *name)
+{
+	for (int i = 0; i < store->n; i++)
+		if (strcmp(store->items[i].name, name) == 0)
+			return &store->items[i];
+	fail_msg("no tensor %s", name);
+	return NULL;
+}
+
+static void drop(struct store *store, const char *name)
+{
+	struct stored *item = stored(store, name);
+
+	buf_release(&item->bytes);
+	*item = store->items[--store->n];
+}
+
+static struct stored *append(struct store *store, const char *name, const char *dtype, int rank,
+			     const int64_t *shape, const void *bytes, size_t n)
+{
+	struct stored *item = &store->items[store->n++];
+
+	*item = (struct stored){.rank = rank};
+	snprintf(item->name, sizeof item->name, "%s", name);
+	snprintf(item->dtype, sizeof item->dtype, "%s", dtype);
+	for (int i = 0; i < rank; i++)
+		item->shape[i] = shape[i];
+	buf_append(&item->bytes, bytes, n);
+	return item;
+}
+
+static void write_store(struct store *store, const char *name)
+{
+	struct buf header = BUF_INIT, file = BUF_INIT;
+	size_t at = 0;
+
+	for (int i = 0; i < store->n; i++) {
+		const struct stored *item = &store->items[i];
+
+		buf_printf(&header, "%c\"%s\":{\"dtype\":\"%s\",\"shape\":[", i ? ',' : '{',
+			   item->name, item->dtype);
+		for (int k = 0; k < item->rank; k++)
+			buf_printf(&header, "%s%" PRId64, k ? "," : "", item->shape[k]);
+		buf_printf(&header, "],\"data_offsets\":[%zu,%zu]}", at, at + item->bytes.length);
+		at += item->bytes.length;
+	}
+	buf_append_char(&header, '}');
+	for (int i = 0; i < 8; i++)
+		buf_append_char(&file, (char)(header.length >> (8 * i) & 0xff));
+	buf_append(&file, header.data, header.length);
+	for (int i = 0; i < store->n; i++)
+		buf_append(&file, store->items[i].bytes.data, store->items[i].bytes.length);
+	write_bytes(dir, name, file.data, file.length);
+	buf_release(&header);
+	buf_release(&file);
+}
+
+static void release_store(struct store *store)
+{
+	for (int i = 0; i < store->n; i++)
+		buf_release(&store->items[i].bytes);
+}
+
+static void finish_store(struct store *store)
+{
+	write_store(store, "model.safetensors");
+	release_store(store);
+}
+
+/* --- models --- */
+
+static struct model *load(const char *from, enum head_kind head)
+{
+	struct hf_load_options options = {.head = head};
+	struct model *model = NULL;
+	struct error err = {""};
+
+	if (hf_load(&model, from, &options, NULL, &err) != STATUS_OK)
+		fail_msg("%s", err.text);
+	return model;
+}
+
+static void assert_refused(enum head_kind head, const char *sentence)
+{
+	struct hf_load_options options = {.head = head};
+	struct model *model = NULL;
+	struct error err = {""};
+	enum status status = hf_load(&model, dir, &options, NULL, &err);
+
+	assert_null(model);
+	if (status != STATUS_BAD_INPUT || strncmp(err.text, dir, strlen(dir)) != 0 ||
+	    !strstr(err.text, sentence))
+		fail_msg("expected \"%s\", found status %d, \"%s\"", sentence, status, err.text);
+}
+
+static void save(const struct model *model, const struct hf_save_options *options)
+{
+	struct error err = {""};
+
+	if (hf_save(model, saved, options, &err) != STATUS_OK)
+		fail_msg("%s", err.text);
+}
+
+static void assert_same_weights(const struct model *a, const struct model *b)
+{
+	assert_int_equal(a->layout.n_floats, b->layout.n_floats);
+	assert_memory_equal(a->weights, b->weights, a->layout.n_floats * sizeof *a->weights);
+}
+
+/* --- loading --- */
+
+static void test_loading_and_saving_give_the_same_bytes(void **state)
+{
+	static const struct {
+		const char *name;
+		enum head_kind head;
+	} models[] = {{"gpt2", HEAD_LM},
+		      {"llama-gqa", HEAD_LM},
+		      {"rm-gpt2", HEAD_SCORE},
+		      {"rm-llama", HEAD_SCORE}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
+		char from[100];
+		struct model *model;
+		struct hf_save_options options = {.source_dir = from};
+
+		snprintf(from, sizeof from, MODELS "%s", models[i].name);
+		model = load(from, models[i].head);
+		save(model, &options);
+		assert_same_file(from, saved, "config.json");
+		assert_same_file(from, saved, "model.safetensors");
+		model_destroy(model);
+	}
+}
+
+static void test_a_sharded_checkpoint_is_the_same_as_a_single_file(void **state)
+{
+	struct model *single = load(MODELS "llama-gqa", HEAD_LM);
+	struct model *sharded = load(MODELS "llama-gqa-sharded", HEAD_LM);
+
+	(void)state;
+	assert_same_weights(single, sharded);
+	model_destroy(single);
+	model_destroy(sharded);
+}
+
+static void test_describing_gives_the_model_that_loading_gives(void **state)
+{
+	struct hf_load_options options = {.head = HEAD_SCORE, .create_score = true};
+	struct model_config config;
+	struct model *model = NULL;
+	struct error err;
+
+	(void)state;
+	assert_int_equal(hf_describe(&config, MODELS "gpt2", &options, &err), STATUS_OK);
+	assert_int_equal(hf_load(&model, MODELS "gpt2", &options, NULL, &err), STATUS_OK);
+	assert_int_equal(config.head, HEAD_SCORE);
+	assert_int_equal(config.n_labels, 1);
+	assert_int_equal(config.n_labels, model->config.n_labels);
+	assert_int_equal(config.n_vocab, model->config.n_vocab);
+	assert_int_equal(config.tied, model->config.tied);
+	model_destroy(model);
+}
+
+/* As the first GPT-2 checkpoints are: no prefix, and masks among the weights. */
+static void test_names_without_prefix_and_mask_buffers_load(void **state)
+{
+	static const int64_t mask_shape[] = {1, 1, 64, 64};
+	struct model *expected = load(MODELS "gpt2", HEAD_LM), *model;
+	uint8_t *mask = xcalloc(64, 64);
+	float masked = -1e4f;
+	struct store store;
+
+	(void)state;
+	read_store(&store, "gpt2");
+	for (int i = 0; i < store.n; i++) {
+		char *name = store.items[i].name;
+		assert_memory_equal(name, "transformer.", 12);
+		memmove(name, name + 12, strlen(name + 12) + 1);
+	}
+	append(&store, "h.0.attn.bias", "U8", 4, mask_shape, mask, (size_t)64 * 64);
+	append(&store, "h.1.attn.bias", "BOOL", 4, mask_shape, mask, (size_t)64 * 64);
+	append(&store, "h.1.attn.masked_bias", "F32", 0, NULL, &masked, sizeof masked);
+	copy("gpt2", "config.json");
+	finish_store(&store);
+	model = load(dir, HEAD_LM);
+	assert_same_weights(expected, model);
+	free(mask);
+	model_destroy(expected);
+	model_destroy(model);
+}
+
+/* A number and what it is as BF16, F16 and F64, all exact. */
+static void store_as(struct stored *item, const char *dtype)
+{
+	size_t n = item->bytes.length / 4;
+	struct buf out = BUF_INIT;
+
+	for (size_t i = 0; i < n; i++) {
+		uint32_t word;
+		float value;
+		memcpy(&word, item->bytes.data + 4 * i, sizeof word);
+		word &= 0xffff0000;
+		memcpy(&value, &word, sizeof value);
+		if (strcmp(dtype, "BF16") == 0) {
+			uint16_t half = (uint16_t)(word >> 16);
+			buf_append(&out, &half, sizeof half);
+		} else if (strcmp(dtype, "F16") == 0) {
+			int exponent = (int)(word >> 23 & 255) - 112;
+			uint16_t half = (uint16_t)(word >> 16 & 0x8000);
+			if (exponent > 0) /* smaller ones become 0 */
+				half |= (uint16_t)(exponent << 10 | (int)(word >> 13 & 0x3ff));
+			buf_append(&out, &half, sizeof half);
+		} else {
+			double wide = (double)value;
+			buf_append(&out, &wide, sizeof wide);
+		}
+	}
+	buf_release(&item->bytes);
+	item->bytes = out;
+	snprintf(item->dtype, sizeof item->dtype, "%s", dtype);
+}
+
+static void test_weights_of_other_float_types_load_as_their_values(void **state)
+{
+	static const char *const dtypes[] = {"BF16", "F16", "F64"};
+	struct model *whole = load(MODELS "llama-gqa", HEAD_LM);
+
+	(void)state;
+	for (int d = 0; d < 3; d++) {
+		struct store store;
+		struct model *model;
+
+		read_store(&store, "llama-gqa");
+		for (int i = 0; i < store.n; i++)
+			store_as(&store.items[i], dtypes[d]);
+		copy("llama-gqa", "config.json");
+		finish_store(&store);
+		model = load(dir, HEAD_LM);
+		for (size_t i = 0; i < model->layout.n_floats; i++) {
+			uint32_t word;
+			float expected;
+			memcpy(&word, &whole->weights[i], sizeof word);
+			word &= 0xffff0000;
+			memcpy(&expected, &word, sizeof expected);
+			if (d == 1 && fabsf(expected) < 0x1p-14f)
+				expected = 0;
+			assert_true(model->weights[i] == expected);
+		}
+		model_destroy(model);
+	}
+	model_destroy(whole);
+}
+
+static void test_one_sentence_lists_every_wrong_tensor(void **state)
+{
+	struct store store;
+	struct stored *item;
+	int64_t one = 1;
+
+	(void)state;
+	copy("llama-gqa", "config.json");
+	read_store(&store, "llama-gqa");
+	drop(&store, "model.norm.weight");
+	item = stored(&store, "model.layers.0.mlp.up_proj.weight");
+	item->shape[0] = 32;
+	item->shape[1] = 48;
+	append(&store, "model.layers.2.input_layernorm.weight", "F32", 1, &one, "abcd", 4);
+	item = stored(&store, "model.layers.1.input_layernorm.weight");
+	snprintf(item->dtype, sizeof item->dtype, "I32");
+	finish_store(&store);
+	assert_refused(HEAD_LM, ": 4 tensors are wrong: ");
+	assert_refused(HEAD_LM, "missing model.norm.weight");
+	assert_refused(HEAD_LM, "shape of model.layers.0.mlp.up_proj.weight is [32, 48], "
+				"expected [48, 32]");
+	assert_refused(HEAD_LM, "unexpected model.layers.2.input_layernorm.weight");
+	assert_refused(HEAD_LM, "unsupported type of model.layers.1.input_layernorm.weight");
+}
+
+static void test_a_long_list_of_wrong_tensors_is_cut(void **state)
+{
+	struct store store;
+
+	(void)state;
+	copy("llama-gqa", "config.json");
+	read_store(&store, "llama-gqa");
+	for (int i = 0; i < store.n; i++)
+		store.items[i].name[0] = 'M';
+	finish_store(&store);
+	assert_refused(HEAD_LM, ": 42 tensors are wrong: missing model.embed_tokens.weight, ");
+	assert_refused(HEAD_LM, ", ...");
+}
+
+static void test_values_that_are_not_finite_are_refused_with_their_place(void **state)
+{
+	static const float values[] = {NAN, INFINITY, -INFINITY};
+
+	(void)state;
+	copy("llama-gqa", "config.json");
+	for (int i = 0; i < 3; i++) {
+		struct store store;
+		struct stored *item;
+
+		read_store(&store, "llama-gqa");
+		item = stored(&store, "model.layers.1.self_attn.k_proj.weight");
+		memcpy(item->bytes.data + (size_t)4 * 37, &values[i], 4);
+		finish_store(&store);
+		assert_refused(HEAD_LM, "model.safetensors: tensor "
+					"\"model.layers.1.self_attn.k_proj.weight\": element 37");
+	}
+}
+
+static void test_a_description_larger_than_the_files_is_refused_before_allocation(void **state)
+{
+	(void)state;
+	copy("llama-gqa", "config.json");
+	copy("llama-gqa", "model.safetensors");
+	edit_config("vocab_size", "4194304");
+	edit_config("hidden_size", "1048576");
+	edit_config("head_dim", "8");
+	edit_config("num_hidden_layers", "4096");
+	assert_refused(HEAD_LM, "config.json describes");
+}
+
+static void test_a_directory_without_safetensors_is_refused(void **state)
+{
+	(void)state;
+	assert_refused(HEAD_LM, "config.json");
+	copy("llama-gqa", "config.json");
+	write_text("pytorch_model.bin", "PK");
+	assert_refused(HEAD_LM, "neither model.safetensors nor model.safetensors.index.json");
+}
+
+/* --- tied heads --- */
+
+static void test_a_tied_head_that_is_stored_too_stays_tied_if_it_is_the_same(void **state)
+{
+	struct store store;
+	struct stored *embedding;
+	struct model *expected = load(MODELS "gpt2", HEAD_LM), *model;
+
+	(void)state;
+	copy("gpt2", "config.json");
+	read_store(&store, "gpt2");
+	embedding = stored(&store, "transformer.wte.weight");
+	append(&store, "lm_head.weight", "F32", 2, embedding->shape, embedding->bytes.data,
+	       embedding->bytes.length);
+	finish_store(&store);
+	model = load(dir, HEAD_LM);
+	assert_true(model->config.tied);
+	assert_same_weights(expected, model);
+	model_destroy(model);
+	model_destroy(expected);
+}
+
+/* As transformers 5 does; what is saved must then say so. */
+static void check_untying(const char *name, const char *embedding_name)
+{
+	struct hf_save_options options = {.source_dir = dir};
+	struct store store;
+	struct stored *embedding, *head;
+	struct model *model, *again;
+
+	copy(name, "config.json");
+	edit_config("tie_word_embeddings", "true");
+	read_store(&store, name);
+	if (strcmp(name, "gpt2") == 0) {
+		embedding = stored(&store, embedding_name);
+		head = append(&store, "lm_head.weight", "F32", 2, embedding->shape,
+			      embedding->bytes.data, embedding->bytes.length);
+		head->bytes.data[400] ^= 1;
+	}
+	finish_store(&store);
+	model = load(dir, HEAD_LM);
+	assert_false(model->config.tied);
+	assert_non_null(model_view(model, model->weights, PARAM_LM_HEAD, -1));
+	save(model, &options);
+	again = load(saved, HEAD_LM);
+	assert_false(again->config.tied);
+	assert_same_weights(model, again);
+	model_destroy(model);
+	model_destroy(again);
+}
+
+static void test_a_tied_head_that_differs_is_kept_apart_for_good(void **state)
+{
+	(void)state;
+	check_untying("gpt2", "transformer.wte.weight");
+	check_untying("llama-gqa", "model.embed_tokens.weight");
+}
+
+static void test_a_missing_head_is_the_embedding_only_if_tied(void **state)
+{
+	struct store store;
+	struct model *model;
+
+	(void)state;
+	copy("llama-gqa", "config.json");
+	read_store(&store, "llama-gqa");
+	drop(&store, "lm_head.weight");
+	finish_store(&store);
+	assert_refused(HEAD_LM, "1 tensor is wrong: missing lm_head.weight");
+	edit_config("tie_word_embeddings", "true");
+	model = load(dir, HEAD_LM);
+	assert_true(model->config.tied);
+	assert_null(model_view(model, model->weights, PARAM_LM_HEAD, -1));
+	model_destroy(model);
+}
+
+/* --- the index --- */
+
+static void write_index(const char *weight_map)
+{
+	struct buf text = BUF_INIT;
+
+	buf_printf(&text, "{\"metadata\": {\"total_size\": 4}, \"weight_map\": %s}", weight_map);
+	write_bytes(dir, "model.safetensors.index.json", text.data, text.length);
+	buf_release(&text);
+}
+
+static void test_an_index_may_only_name_plain_files(void **state)
+{
+	static const char *const names[] = {"\"../model.safetensors\"",
+					    "\"/etc/passwd\"",
+					    "\"sub/x.safetensors\"",
+					    "\"..\"",
+					    "\"\"",
+					    "7",
+					    "null",
+					    "\"a.safetensors\\u0000b\""};
+
+	(void)state;
+	copy("llama-gqa", "config.json");
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		char map[100];
+		snprintf(map, sizeof map, "{\"t\": %s}", names[i]);
+		write_index(map);
+		assert_refused(HEAD_LM, "weight_map of \"t\" is not a plain file name");
+	}
+}
+
+static void test_an_index_without_a_map_is_refused(void **state)
+{
+	(void)state;
+	copy("llama-gqa", "config.json");
+	write_index("[]");
+	assert_refused(HEAD_LM, "weight_map is missing or not an object");
+	write_text("model.safetensors.index.json", "{}");
+	assert_refused(HEAD_LM, "weight_map is missing or not an object");
+	write_text("model.safetensors.index.json", "[1]");
+	assert_refused(HEAD_LM, "weight_map is missing or not an object");
+	write_text("model.safetensors.index.json", "{\"weight_map\": {");
+	assert_refused(HEAD_LM, "model.safetensors.index.json");
+	write_index("{\"t\": \"a\", \"t\": \"b\"}");
+	assert_refused(HEAD_LM, "model.safetensors.index.json");
+	write_index("{}");
+	assert_refused(HEAD_LM, "21 tensors are wrong: missing");
+}
+
+static void copy_shards(void)
+{
+	copy("llama-gqa-sharded", "config.json");
+	copy("llama-gqa-sharded", "model.safetensors.index.json");
+	copy("llama-gqa-sharded", "model-00001-of-00003.safetensors");
+	copy("llama-gqa-sharded", "model-00002-of-00003.safetensors");
+	copy("llama-gqa-sharded", "model-00003-of-00003.safetensors");
+}
+
+static void test_a_missing_shard_is_named(void **state)
+{
+	char path[200];
+
+	(void)state;
+	copy_shards();
+	snprintf(path, sizeof path, "%s/model-00002-of-00003.safetensors", dir);
+	assert_int_equal(unlink(path), 0);
+	assert_refused(HEAD_LM, "model-00002-of-00003.safetensors: ");
+}
+
+static void test_a_tensor_in_two_shards_is_refused(void **state)
+{
+	struct store store;
+	int64_t one = 1;
+
+	(void)state;
+	copy_shards();
+	store.n = 0;
+	append(&store, "model.norm.weight", "F32", 1, &one, "abcd", 4);
+	write_store(&store, "extra.safetensors");
+	release_store(&store);
+	write_index("{\"model.norm.weight\": \"extra.safetensors\","
+		    "\"lm_head.weight\": \"model-00003-of-00003.safetensors\"}");
+	assert_refused(HEAD_LM, "tensor \"model.norm.weight\" is in two files");
+}
+
+static void test_a_tensor_must_be_in_the_file_that_the_index_names(void **state)
+{
+	(void)state;
+	copy_shards();
+	write_index("{\"lm_head.weight\": \"model-00001-of-00003.safetensors\","
+		    "\"model.norm.weight\": \"model-00002-of-00003.safetensors\","
+		    "\"x\": \"model-00003-of-00003.safetensors\"}");
+	assert_refused(HEAD_LM, "tensor \"model.norm.weight\" is not in "
+				"model-00002-of-00003.safetensors");
+	write_index("{\"x\": \"model-00003-of-00003.safetensors\"}");
+	assert_refused(HEAD_LM, "tensor \"x\" is not in model-00003-of-00003.safetensors");
+}
+
+/* --- score heads --- */
+
+static struct model *load_new_score(const char *from, uint64_t seed)
+{
+	struct hf_load_options options = {.head = HEAD_SCORE, .create_score = true, .seed = seed};
+	struct model *model = NULL;
+	struct error err = {""};
+
+	if (hf_load(&model, from, &options, NULL, &err) != STATUS_OK)
+		fail_msg("%s", err.text);
+	return model;
+}
+
+static void test_a_new_score_head_depends_on_the_seed_alone(void **state)
+{
+	struct model *a = load_new_score(MODELS "llama-gqa", 7);
+	struct model *b = load_new_score(MODELS "llama-gqa", 7);
+	struct model *c = load_new_score(MODELS "llama-gqa", 8);
+	const float *head = model_view(a, a->weights, PARAM_SCORE_WEIGHT, -1);
+	double sum = 0;
+
+	(void)state;
+	assert_int_equal(a->config.n_labels, 1);
+	assert_same_weights(a, b);
+	assert_memory_not_equal(head, model_view(c, c->weights, PARAM_SCORE_WEIGHT, -1),
+				32 * sizeof *head);
+	/* Variance 1/(C + 1): 32 squares are within a factor of 3 of that. */
+	for (int i = 0; i < 32; i++)
+		sum += (double)head[i] * (double)head[i];
+	assert_true(sum / 32 > 1.0 / 33 / 3 && sum / 32 < 3.0 / 33);
+	model_destroy(a);
+	model_destroy(b);
+	model_destroy(c);
+}
+
+static void test_a_score_model_made_of_a_language_model_saves_as_a_classifier(void **state)
+{
+	static const char *const edits[] = {"pad_token_id", "5", NULL};
+	struct hf_save_options options = {.source_dir = MODELS "llama-gqa", .edits = edits};
+	struct model *model = load_new_score(MODELS "llama-gqa", 7), *again;
+	struct buf before, after;
+
+	(void)state;
+	save(model, &options);
+	again = load(saved, HEAD_SCORE);
+	assert_same_weights(model, again);
+	assert_int_equal(again->config.pad_id, 5);
+	assert_int_equal(again->config.n_labels, 1);
+	read_bytes(MODELS "llama-gqa", "config.json", &before);
+	read_bytes(saved, "config.json", &after);
+	/* Up to the changed key the bytes are the same, and so are those after it. */
+	assert_non_null(strstr(after.data, "\"architectures\": [\"LlamaForSequenceClassification\"]"
+					   ",\n  \"attention_bias\": false"));
+	assert_non_null(strstr(after.data, "  \"rms_norm_eps\": 1e-06,\n  \"rope_scaling\": null,\n"
+					   "  \"rope_theta\": 10000.0,\n"));
+	assert_non_null(strstr(after.data, "  \"vocab_size\": 97,\n"
+					   "  \"id2label\": {\"0\": \"LABEL_0\"},\n"
+					   "  \"label2id\": {\"LABEL_0\": 0},\n"
+					   "  \"pad_token_id\": 5\n}\n"));
+	assert_null(strstr(after.data, "num_labels"));
+	buf_release(&before);
+	buf_release(&after);
+	model_destroy(model);
+	model_destroy(again);
+}
+
+static void test_a_count_of_labels_beside_the_map_is_made_to_agree(void **state)
+{
+	struct hf_save_options options = {.source_dir = dir};
+	struct model *model;
+	struct buf text;
+
+	(void)state;
+	copy("gpt2", "config.json");
+	copy("gpt2", "model.safetensors");
+	edit_config("num_labels", "2");
+	edit_config("id2label", "{\"0\": \"a\", \"1\": \"b\"}");
+	model = load_new_score(dir, 1);
+	save(model, &options);
+	read_bytes(saved, "config.json", &text);
+	assert_non_null(strstr(text.data, "\"num_labels\": 1"));
+	assert_non_null(strstr(text.data, "\"id2label\": {\"0\": \"LABEL_0\"}"));
+	buf_release(&text);
+	model_destroy(model);
+	/* A language model keeps the labels that its config came with. */
+	model = load(dir, HEAD_LM);
+	save(model, &options);
+	assert_same_file(dir, saved, "config.json");
+	model_destroy(model);
+}
+
+static void test_each_kind_of_head_is_refused_where_the_other_is_needed(void **state)
+{
+	struct store store;
+
+	(void)state;
+	copy("llama-gqa", "config.json");
+	copy("llama-gqa", "model.safetensors");
+	assert_refused(HEAD_SCORE, "not a reward model: the architecture is LlamaForCausalLM");
+	copy("rm-llama", "config.json");
+	copy("rm-llama", "model.safetensors");
+	assert_refused(HEAD_LM, "a sequence classifier (LlamaForSequenceClassification)");
+	read_store(&store, "rm-llama");
+	drop(&store, "score.weight");
+	finish_store(&store);
+	assert_refused(HEAD_SCORE, "its head, score.weight, is missing");
+}
+
+static void test_a_bias_of_the_score_head_is_kept(void **state)
+{
+	struct hf_save_options options = {.source_dir = dir};
+	int64_t one = 1;
+	float bias = 1.5f;
+	struct store store;
+	struct model *model, *again;
+
+	(void)state;
+	copy("rm-llama", "config.json");
+	read_store(&store, "rm-llama");
+	append(&store, "score.bias", "F32", 1, &one, &bias, sizeof bias);
+	finish_store(&store);
+	model = load(dir, HEAD_SCORE);
+	assert_true(*model_view(model, model->weights, PARAM_SCORE_BIAS, -1) == 1.5f);
+	save(model, &options);
+	again = load(saved, HEAD_SCORE);
+	assert_same_weights(model, again);
+	model_destroy(model);
+	model_destroy(again);
+}
+
+static void test_a_stray_bias_does_not_join_a_new_score_head(void **state)
+{
+	struct hf_load_options options = {.head = HEAD_SCORE, .create_score = true};
+	int64_t one = 1;
+	struct store store;
+	struct model *model = NULL;
+	struct error err = {""};
+
+	(void)state;
+	copy("llama-gqa", "config.json");
+	read_store(&store, "llama-gqa");
+	append(&store, "score.bias", "F32", 1, &one, "abcd", 4);
+	finish_store(&store);
+	assert_int_equal(hf_load(&model, dir, &options, NULL, &err), STATUS_BAD_INPUT);
+	assert_non_null(strstr(err.text, "unexpected score.bias"));
+}
+
+/* --- saving --- */
+
+static void test_saving_replaces_a_directory_and_leaves_nothing_beside_it(void **state)
+{
+	struct model *model = load(MODELS "gpt2", HEAD_LM);
+	struct hf_save_options options = {.source_dir = MODELS "gpt2", .tokenizer_dir = dir};
+	char **names, *stale = path_join(saved, "model-00001-of-00002.safetensors");
+	char slashed[100];
+	size_t n;
+	struct error err = {""};
+
+	(void)state;
+	write_text("tokenizer.json", "{\"any\": \"bytes\"}");
+	write_text("generation_config.json", "{}\n");
+	write_text("notes.txt", "not copied");
+	for (int round = 0; round < 3; round++) {
+		snprintf(slashed, sizeof slashed, "%s%s", saved, round == 2 ? "//" : "");
+		if (hf_save(model, slashed, &options, &err) != STATUS_OK)
+			fail_msg("%s", err.text);
+		assert_int_equal(file_list(saved, &names, &n, &err), STATUS_OK);
+		assert_int_equal(n, 4);
+		assert_string_equal(names[0], "config.json");
+		assert_string_equal(names[1], "generation_config.json");
+		assert_string_equal(names[2], "model.safetensors");
+		assert_string_equal(names[3], "tokenizer.json");
+		for (size_t i = 0; i < n; i++)
+			free(names[i]);
+		free(names);
+		assert_same_file(dir, saved, "tokenizer.json");
+		assert_same_file(dir, saved, "generation_config.json");
+		write_bytes(saved, "model-00001-of-00002.safetensors", "", 0);
+	}
+	assert_true(file_exists(stale));
+	assert_int_equal(file_list(root, &names, &n, &err), STATUS_OK);
+	assert_int_equal(n, 2);
+	for (size_t i = 0; i < n; i++)
+		free(names[i]);
+	free(names);
+	free(stale);
+	model_destroy(model);
+}
+
+static void test_saving_over_its_own_source_works(void **state)
+{
+	struct hf_save_options options = {.source_dir = saved, .tokenizer_dir = saved};
+	struct model *model = load(MODELS "gpt2", HEAD_LM), *again;
+	struct error err;
+
+	(void)state;
+	assert_int_equal(file_make_dirs(saved, &err), STATUS_OK);
+	copy("gpt2", "config.json");
+	{
+		struct buf text;
+		read_bytes(dir, "config.json", &text);
+		write_bytes(saved, "config.json", text.data, text.length);
+		buf_release(&text);
+	}
+	write_bytes(saved, "vocab.json", "{}", 2);
+	model->weights[3] = 0.75f;
+	save(model, &options);
+	again = load(saved, HEAD_LM);
+	assert_same_weights(model, again);
+	assert_same_file(MODELS "gpt2", saved, "config.json");
+	model_destroy(model);
+	model_destroy(again);
+}
+
+static void test_a_save_that_fails_keeps_what_was_there(void **state)
+{
+	struct model *model = load(MODELS "gpt2", HEAD_LM);
+	struct hf_save_options good = {.source_dir = MODELS "gpt2"};
+	struct hf_save_options bad = {.source_dir = "/nowhere"};
+	char *temporary = xasprintf("%s.tmp", saved);
+	struct error err = {""};
+
+	(void)state;
+	save(model, &good);
+	assert_int_equal(hf_save(model, saved, &bad, &err), STATUS_BAD_INPUT);
+	assert_non_null(strstr(err.text, "/nowhere/config.json"));
+	assert_false(file_exists(temporary));
+	model->weights[0] = NAN;
+	assert_int_equal(hf_save(model, saved, &good, &err), STATUS_FAILED);
+	assert_false(file_exists(temporary));
+	assert_same_file(MODELS "gpt2", saved, "model.safetensors");
+	free(temporary);
+	model_destroy(model);
+}
+
+/* Numbers keep their spelling, order and white space are as they were. */
+static void test_config_text_is_kept_but_for_what_changed(void **state)
+{
+	static const char text[] =
+		"{ \"model_type\":\"llama\" ,\t\"hidden_size\": 8,\"num_hidden_layers\":1,\n"
+		"\"num_attention_heads\":2, \"intermediate_size\":4,\"vocab_size\": 5,\n"
+		"  \"rms_norm_eps\": 1.00e-05, \"own_key\": [1.0, 30.0, {\"a\": 12345678901234567}],\n"
+		"\"dtype\": \"bfloat16\", \"architectures\": [\"LlamaModel\"] }";
+	static const char expected[] =
+		"{ \"model_type\":\"llama\" ,\t\"hidden_size\": 8,\"num_hidden_layers\":1,\n"
+		"\"num_attention_heads\":2, \"intermediate_size\":4,\"vocab_size\": 5,\n"
+		"  \"rms_norm_eps\": 1.00e-05, \"own_key\": [1.0, 30.0, {\"a\": 12345678901234567}],\n"
+		"\"dtype\": \"float32\", \"architectures\": [\"LlamaForCausalLM\"] }";
+	struct hf_save_options options = {.config_text = text};
+	struct model_config config;
+	struct model *model, *again;
+	struct error err;
+	struct buf after;
+
+	(void)state;
+	assert_int_equal(hf_parse_config(&config, text, strlen(text), "text", &err), STATUS_OK);
+	model = model_create(&config, false);
+	model_init_random(model, 3, 0.02);
+	save(model, &options);
+	read_bytes(saved, "config.json", &after);
+	assert_string_equal(after.data, expected);
+	again = load(saved, HEAD_LM);
+	assert_same_weights(model, again);
+	buf_release(&after);
+	model_destroy(model);
+	model_destroy(again);
+}
+
+/* --- blocks --- */
+
+static void test_a_block_comes_back_with_its_bits(void **state)
+{
+	struct model *model = load(MODELS "gpt2", HEAD_LM);
+	float *block = xcalloc(model->layout.n_floats, sizeof *block);
+	char *path = path_join(dir, "m.safetensors"), sha[65], expected[65];
+	struct error err = {""};
+	struct buf bytes;
+
+	(void)state;
+	assert_int_equal(hf_write_block(model, model->weights, path, sha, &err), STATUS_OK);
+	read_bytes(dir, "m.safetensors", &bytes);
+	sha256_hex(bytes.data, bytes.length, expected);
+	assert_string_equal(sha, expected);
+	assert_int_equal(hf_read_block(model, block, path, &err), STATUS_OK);
+	assert_memory_equal(block, model->weights, model->layout.n_floats * sizeof *block);
+	buf_release(&bytes);
+	free(path);
+	free(block);
+	model_destroy(model);
+}
+
+static void test_a_block_that_is_not_finite_is_not_written(void **state)
+{
+	static const float values[] = {NAN, INFINITY, -INFINITY};
+	struct model *model = load(MODELS "gpt2", HEAD_LM);
+	char *path = path_join(dir, "m.safetensors");
+	struct error err = {""};
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		model->weights[1234] = values[i];
+		assert_int_equal(hf_write_block(model, model->weights, path, NULL, &err),
+				 STATUS_FAILED);
+		assert_non_null(strstr(err.text, "value 1234 is not a finite number"));
+		assert_false(file_exists(path));
+	}
+	free(path);
+	model_destroy(model);
+}
+
+static void assert_block_refused(const struct model *model, struct store *store,
+				 const char *sentence)
+{
+	float *block = xcalloc(model->layout.n_floats, sizeof *block);
+	char *path = path_join(dir, "model.safetensors");
+	struct error err = {""};
+
+	finish_store(store);
+	assert_int_equal(hf_read_block(model, block, path, &err), STATUS_BAD_INPUT);
+	if (strncmp(err.text, path, strlen(path)) != 0 || !strstr(err.text, sentence))
+		fail_msg("expected \"%s\", found \"%s\"", sentence, err.text);
+	free(path);
+	free(block);
+}
+
+static void test_a_block_must_be_exactly_that_of_the_model(void **state)
+{
+	struct model *model = load(MODELS "llama-gqa", HEAD_LM);
+	struct store store;
+	struct stored *item;
+	float bad = NAN;
+	int64_t one = 1;
+
+	(void)state;
+	read_store(&store, "llama-gqa");
+	drop(&store, "lm_head.weight");
+	assert_block_refused(model, &store, "20 tensors, expected 21");
+	read_store(&store, "llama-gqa");
+	append(&store, "more", "F32", 1, &one, "abcd", 4);
+	assert_block_refused(model, &store, "22 tensors, expected 21");
+	read_store(&store, "llama-gqa");
+	stored(&store, "lm_head.weight")->name[0] = 'L';
+	assert_block_refused(model, &store, "tensor \"lm_head.weight\" is missing or not F32");
+	/* The transposed shape has the same number of elements. */
+	read_store(&store, "llama-gqa");
+	item = stored(&store, "lm_head.weight");
+	item->shape[0] = 32;
+	item->shape[1] = 97;
+	assert_block_refused(model, &store, "tensor \"lm_head.weight\" is missing or not F32");
+	read_store(&store, "llama-gqa");
+	store_as(stored(&store, "lm_head.weight"), "BF16");
+	assert_block_refused(model, &store, "tensor \"lm_head.weight\" is missing or not F32");
+	read_store(&store, "llama-gqa");
+	memcpy(stored(&store, "lm_head.weight")->bytes.data + 8, &bad, sizeof bad);
+	assert_block_refused(model, &store, "tensor \"lm_head.weight\": element 2 is nan");
+	model_destroy(model);
+}
+
+/* --- positions --- */
+
+static void test_positions_grow_unless_they_are_bounded(void **state)
+{
+	struct model *gpt2 = load(MODELS "gpt2", HEAD_LM);
+	struct model *llama = load(MODELS "llama-gqa", HEAD_LM);
+	struct error err = {""};
+
+	(void)state;
+	assert_int_equal(model_reserve_positions(gpt2, 64, "dir", &err), STATUS_OK);
+	assert_int_equal(model_reserve_positions(gpt2, 65, "dir", &err), STATUS_BAD_INPUT);
+	assert_non_null(strstr(err.text, "dir: the model has 64 learned positions"));
+	assert_int_equal(model_reserve_positions(llama, 200, "dir", &err), STATUS_OK);
+	assert_true(llama->rope_positions >= 200);
+	llama->config.is_bounded = true;
+	assert_int_equal(model_reserve_positions(llama, 65, "dir", &err), STATUS_BAD_INPUT);
+	assert_non_null(strstr(err.text, "64 positions in its sliding window"));
+	model_destroy(gpt2);
+	model_destroy(llama);
+}
+
+#define CASE(f) cmocka_unit_test_setup(f, start_afresh)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CASE(test_loading_and_saving_give_the_same_bytes),
+		CASE(test_a_sharded_checkpoint_is_the_same_as_a_single_file),
+		CASE(test_describing_gives_the_model_that_loading_gives),
+		CASE(test_names_without_prefix_and_mask_buffers_load),
+		CASE(test_weights_of_other_float_types_load_as_their_values),
+		CASE(test_one_sentence_lists_every_wrong_tensor),
+		CASE(test_a_long_list_of_wrong_tensors_is_cut),
+		CASE(test_values_that_are_not_finite_are_refused_with_their_place),
+		CASE(test_a_description_larger_than_the_files_is_refused_before_allocation),
+		CASE(test_a_directory_without_safetensors_is_refused),
+		CASE(test_a_tied_head_that_is_stored_too_stays_tied_if_it_is_the_same),
+		CASE(test_a_tied_head_that_differs_is_kept_apart_for_good),
+		CASE(test_a_missing_head_is_the_embedding_only_if_tied),
+		CASE(test_an_index_may_only_name_plain_files),
+		CASE(test_an_index_without_a_map_is_refused),
+		CASE(test_a_missing_shard_is_named),
+		CASE(test_a_tensor_in_two_shards_is_refused),
+		CASE(test_a_tensor_must_be_in_the_file_that_the_index_names),
+		CASE(test_a_new_score_head_depends_on_the_seed_alone),
+		CASE(test_a_score_model_made_of_a_language_model_saves_as_a_classifier),
+		CASE(test_a_count_of_labels_beside_the_map_is_made_to_agree),
+		CASE(test_each_kind_of_head_is_refused_where_the_other_is_needed),
+		CASE(test_a_bias_of_the_score_head_is_kept),
+		CASE(test_a_stray_bias_does_not_join_a_new_score_head),
+		CASE(test_saving_replaces_a_directory_and_leaves_nothing_beside_it),
+		CASE(test_saving_over_its_own_source_works),
+		CASE(test_a_save_that_fails_keeps_what_was_there),
+		CASE(test_config_text_is_kept_but_for_what_changed),
+		CASE(test_a_block_comes_back_with_its_bits),
+		CASE(test_a_block_that_is_not_finite_is_not_written),
+		CASE(test_a_block_must_be_exactly_that_of_the_model),
+		CASE(test_positions_grow_unless_they_are_bounded),
+	};
+	return cmocka_run_group_tests(tests, make_root, remove_root);
+}
