@@ -1,4 +1,6 @@
 /* rlhf: the table of commands. */
+#include <limits.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -52,8 +54,17 @@ static int unknown_command(const char *name)
 	return comm_refuse(STATUS_BAD_INPUT, &err);
 }
 
+/* Memory that was freed is kept for the next message of the size of a model:
+ * fresh pages have to be cleared first, which takes longer than to fill them. */
+static void keep_freed_memory(void)
+{
+	mallopt(M_MMAP_THRESHOLD, INT_MAX);
+	mallopt(M_TRIM_THRESHOLD, -1);
+}
+
 int main(int argc, char **argv)
 {
+	keep_freed_memory();
 	log_init(LOG_INFO, true);
 	if (argc < 2) {
 		print_usage(stderr);

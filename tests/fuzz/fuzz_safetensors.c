@@ -1,0 +1,55 @@
+/* Any bytes as a safetensors file: what opens lies within the file, covers its data
+ * exactly, and every value can be read. */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "common/base/die.h"
+#include "common/base/file.h"
+#include "common/model/safetensors.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check(const struct safetensors *file)
+{
+	const uint8_t *next = file->n ? file->tensors[0].data : file->map.data + file->map.size;
+
+	for (size_t i = 0; i < file->n; i++) {
+		const struct tensor_view *view = &file->tensors[i];
+		float *values;
+
+		if (view->data != next)
+			abort();
+		next += view->bytes;
+		if (view->dtype == DTYPE_OTHER)
+			continue;
+		values = xmalloc(view->n_elements * sizeof *values);
+		tensor_to_float(view, 0, view->n_elements, values);
+		free(values);
+	}
+	if (next != file->map.data + file->map.size)
+		abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	int fd = memfd_create("input", MFD_CLOEXEC);
+	char path[40];
+	struct safetensors file;
+	struct error err = {""};
+
+	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+	if (fd < 0 || file_write_at(fd, data, size, 0, path, &err) != STATUS_OK)
+		die("no memory for the input");
+	if (safetensors_open(&file, path, &err) == STATUS_OK) {
+		check(&file);
+		safetensors_close(&file);
+	} else if (strncmp(err.text, path, strlen(path)) != 0) {
+		abort();
+	}
+	close(fd);
+	return 0;
+}
