@@ -20,7 +20,7 @@ Q := $(if $(V),,@)
 
 # --- flags ---
 WARNINGS := -Wall -Wextra -Werror -Wformat-security -Wmissing-prototypes -Wold-style-definition \
-            -Woverflow -Wpointer-arith -Wstrict-prototypes -Wunused -Wvla -Wwrite-strings -Wshadow
+            -Woverflow -Wpointer-arith -Wstrict-prototypes -Wunused -Wvla -Wwrite-strings -Wshadow -Wno-psabi
 CPPFLAGS += -I. -D_GNU_SOURCE
 CFLAGS   += -std=c17 -g -pthread -fno-math-errno -ffp-contract=off $(WARNINGS)
 LDLIBS   += -lcjson -luuid -lpcre2-8 -lutf8proc -lm -ldl

@@ -89,8 +89,7 @@ static enum status shard_names(const struct json *weight_map, const char *path, 
 	*n = 0;
 	for (const struct json *item = json_first(weight_map); item; item = json_next(item)) {
 		size_t length = 0;
-		const char *name =
-			json_type(item) == JSON_STRING ? json_string(item, &length) : "";
+		const char *name = json_type(item) == JSON_STRING ? json_string(item, &length) : "";
 
 		if (!*name || strlen(name) != length || strchr(name, '/') || strstr(name, ".."))
 			return error_set(err, STATUS_BAD_INPUT,
@@ -138,8 +137,7 @@ static enum status check_index(const struct store *store, const struct json *wei
 		bool found = false;
 
 		if (hashmap_find(&store->by_name, json_key(item), strlen(json_key(item)), &i))
-			found = is_called(file_of(store, store->views[i]),
-					  json_string(item, NULL));
+			found = is_called(file_of(store, store->views[i]), json_string(item, NULL));
 		if (!found)
 			return error_set(err, STATUS_BAD_INPUT,
 					 "%s: tensor \"%.100s\" is not in %.100s", path,
@@ -356,7 +354,8 @@ static bool has_own_head(struct store *store, const struct model_config *config)
 
 	if (!head)
 		return false;
-	snprintf(name, sizeof name, "%s%s", config->family->prefix, config->family->names[0].suffix);
+	snprintf(name, sizeof name, "%s%s", config->family->prefix,
+		 config->family->names[0].suffix);
 	embedding = take(store, config->family, name);
 	if (!embedding || (embedding->bytes == head->bytes &&
 			   memcmp(embedding->data, head->data, head->bytes) == 0))

@@ -52,19 +52,20 @@ void hf_tensor_describe(const struct model *model, int i, struct hf_tensor *tens
 void hf_tensor_gather(const struct model *model, int i, const float *block, float *out);
 void hf_tensor_scatter(const struct model *model, int i, const float *in, float *block);
 
-/* Writes a block as one safetensors file of F32, with fsync; prefix is put in
- * front of each name ("" for weights).  sha256 (65 bytes) may be NULL. */
+/* Writes a block as one safetensors file of F32, with fsync.  sha256 (65 bytes), the
+ * file's, may be NULL.  STATUS_FAILED if a value is not finite: nothing is written. */
 enum status hf_write_block(const struct model *model, const float *block, const char *path,
 			   char *sha256, struct error *err);
-/* Reads it back; every tensor must be there with its shape. */
+/* Reads it back; the tensors must be those of the model, with their shapes, and their
+ * values finite.  Where it fails, the block is partly written over. */
 enum status hf_read_block(const struct model *model, float *block, const char *path,
 			  struct error *err);
 
-/* A whole directory: config.json from source_dir's with the changes in edits
- * (pairs of key and JSON text, ended by NULL; keys set by the model itself,
- * architectures and labels, are added), model.safetensors, tokenizer files and
- * generation_config.json copied from tokenizer_dir (NULL: none).  config_text
- * replaces source_dir's config when the model was created from nothing. */
+/* A whole directory, which replaces the one there was: config.json from source_dir's
+ * with the changes in edits (pairs of key and JSON text, ended by NULL; keys set by
+ * the model itself, architectures and labels, are added), model.safetensors,
+ * tokenizer files and generation_config.json copied from tokenizer_dir (NULL: none).
+ * config_text replaces source_dir's config when the model was created from nothing. */
 struct hf_save_options {
 	const char *source_dir;
 	const char *config_text;

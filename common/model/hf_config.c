@@ -11,9 +11,13 @@
 #include "common/model/hf_families.h"
 #include "common/ops/attention.h"
 
-enum { MAX_CONFIG_BYTES = 1 << 24, MAX_DIMENSION = 1 << 22, MAX_LAYERS = 4096,
-       MAX_LABELS = 1 << 16,
-       MAX_POSITIONS = 1 << 20 /* bounds the table of rotary angles */ };
+enum {
+	MAX_CONFIG_BYTES = 1 << 24,
+	MAX_DIMENSION = 1 << 22,
+	MAX_LAYERS = 4096,
+	MAX_LABELS = 1 << 16,
+	MAX_POSITIONS = 1 << 20 /* bounds the table of rotary angles */
+};
 
 /* Where we are, for messages. */
 struct reader {
@@ -44,8 +48,8 @@ static enum status get_int(const struct reader *r, const char *key, int64_t fall
 	return STATUS_OK;
 }
 
-static enum status get_positive(const struct reader *r, const struct json *object,
-				const char *key, double fallback, double *out)
+static enum status get_positive(const struct reader *r, const struct json *object, const char *key,
+				double fallback, double *out)
 {
 	const struct json *value = present(object, key);
 
@@ -87,8 +91,7 @@ static enum status check_type(const struct reader *r, const struct json *value, 
 static enum status read_family(const struct reader *r, struct model_config *config)
 {
 	const struct json *architectures = present(r->root, "architectures");
-	const char *architecture =
-		architectures ? string_or_null(json_first(architectures)) : NULL;
+	const char *architecture = architectures ? string_or_null(json_first(architectures)) : NULL;
 	const char *type = string_or_null(present(r->root, "model_type"));
 
 	if (present(r->root, "quantization_config"))
@@ -109,8 +112,7 @@ static enum status read_family(const struct reader *r, struct model_config *conf
 				 "%s: model_type \"%.60s\" (%.80s) is not a supported family; "
 				 "supported: gpt2, llama, mistral, qwen2",
 				 r->where, type ? type : "", architecture ? architecture : "none");
-	config->head = architecture &&
-				       strcmp(architecture, config->family->score_architecture) == 0
+	config->head = architecture && strcmp(architecture, config->family->score_architecture) == 0
 			       ? HEAD_SCORE
 			       : HEAD_LM;
 	return STATUS_OK;
@@ -120,9 +122,9 @@ static enum status read_dimensions(const struct reader *r, struct model_config *
 {
 	const struct hf_family *family = config->family;
 	const struct hf_keys *keys = family->keys;
-	const char *positions =
-		keys->positions_alias && !present(r->root, keys->positions) ? keys->positions_alias
-									    : keys->positions;
+	const char *positions = keys->positions_alias && !present(r->root, keys->positions)
+					? keys->positions_alias
+					: keys->positions;
 	enum status status;
 	double eps;
 
@@ -188,9 +190,12 @@ static enum status read_activation(const struct reader *r, struct model_config *
 		const char *name;
 		enum activation activation;
 	} known[] = {
-		{"gelu", ACTIVATION_GELU},	       {"gelu_new", ACTIVATION_GELU_TANH},
-		{"gelu_pytorch_tanh", ACTIVATION_GELU_TANH}, {"silu", ACTIVATION_SILU},
-		{"swish", ACTIVATION_SILU},	       {"relu", ACTIVATION_RELU},
+		{"gelu", ACTIVATION_GELU},
+		{"gelu_new", ACTIVATION_GELU_TANH},
+		{"gelu_pytorch_tanh", ACTIVATION_GELU_TANH},
+		{"silu", ACTIVATION_SILU},
+		{"swish", ACTIVATION_SILU},
+		{"relu", ACTIVATION_RELU},
 	};
 	const struct hf_keys *keys = config->family->keys;
 	const struct json *value = present(r->root, keys->activation);
@@ -278,9 +283,10 @@ static enum status read_rotary(const struct reader *r, struct model_config *conf
 		return status;
 	config->rotary_dim = (int)(config->head_dim * (fraction < 1 ? fraction : 1));
 	if (config->rotary_dim % 2 != 0 || config->rotary_dim == 0)
-		return error_set(r->err, STATUS_BAD_INPUT,
-				 "%s: %d rotary elements of a head, expected an even number above 0",
-				 r->where, config->rotary_dim);
+		return error_set(
+			r->err, STATUS_BAD_INPUT,
+			"%s: %d rotary elements of a head, expected an even number above 0",
+			r->where, config->rotary_dim);
 	return STATUS_OK;
 }
 
@@ -289,7 +295,6 @@ static enum status read_options(const struct reader *r, struct model_config *con
 	bool scale_weights = true, inverse_layer = false;
 	enum status status = STATUS_OK;
 
-	config->is_bounded = config->position == POSITION_LEARNED;
 	if (strcmp(config->family->model_type, "gpt2") == 0) {
 		status = get_bool(r, "scale_attn_weights", true, &scale_weights);
 		if (status == STATUS_OK)
@@ -322,7 +327,7 @@ static enum status read_window(const struct reader *r, struct model_config *conf
 				 0, INT32_MAX, &window);
 	if (status == STATUS_OK && is_used && window > 0 && window < config->max_positions) {
 		config->max_positions = window;
-		config->is_bounded = true;
+		config->has_window = true;
 	}
 	return status;
 }

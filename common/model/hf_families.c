@@ -49,11 +49,20 @@ static const struct hf_name llama_names[] = {
 };
 
 static const struct hf_keys gpt2_keys = {
-	.hidden = "n_embd", .layers = "n_layer", .heads = "n_head", .ff = "n_inner",
-	.positions = "n_positions", .positions_alias = "n_ctx",
-	.activation = "activation_function", .eps = "layer_norm_epsilon",
-	.default_hidden = 768, .default_layers = 12, .default_heads = 12,
-	.default_positions = 1024, .default_vocab = 50257, .default_activation = "gelu_new",
+	.hidden = "n_embd",
+	.layers = "n_layer",
+	.heads = "n_head",
+	.ff = "n_inner",
+	.positions = "n_positions",
+	.positions_alias = "n_ctx",
+	.activation = "activation_function",
+	.eps = "layer_norm_epsilon",
+	.default_hidden = 768,
+	.default_layers = 12,
+	.default_heads = 12,
+	.default_positions = 1024,
+	.default_vocab = 50257,
+	.default_activation = "gelu_new",
 	.default_eps = 1e-5,
 };
 
@@ -64,14 +73,20 @@ static const struct hf_keys gpt2_keys = {
 	.default_layers = 32, .default_heads = 32, .default_activation = "silu",                   \
 	.default_eps = 1e-6
 
-static const struct hf_keys llama_keys = {
-	LLAMA_KEYS, .default_ff = 11008, .default_positions = 2048, .default_vocab = 32000};
-static const struct hf_keys mistral_keys = {
-	LLAMA_KEYS, .default_ff = 14336, .default_positions = 131072, .default_vocab = 32000,
-	.default_kv_heads = 8, .default_window = 4096};
-static const struct hf_keys qwen2_keys = {
-	LLAMA_KEYS, .default_ff = 22016, .default_positions = 32768, .default_vocab = 151936,
-	.default_kv_heads = 32, .default_window = 4096};
+static const struct hf_keys llama_keys = {LLAMA_KEYS, .default_ff = 11008,
+					  .default_positions = 2048, .default_vocab = 32000};
+static const struct hf_keys mistral_keys = {LLAMA_KEYS,
+					    .default_ff = 14336,
+					    .default_positions = 131072,
+					    .default_vocab = 32000,
+					    .default_kv_heads = 8,
+					    .default_window = 4096};
+static const struct hf_keys qwen2_keys = {LLAMA_KEYS,
+					  .default_ff = 22016,
+					  .default_positions = 32768,
+					  .default_vocab = 151936,
+					  .default_kv_heads = 32,
+					  .default_window = 4096};
 
 static const struct hf_family families[] = {
 	{.model_type = "gpt2",

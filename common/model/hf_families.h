@@ -1,6 +1,6 @@
 /* The table of model families: how each is described in config.json and how its
  * tensors are named and laid out in a checkpoint.  Adding a family made of known
- * parts is an entry here.  Used by hf_config.c and hf_checkpoint.c alone. */
+ * parts is an entry here.  Private to the hf_*.c files. */
 #pragma once
 
 #include <stdbool.h>
@@ -32,15 +32,15 @@ struct hf_keys {
 struct hf_family {
 	const char *model_type;
 	const char *lm_architecture, *score_architecture;
-	const char *prefix; /* of the backbone's tensors: "model." */
+	const char *prefix;	     /* of the backbone's tensors: "model." */
 	const struct hf_name *names; /* ends with a NULL suffix */
 	const struct hf_keys *keys;
 	enum norm_kind norm;
 	enum position_kind position;
 	enum mlp_kind mlp;
-	unsigned biases;	/* always there */
-	bool has_bias_keys;	/* attention_bias and mlp_bias add to them */
-	bool has_kv_heads;	/* num_key_value_heads and head_dim are read */
+	unsigned biases;    /* always there */
+	bool has_bias_keys; /* attention_bias and mlp_bias add to them */
+	bool has_kv_heads;  /* num_key_value_heads and head_dim are read */
 	bool ties_by_default;
 	bool has_window;	/* sliding_window is read */
 	bool has_window_switch; /* and only counts if use_sliding_window is true */

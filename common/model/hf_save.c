@@ -51,13 +51,10 @@ static void release_plan(struct block_plan *plan)
 	buf_release(&plan->header);
 }
 
-/* Number of the tensor that a spec, now sorted, came from. */
+/* Number of the tensor that a spec, now sorted, came from: whose name it borrows. */
 static int tensor_of(const struct block_plan *plan, const struct tensor_spec *spec)
 {
-	for (int i = 0; i < plan->n; i++)
-		if (plan->tensors[i].name == spec->name)
-			return i;
-	die("a tensor has lost its plan");
+	return (int)((size_t)(spec->name - plan->tensors->name) / sizeof *plan->tensors);
 }
 
 static enum status write_planned(const struct block_plan *plan, const struct model *model,
@@ -158,8 +155,7 @@ static enum status set_labels(struct buf *text, bool has_count, struct error *er
 }
 
 /* Keys that follow from the model itself. */
-static enum status set_own_members(struct buf *text, const struct model *model,
-				   struct error *err)
+static enum status set_own_members(struct buf *text, const struct model *model, struct error *err)
 {
 	const struct model_config *config = &model->config;
 	const struct hf_family *family = config->family;
@@ -211,9 +207,15 @@ static enum status make_config(const struct model *model, const struct hf_save_o
 static enum status copy_tokenizer(const char *from, const char *to, struct error *err)
 {
 	static const char *const names[] = {
-		"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
-		"added_tokens.json", "vocab.json", "merges.txt", "tokenizer.model",
-		"chat_template.jinja", "generation_config.json",
+		"tokenizer.json",
+		"tokenizer_config.json",
+		"special_tokens_map.json",
+		"added_tokens.json",
+		"vocab.json",
+		"merges.txt",
+		"tokenizer.model",
+		"chat_template.jinja",
+		"generation_config.json",
 	};
 	enum status status = STATUS_OK;
 
@@ -231,7 +233,8 @@ static enum status copy_tokenizer(const char *from, const char *to, struct error
 static enum status fill_directory(const struct model *model, const char *dir,
 				  const struct hf_save_options *options, struct error *err)
 {
-	char *weights = path_join(dir, "model.safetensors"), *config = path_join(dir, "config.json");
+	char *weights = path_join(dir, "model.safetensors"),
+	     *config = path_join(dir, "config.json");
 	struct buf text = BUF_INIT;
 	enum status status = make_config(model, options, &text, err);
 

@@ -117,8 +117,7 @@ static struct place find_place(const struct model *model, int i)
 	die("a model has no tensor of that number");
 }
 
-static void name_place(const struct model *model, const struct place *place, char *out,
-		       size_t size)
+static void name_place(const struct model *model, const struct place *place, char *out, size_t size)
 {
 	const struct hf_family *family = model->config.family;
 	const char *digits;
@@ -126,7 +125,7 @@ static void name_place(const struct model *model, const struct place *place, cha
 
 	if (!place->name) {
 		snprintf(out, size, "%s",
-			 place->param->id == PARAM_LM_HEAD	? "lm_head.weight"
+			 place->param->id == PARAM_LM_HEAD	  ? "lm_head.weight"
 			 : place->param->id == PARAM_SCORE_WEIGHT ? "score.weight"
 								  : "score.bias");
 		return;

@@ -47,12 +47,15 @@ void model_ensure_positions(struct model *model, int n)
 enum status model_reserve_positions(struct model *model, int n, const char *where,
 				    struct error *err)
 {
-	if (model->config.is_bounded && n > model->config.max_positions)
+	const struct model_config *config = &model->config;
+	bool is_bounded = config->position == POSITION_LEARNED || config->has_window;
+
+	if (is_bounded && n > config->max_positions)
 		return error_set(err, STATUS_BAD_INPUT,
 				 "%s: the model has %d %s, expected at least %d; "
 				 "data.max_length and rollout.max_new_tokens set the need",
-				 where, model->config.max_positions,
-				 model->config.position == POSITION_LEARNED
+				 where, config->max_positions,
+				 config->position == POSITION_LEARNED
 					 ? "learned positions"
 					 : "positions in its sliding window",
 				 n);

@@ -38,8 +38,7 @@ void model_init_random(struct model *model, uint64_t seed, double std);
 void model_ensure_positions(struct model *model, int n);
 
 /* Makes room for sequences of n ids.  A learned table of positions cannot grow and a
- * sliding window cannot be left, so a model that is_bounded below n is refused: where
- * names the model. */
+ * sliding window cannot be left, so a shorter one is refused: where names the model. */
 enum status model_reserve_positions(struct model *model, int n, const char *where,
 				    struct error *err);
 

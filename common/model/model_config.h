@@ -26,21 +26,21 @@ struct model_config {
 	enum mlp_kind mlp;
 	enum activation activation;
 	unsigned biases;
-	int n_channels;	    /* C */
-	int n_heads;	    /* H */
-	int n_kv_heads;	    /* K */
-	int head_dim;	    /* D */
-	int n_ff;	    /* F */
-	int n_layers;	    /* L */
-	int n_vocab;	    /* V: rows of the embedding */
-	int max_positions;  /* P */
-	bool is_bounded;    /* no sequence may exceed P: learned positions, or a window */
-	int rotary_dim;	    /* elements of each head that rotate; 0 for learned */
+	int n_channels;	   /* C */
+	int n_heads;	   /* H */
+	int n_kv_heads;	   /* K */
+	int head_dim;	   /* D */
+	int n_ff;	   /* F */
+	int n_layers;	   /* L */
+	int n_vocab;	   /* V: rows of the embedding */
+	int max_positions; /* P: no sequence may exceed learned positions or a window */
+	bool has_window;   /* P is the length of a sliding window */
+	int rotary_dim;	   /* elements of each head that rotate; 0 for learned */
 	double rope_theta;
 	float norm_eps;
 	float attention_scale;
-	bool tied;	   /* the output head is the embedding */
+	bool tied; /* the output head is the embedding */
 	enum head_kind head;
-	int n_labels;	   /* rows of the score head; 0 for HEAD_LM */
+	int n_labels;			/* rows of the score head; 0 for HEAD_LM */
 	int32_t bos_id, eos_id, pad_id; /* -1 where none or outside the vocabulary */
 };

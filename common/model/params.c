@@ -121,8 +121,8 @@ void param_layout_init(struct param_layout *layout, const struct model_config *c
 	layout->index = xmalloc(n_index * sizeof *layout->index);
 	for (size_t i = 0; i < n_index; i++)
 		layout->index[i] = -1;
-	embedding = add_matrix(layout, PARAM_TOKEN_EMBEDDING, -1, config->n_vocab,
-			       config->n_channels);
+	embedding =
+		add_matrix(layout, PARAM_TOKEN_EMBEDDING, -1, config->n_vocab, config->n_channels);
 	if (config->tied && config->head == HEAD_LM)
 		pack_too(layout, embedding);
 	if (config->position == POSITION_LEARNED)

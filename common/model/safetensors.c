@@ -136,12 +136,12 @@ static enum status read_tensor(struct tensor_view *tensor, const struct json *en
 			    path, err);
 }
 
-static enum status check_metadata(const struct json *metadata, const char *path,
-				  struct error *err)
+static enum status check_metadata(const struct json *metadata, const char *path, struct error *err)
 {
 	if (json_type(metadata) != JSON_OBJECT)
-		return error_set(err, STATUS_BAD_INPUT, "%s: __metadata__ is %s, expected an object",
-				 path, json_type_name(metadata));
+		return error_set(err, STATUS_BAD_INPUT,
+				 "%s: __metadata__ is %s, expected an object", path,
+				 json_type_name(metadata));
 	for (const struct json *item = json_first(metadata); item; item = json_next(item))
 		if (json_type(item) != JSON_STRING)
 			return error_set(err, STATUS_BAD_INPUT,
@@ -177,14 +177,15 @@ static enum status check_tiling(const struct safetensors *file, const uint8_t *d
 		next += file->tensors[i].bytes;
 	}
 	if ((uint64_t)(next - data) != data_bytes)
-		return error_set(err, STATUS_BAD_INPUT,
-				 "%s: the tensors end at byte %td of the data, the file at %" PRIu64,
-				 file->path, next - data, data_bytes);
+		return error_set(
+			err, STATUS_BAD_INPUT,
+			"%s: the tensors end at byte %td of the data, the file at %" PRIu64,
+			file->path, next - data, data_bytes);
 	return STATUS_OK;
 }
 
-static enum status read_entries(struct safetensors *file, const uint8_t *data,
-				uint64_t data_bytes, struct error *err)
+static enum status read_entries(struct safetensors *file, const uint8_t *data, uint64_t data_bytes,
+				struct error *err)
 {
 	size_t n = json_count(file->header);
 
@@ -192,8 +193,7 @@ static enum status read_entries(struct safetensors *file, const uint8_t *data,
 		return error_set(err, STATUS_BAD_INPUT, "%s: %zu tensors, at most %d are accepted",
 				 file->path, n, MAX_TENSORS);
 	file->tensors = xcalloc(n, sizeof *file->tensors);
-	for (const struct json *entry = json_first(file->header); entry;
-	     entry = json_next(entry)) {
+	for (const struct json *entry = json_first(file->header); entry; entry = json_next(entry)) {
 		enum status status;
 
 		if (strcmp(json_key(entry), "__metadata__") == 0)
@@ -225,6 +225,22 @@ static bool numbers_are_whole(const char *text, size_t n)
 			return false;
 	}
 	return true;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	const struct tensor_view *const *x = a, *const *y = b;
+
+	return strcmp((*x)->name, (*y)->name);
+}
+
+static void sort_by_name(struct safetensors *file)
+{
+	file->by_name = xcalloc(file->n, sizeof *file->by_name);
+	for (size_t i = 0; i < file->n; i++)
+		file->by_name[i] = &file->tensors[i];
+	if (file->n > 0)
+		qsort(file->by_name, file->n, sizeof *file->by_name, compare_names);
 }
 
 static enum status read_header(struct safetensors *file, struct error *err)
@@ -264,7 +280,9 @@ enum status safetensors_open(struct safetensors *file, const char *path, struct 
 		return status;
 	file->path = xstrdup(path);
 	status = read_header(file, err);
-	if (status != STATUS_OK)
+	if (status == STATUS_OK)
+		sort_by_name(file);
+	else
 		safetensors_close(file);
 	return status;
 }
@@ -273,6 +291,7 @@ void safetensors_close(struct safetensors *file)
 {
 	json_free(file->header);
 	free(file->tensors);
+	free(file->by_name);
 	free(file->path);
 	file_unmap(&file->map);
 	*file = (struct safetensors){0};
@@ -280,10 +299,12 @@ void safetensors_close(struct safetensors *file)
 
 const struct tensor_view *safetensors_find(const struct safetensors *file, const char *name)
 {
-	for (size_t i = 0; i < file->n; i++)
-		if (strcmp(file->tensors[i].name, name) == 0)
-			return &file->tensors[i];
-	return NULL;
+	const struct tensor_view wanted = {.name = name}, *key = &wanted;
+	const struct tensor_view **found =
+		file->n ? bsearch(&key, file->by_name, file->n, sizeof *found, compare_names)
+			: NULL;
+
+	return found ? *found : NULL;
 }
 
 /* --- values --- */
@@ -368,8 +389,7 @@ static void print_entry(const struct tensor_spec *spec, uint64_t begin, struct b
 		   begin + spec->bytes);
 }
 
-void safetensors_plan(struct tensor_spec *specs, size_t n, struct buf *header,
-		      uint64_t *file_bytes)
+void safetensors_plan(struct tensor_spec *specs, size_t n, struct buf *header, uint64_t *file_bytes)
 {
 	struct buf text = BUF_INIT;
 	uint64_t at = 0, data_begin;

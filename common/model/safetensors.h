@@ -28,7 +28,8 @@ struct safetensors {
 	char *path;
 	struct file_map map;
 	struct json *header;
-	struct tensor_view *tensors; /* in the order of their data */
+	struct tensor_view *tensors;	    /* in the order of their data */
+	const struct tensor_view **by_name; /* sorted */
 	size_t n;
 };
 
@@ -45,8 +46,8 @@ struct tensor_spec {
 	int rank;
 	int64_t shape[8];
 	enum dtype dtype; /* DTYPE_F32 or DTYPE_BF16 */
-	uint64_t offset; /* out: first byte in the file */
-	uint64_t bytes;	 /* out */
+	uint64_t offset;  /* out: first byte in the file */
+	uint64_t bytes;	  /* out */
 };
 /* Sorts specs into file order, fills offset and bytes, and appends the 8 + N
  * bytes of length and header to out.  *file_bytes: the whole file's size. */

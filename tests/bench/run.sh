@@ -21,7 +21,6 @@
 set -euo pipefail
 objects=$(cd "$1" && pwd)
 shift
-here=$(cd "$(dirname "$0")" && pwd)
 rlhf=$objects/rlhf
 sections=("$@")
 [ $# -gt 0 ] || sections=(gemm attention elementwise start ppo-small ppo-124m)
@@ -31,16 +30,17 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 
+# Microseconds, without starting a program.
 now() {
-	date +%s%N
+	echo "${EPOCHREALTIME/[.,]/}"
 }
 
 median() {
 	sort -g | awk '{ x[NR] = $1 } END { print (x[int((NR + 1) / 2)] + x[int(NR / 2) + 1]) / 2 }'
 }
 
-# checkpoint NAME CONFIG: a random policy and a random reward model of its shape.
-checkpoints() {
+# A random policy and a random reward model of its shape.
+checkpoints() { # ARCHITECTURE CLASSIFIER DIMENSIONS
 	local head=$1 classifier=$2 dimensions=$3
 	echo "{\"architectures\": [\"$head\"], $dimensions}" >policy.json
 	echo "{\"architectures\": [\"$classifier\"], \"id2label\": {\"0\": \"LABEL_0\"}, $dimensions}" >judge.json
@@ -49,8 +49,7 @@ checkpoints() {
 	"$objects/tests/bench/make_model" judge judge.json 2
 }
 
-# prompts N LENGTH VOCABULARY
-prompts() {
+prompts() { # N LENGTH VOCABULARY
 	awk -v n="$1" -v length_="$2" -v v="$3" 'BEGIN {
 		for (i = 0; i < n; i++) {
 			printf "{\"input_ids\":["
@@ -98,11 +97,9 @@ iteration() { # RANKS ITERATIONS
 	sed 1d run/metrics.jsonl | sed -E 's/.*"time\/step":([0-9.e+-]+).*/\1/' | median
 }
 
-limits=
-# GFLOP/s of multiply-adds of all cores.
-machine_limit() {
-	[ -n "$limits" ] || limits=$("$objects/tests/bench/bench_limit" "$(nproc)" | awk '{ print $2 }')
-	echo "$limits"
+limit= # GFLOP/s of multiply-adds of all cores, measured once
+measure_limit() {
+	[ -n "$limit" ] || limit=$("$objects/tests/bench/bench_limit" "$(nproc)" | awk '{ print $2 }')
 }
 
 # GFLOP of one iteration.
@@ -120,24 +117,28 @@ arithmetic() { # B P N EPOCHS LAYERS W H HEADS*D
 }
 
 report() { # NAME GFLOP ITERATIONS
-	local limit seconds ranks
+	local seconds ranks
+	measure_limit
 	for ranks in 1 4; do
 		seconds=$(iteration $ranks "$3")
-		limit=$(machine_limit)
 		awk -v name="$1" -v ranks=$ranks -v s="$seconds" -v f="$2" -v limit="$limit" 'BEGIN {
 			printf "%-26s %d rank%s %9.3f s an iteration, limit %8.3f s, %5.1f %% of it\n", name,
-				ranks, ranks > 1 ? "s" : " ", s, f / limit, 100 * f / limit / s
+				ranks, (ranks > 1 ? "s" : " "), s, f / limit, 100 * f / limit / s
 		}'
 	done
 }
 
-ppo_small() {
+small_model() {
 	checkpoints LlamaForCausalLM LlamaForSequenceClassification '"model_type": "llama",
 		"hidden_size": 64, "intermediate_size": 172, "num_hidden_layers": 5,
 		"num_attention_heads": 8, "num_key_value_heads": 4, "max_position_embeddings": 512,
 		"vocab_size": 512, "eos_token_id": 2, "bos_token_id": 1, "rms_norm_eps": 1e-05,
 		"tie_word_embeddings": true'
 	prompts 256 5 512
+}
+
+ppo_small() {
+	small_model
 	config 64 4
 	# A layer: q k v [64 + 32 + 32, 64], o [64, 64], gate and up [344, 64], down [64, 172].
 	report '260K, 64 x (5 + 64), 4 ep.' \
@@ -156,27 +157,31 @@ ppo_124m() {
 }
 
 start() {
-	local began i
-	for i in 1 2 3 4 5 6 7; do
+	local began pid
+	for _ in 1 2 3 4 5 6 7; do
 		began=$(now)
 		"$rlhf" --version >/dev/null
 		echo $(($(now) - began))
-	done | median | awk '{ printf "%-26s         %9.1f ms, wanted under 10\n", "rlhf --version", $1 / 1e6 }'
-	checkpoints LlamaForCausalLM LlamaForSequenceClassification '"model_type": "llama",
-		"hidden_size": 64, "intermediate_size": 172, "num_hidden_layers": 5,
-		"num_attention_heads": 8, "num_key_value_heads": 4, "max_position_embeddings": 512,
-		"vocab_size": 512, "eos_token_id": 2, "bos_token_id": 1, "rms_norm_eps": 1e-05,
-		"tie_word_embeddings": true'
-	prompts 64 5 512
+	done | median | awk '{ printf "%-32s %9.1f ms, wanted under 10\n", "rlhf --version", $1 / 1e3 }'
+	small_model
 	config 4 1
-	# Four rollouts of one token: an iteration that is nearly nothing but the start.
-	for i in 1 2 3 4 5; do
+	# An iteration of four completions of one token, which is nearly nothing but the
+	# start: until its rollouts have been written.
+	for _ in 1 2 3 4 5; do
 		rm -rf run
 		began=$(now)
-		RLHF_FAULT=kill:reward.rollouts:1 mpirun -n 4 "$rlhf" ppo config.json \
-			--set rollout.max_new_tokens=1 --set rollout.min_new_tokens=1 >log 2>&1 || true
+		mpirun -n 4 "$rlhf" ppo config.json --set rollout.max_new_tokens=1 \
+			--set rollout.min_new_tokens=1 2>log &
+		pid=$!
+		until [ -s run/rollouts.jsonl ]; do
+			kill -0 $pid 2>/dev/null || { cat log >&2; return 1; }
+			sleep 0.005
+		done
 		echo $(($(now) - began))
-	done | median | awk '{ printf "%-26s 4 ranks %9.3f s, wanted under 1\n", "start to first rollout", $1 / 1e9 }'
+		kill -TERM $pid 2>/dev/null || true
+		wait $pid 2>/dev/null || true
+	done | median |
+		awk '{ printf "%-32s %9.3f s,  wanted under 1\n", "start to first rollout, 4 ranks", $1 / 1e6 }'
 }
 
 for section in "${sections[@]}"; do

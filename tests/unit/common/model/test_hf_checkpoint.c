@@ -424,13 +424,17 @@ static void test_one_sentence_lists_every_wrong_tensor(void **state)
 	item->shape[0] = 32;
 	item->shape[1] = 48;
 	append(&store, "model.layers.2.input_layernorm.weight", "F32", 1, &one, "abcd", 4);
+	item = stored(&store, "lm_head.weight");
+	item->shape[1] = 31;
+	item->bytes.length -= (size_t)97 * 4;
 	item = stored(&store, "model.layers.1.input_layernorm.weight");
 	snprintf(item->dtype, sizeof item->dtype, "I32");
 	finish_store(&store);
-	assert_refused(HEAD_LM, ": 4 tensors are wrong: ");
+	assert_refused(HEAD_LM, ": 5 tensors are wrong: ");
 	assert_refused(HEAD_LM, "missing model.norm.weight");
 	assert_refused(HEAD_LM, "shape of model.layers.0.mlp.up_proj.weight is [32, 48], "
 				"expected [48, 32]");
+	assert_refused(HEAD_LM, "shape of lm_head.weight is [97, 31], expected [97, 32]");
 	assert_refused(HEAD_LM, "unexpected model.layers.2.input_layernorm.weight");
 	assert_refused(HEAD_LM, "unsupported type of model.layers.1.input_layernorm.weight");
 }
@@ -905,12 +909,14 @@ static void test_config_text_is_kept_but_for_what_changed(void **state)
 	static const char text[] =
 		"{ \"model_type\":\"llama\" ,\t\"hidden_size\": 8,\"num_hidden_layers\":1,\n"
 		"\"num_attention_heads\":2, \"intermediate_size\":4,\"vocab_size\": 5,\n"
-		"  \"rms_norm_eps\": 1.00e-05, \"own_key\": [1.0, 30.0, {\"a\": 12345678901234567}],\n"
+		"  \"rms_norm_eps\": 1.00e-05, \"own_key\": [1.0, 30.0, {\"a\": "
+		"12345678901234567}],\n"
 		"\"dtype\": \"bfloat16\", \"architectures\": [\"LlamaModel\"] }";
 	static const char expected[] =
 		"{ \"model_type\":\"llama\" ,\t\"hidden_size\": 8,\"num_hidden_layers\":1,\n"
 		"\"num_attention_heads\":2, \"intermediate_size\":4,\"vocab_size\": 5,\n"
-		"  \"rms_norm_eps\": 1.00e-05, \"own_key\": [1.0, 30.0, {\"a\": 12345678901234567}],\n"
+		"  \"rms_norm_eps\": 1.00e-05, \"own_key\": [1.0, 30.0, {\"a\": "
+		"12345678901234567}],\n"
 		"\"dtype\": \"float32\", \"architectures\": [\"LlamaForCausalLM\"] }";
 	struct hf_save_options options = {.config_text = text};
 	struct model_config config;
@@ -1036,7 +1042,7 @@ static void test_positions_grow_unless_they_are_bounded(void **state)
 	assert_non_null(strstr(err.text, "dir: the model has 64 learned positions"));
 	assert_int_equal(model_reserve_positions(llama, 200, "dir", &err), STATUS_OK);
 	assert_true(llama->rope_positions >= 200);
-	llama->config.is_bounded = true;
+	llama->config.has_window = true;
 	assert_int_equal(model_reserve_positions(llama, 65, "dir", &err), STATUS_BAD_INPUT);
 	assert_non_null(strstr(err.text, "64 positions in its sliding window"));
 	model_destroy(gpt2);

@@ -69,7 +69,7 @@ static void test_each_family_has_the_defaults_of_its_class(void **state)
 	assert_int_equal(config.n_ff, 3072);
 	assert_int_equal(config.n_vocab, 50257);
 	assert_int_equal(config.max_positions, 1024);
-	assert_true(config.is_bounded && config.tied);
+	assert_true(!config.has_window && config.tied);
 	assert_int_equal(config.activation, ACTIVATION_GELU_TANH);
 	assert_true(config.norm_eps == 1e-5f && config.attention_scale == 0.125f);
 	assert_int_equal(config.biases, BIAS_QKV | BIAS_O | BIAS_MLP);
@@ -81,7 +81,7 @@ static void test_each_family_has_the_defaults_of_its_class(void **state)
 	assert_int_equal(config.n_kv_heads, 32);
 	assert_int_equal(config.head_dim, 128);
 	assert_int_equal(config.max_positions, 2048);
-	assert_true(!config.is_bounded && !config.tied);
+	assert_true(!config.has_window && !config.tied);
 	assert_int_equal(config.activation, ACTIVATION_SILU);
 	assert_true(config.norm_eps == 1e-6f && config.rope_theta == 10000);
 	assert_int_equal(config.rotary_dim, 128);
@@ -89,7 +89,8 @@ static void test_each_family_has_the_defaults_of_its_class(void **state)
 
 	config = accepted("\"model_type\":\"mistral\"");
 	assert_int_equal(config.n_kv_heads, 8);
-	assert_int_equal(config.max_positions, 4096); /* its window */
+	assert_int_equal(config.max_positions, 4096);
+	assert_true(config.has_window);
 	config = accepted("\"model_type\":\"qwen2\"");
 	assert_int_equal(config.n_kv_heads, 32);
 	assert_int_equal(config.n_ff, 22016);
@@ -101,10 +102,10 @@ static void test_null_is_the_default_that_follows_from_other_keys(void **state)
 {
 	struct model_config config =
 		accepted("\"model_type\":\"mistral\"," DIMENSIONS ",\"num_key_value_heads\":null,"
-				 "\"head_dim\":null,"
-				 "\"rope_scaling\":null,\"sliding_window\":null,"
-				 "\"quantization_config\":null,\"eos_token_id\":null,"
-				 "\"architectures\":null,\"tie_word_embeddings\":null");
+			 "\"head_dim\":null,"
+			 "\"rope_scaling\":null,\"sliding_window\":null,"
+			 "\"quantization_config\":null,\"eos_token_id\":null,"
+			 "\"architectures\":null,\"tie_word_embeddings\":null");
 
 	(void)state;
 	assert_int_equal(config.n_kv_heads, 4);
@@ -188,13 +189,13 @@ static void test_a_window_bounds_sequences(void **state)
 
 	(void)state;
 	assert_int_equal(config.max_positions, 16);
-	assert_true(config.is_bounded);
+	assert_true(config.has_window);
 	config = accepted(MISTRAL ",\"sliding_window\":16,\"max_position_embeddings\":12");
 	assert_int_equal(config.max_positions, 12);
-	assert_false(config.is_bounded);
+	assert_false(config.has_window);
 	config = accepted(QWEN2 ",\"sliding_window\":16");
 	assert_int_equal(config.max_positions, 32768);
-	assert_false(config.is_bounded);
+	assert_false(config.has_window);
 	config = accepted(QWEN2 ",\"sliding_window\":16,\"use_sliding_window\":true");
 	assert_int_equal(config.max_positions, 16);
 	assert_refused(MISTRAL ",\"sliding_window\":-1", "sliding_window is not a whole number");
@@ -270,8 +271,8 @@ static void test_ids_outside_the_vocabulary_never_match(void **state)
 
 static void test_text_that_is_no_object_is_refused(void **state)
 {
-	static const char *const texts[] = {"", "[]", "7", "null", "{", "{\"model_type\":}",
-					    "{\"a\":1,\"a\":2}"};
+	static const char *const texts[] = {
+		"", "[]", "7", "null", "{", "{\"model_type\":}", "{\"a\":1,\"a\":2}"};
 	struct model_config config;
 	struct error err = {""};
 
@@ -323,7 +324,8 @@ static void test_wrong_dimensions_are_refused(void **state)
 	assert_refused(LLAMA ",\"num_key_value_heads\":3", "4 query heads are not a multiple of 3");
 	assert_refused(LLAMA ",\"num_key_value_heads\":0", "num_key_value_heads is not a whole");
 	/* The default of the class. */
-	assert_refused("\"model_type\":\"mistral\"," DIMENSIONS, "4 query heads are not a multiple of 8");
+	assert_refused("\"model_type\":\"mistral\"," DIMENSIONS,
+		       "4 query heads are not a multiple of 8");
 }
 
 static void test_large_heads_are_refused(void **state)
@@ -357,7 +359,8 @@ static void test_wrong_numbers_are_refused(void **state)
 
 static void test_scaled_rotary_positions_are_refused(void **state)
 {
-	static const char *const types[] = {"linear", "dynamic", "llama3", "yarn", "longrope", "su"};
+	static const char *const types[] = {"linear", "dynamic",  "llama3",
+					    "yarn",   "longrope", "su"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof types / sizeof *types; i++) {

@@ -23,12 +23,13 @@ static struct model_config describe(const char *family, const char *more)
 	struct model_config config;
 	struct error err = {""};
 
-	snprintf(text, sizeof text,
-		 "{\"model_type\":\"%s\",\"n_embd\":12,\"n_layer\":3,\"n_head\":2,\"n_positions\":5,"
-		 "\"hidden_size\":12,\"num_hidden_layers\":3,\"num_attention_heads\":4,"
-		 "\"num_key_value_heads\":2,\"head_dim\":6,\"intermediate_size\":7,"
-		 "\"max_position_embeddings\":9,\"vocab_size\":11%s}",
-		 family, more);
+	snprintf(
+		text, sizeof text,
+		"{\"model_type\":\"%s\",\"n_embd\":12,\"n_layer\":3,\"n_head\":2,\"n_positions\":5,"
+		"\"hidden_size\":12,\"num_hidden_layers\":3,\"num_attention_heads\":4,"
+		"\"num_key_value_heads\":2,\"head_dim\":6,\"intermediate_size\":7,"
+		"\"max_position_embeddings\":9,\"vocab_size\":11%s}",
+		family, more);
 	if (hf_parse_config(&config, text, strlen(text), "test", &err) != STATUS_OK)
 		fail_msg("%s", err.text);
 	return config;
@@ -279,7 +280,8 @@ static void test_scatter_undoes_gather_for_every_tensor(void **state)
 static void test_a_matrix_of_one_column_is_stored_with_two_dimensions(void **state)
 {
 	static const char text[] =
-		"{\"model_type\":\"llama\",\"hidden_size\":1,\"head_dim\":2,\"intermediate_size\":1,"
+		"{\"model_type\":\"llama\",\"hidden_size\":1,\"head_dim\":2,\"intermediate_size\":"
+		"1,"
 		"\"num_attention_heads\":1,\"num_hidden_layers\":1,\"vocab_size\":3,"
 		"\"max_position_embeddings\":4}";
 	struct model_config config;
