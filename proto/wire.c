@@ -107,7 +107,7 @@ static int start_mpi(void)
 #ifdef WIRE_ASAN
 	__lsan_disable();
 #endif
-	MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided);
+	MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &provided);
 #ifdef WIRE_ASAN
 	__lsan_enable();
 #endif
@@ -129,8 +129,8 @@ struct wire *wire_open(bool use_mpi, void (*on_failure)(const char *sentence))
 		return wire_of(MPI_COMM_NULL);
 	int provided = start_mpi();
 	mpi_runs = true;
-	if (provided < MPI_THREAD_FUNNELED)
-		on_failure("this MPI library does not allow threads (MPI_THREAD_FUNNELED)");
+	if (provided < MPI_THREAD_SERIALIZED)
+		on_failure("this MPI library does not allow calls from threads in turn (MPI_THREAD_SERIALIZED)");
 	MPI_Comm comm;
 	MPI_Comm_dup(MPI_COMM_WORLD, &comm);
 	MPI_Errhandler handler;

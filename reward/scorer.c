@@ -7,6 +7,7 @@
 #include "reward/scorer.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,6 +71,19 @@ static enum status load_moments(struct source *source, struct error *err)
 	return status;
 }
 
+/* Text becomes any of the tokenizer's ids: each needs a row of the embedding. */
+static enum status check_rows(const struct source *source, struct error *err)
+{
+	int size = tokenizer_size(source->tokenizer), rows = source->model->config.n_vocab;
+
+	if (size <= rows)
+		return STATUS_OK;
+	return error_set(err, STATUS_BAD_INPUT,
+			 "%s: the tokenizer has ids up to %d, the reward model has %d vocabulary "
+			 "rows",
+			 source->config->path, size - 1, rows);
+}
+
 /* Decides between ids and text. */
 static enum status match_tokenizers(struct source *source, const struct tokenizer *policy,
 				    int n_vocab, int n_positions, struct error *err)
@@ -89,7 +103,7 @@ static enum status match_tokenizers(struct source *source, const struct tokenize
 				 "anew for it",
 				 dir);
 			source->tokenizer = own;
-			return STATUS_OK;
+			return check_rows(source, err);
 		}
 	} else if (own || policy) {
 		tokenizer_destroy(own);
@@ -135,6 +149,19 @@ static enum status check_rule(const struct reward_source *source, int n_vocab, s
 			 (long long)source->token_id, n_vocab - 1);
 }
 
+/* With as many digits as tell a number from every other. */
+static void append_number(struct buf *out, double value)
+{
+	char text[32];
+
+	for (int digits = 6; digits <= 17; digits++) {
+		snprintf(text, sizeof text, "%.*g", digits, value);
+		if (strtod(text, NULL) == value)
+			break;
+	}
+	buf_append_string(out, text);
+}
+
 /* One source's part of the identity. */
 static void name_source(const struct source *source, struct buf *out)
 {
@@ -152,7 +179,15 @@ static void name_source(const struct source *source, struct buf *out)
 		if (strcmp(config->rule, "token_count") == 0)
 			buf_printf(out, "(%lld)", (long long)config->token_id);
 	}
-	buf_printf(out, "*%g%s", config->weight, config->normalise ? ",normalised" : "");
+	buf_append_char(out, '*');
+	append_number(out, config->weight);
+	if (config->normalise) {
+		buf_append_string(out, ",normalised(");
+		append_number(out, source->mean);
+		buf_append_char(out, ',');
+		append_number(out, source->deviation);
+		buf_append_char(out, ')');
+	}
 }
 
 enum status scorer_create(struct scorer **out, const struct reward_source *sources, int n_sources,
@@ -237,7 +272,7 @@ static void model_ids(const struct scorer *scorer, const struct source *source,
 		int32_t end = config->eos_id >= 0 ? config->eos_id : 0;
 		ids_append(out, &end, 1);
 	}
-	if (config->position == POSITION_LEARNED && out->n > most) {
+	if ((config->position == POSITION_LEARNED || config->has_window) && out->n > most) {
 		memmove(out->data, out->data + out->n - most, most * sizeof *out->data);
 		out->n = most;
 	}

@@ -17,8 +17,8 @@ struct scorer;
  * differs from the policy's gets the text, re-tokenised, if both have
  * tokenizers, and is refused otherwise.  policy_tokenizer may be NULL.  n_vocab:
  * the policy's vocabulary; n_positions: ids of the longest sequence to judge.  A
- * re-tokenised text that is longer than a model's learned positions is read from
- * its end. */
+ * re-tokenised text that is longer than a model's learned positions or its sliding
+ * window is read from its end. */
 enum status scorer_create(struct scorer **scorer, const struct reward_source *sources,
 			  int n_sources, const struct tokenizer *policy_tokenizer, int n_vocab,
 			  int n_positions, struct pool *pool, struct error *err);

@@ -1,5 +1,6 @@
 /* The ids that end a completion: eos_token_id of generation_config.json (one or
- * several), else that of config.json. */
+ * several), else that of config.json.  What is not an id, and more than MAX_STOP_IDS of
+ * them, is refused. */
 #pragma once
 
 #include <stdint.h>
@@ -13,5 +14,5 @@ struct stop_ids {
 	int32_t ids[MAX_STOP_IDS]; /* each inside the vocabulary */
 	int n;			   /* may be 0: completions end by length */
 };
-enum status stop_ids_read(struct stop_ids *stop, const char *dir,
-			  const struct model_config *config, struct error *err);
+enum status stop_ids_read(struct stop_ids *stop, const char *dir, const struct model_config *config,
+			  struct error *err);
