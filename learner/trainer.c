@@ -104,7 +104,7 @@ static void run_lane(const struct step *step, int local, float *grads, struct ar
 	int first = (int)((int64_t)step->n * lane / trainer->lanes);
 	int end = (int)((int64_t)step->n * (lane + 1) / trainer->lanes);
 
-	memset(grads, 0, trainer->model->layout.n_floats * sizeof *grads);
+	zero_fill(grads, trainer->model->layout.n_floats, pool);
 	while (first < end) {
 		int count = sequences_group(step->lengths, first, end, trainer->microbatch_tokens);
 		step->microbatch(step->context, first, count, grads,

@@ -69,14 +69,6 @@ static void add(float *y, const float *x, size_t n)
 	}
 }
 
-static void scale(float *y, float factor, size_t n)
-{
-	for (size_t i = 0; i < n; i += VL) {
-		int lanes = lanes_left(n, i);
-		store(y + i, load(y + i, lanes) * vf_set1(factor), lanes);
-	}
-}
-
 /* x * 0 is 0 for a finite x and NaN otherwise. */
 static bool is_finite(const float *x, size_t n)
 {
@@ -235,7 +227,6 @@ static void rope(float *x, const float *angles, int n_heads, int head_dim, int h
 extern const struct element_kernels LEVELED(element_kernels);
 const struct element_kernels LEVELED(element_kernels) = {
 	.add = add,
-	.scale = scale,
 	.is_finite = is_finite,
 	.sum_of_squares = sum_of_squares,
 	.adamw = adamw,

@@ -26,7 +26,6 @@ struct sgd_coefficients {
 
 struct element_kernels {
 	void (*add)(float *y, const float *x, size_t n);
-	void (*scale)(float *y, float factor, size_t n);
 	bool (*is_finite)(const float *x, size_t n);
 	double (*sum_of_squares)(const float *x, size_t n);
 	void (*adamw)(float *w, float *m, float *v, const float *g, size_t n,

@@ -17,7 +17,6 @@
 struct arrays {
 	float *y;
 	const float *x;
-	float factor;
 };
 
 static void add_piece(void *args, size_t begin, size_t end)
@@ -26,10 +25,10 @@ static void add_piece(void *args, size_t begin, size_t end)
 	element_kernels()->add(a->y + begin, a->x + begin, end - begin);
 }
 
-static void scale_piece(void *args, size_t begin, size_t end)
+static void zero_piece(void *args, size_t begin, size_t end)
 {
 	const struct arrays *a = args;
-	element_kernels()->scale(a->y + begin, a->factor, end - begin);
+	memset(a->y + begin, 0, (end - begin) * sizeof *a->y);
 }
 
 void add_into(float *y, const float *x, size_t n, struct pool *pool)
@@ -38,10 +37,10 @@ void add_into(float *y, const float *x, size_t n, struct pool *pool)
 	split_run(pool, n, SPLIT_ELEMENTS, add_piece, &args);
 }
 
-void scale_by(float *y, float factor, size_t n, struct pool *pool)
+void zero_fill(float *y, size_t n, struct pool *pool)
 {
-	struct arrays args = {.y = y, .factor = factor};
-	split_run(pool, n, SPLIT_ELEMENTS, scale_piece, &args);
+	struct arrays args = {.y = y};
+	split_run(pool, n, SPLIT_ELEMENTS, zero_piece, &args);
 }
 
 /* --- embeddings --- */

@@ -9,7 +9,7 @@
 #include "common/base/pool.h"
 
 void add_into(float *y, const float *x, size_t n, struct pool *pool); /* y += x */
-void scale_by(float *y, float factor, size_t n, struct pool *pool);   /* y *= factor */
+void zero_fill(float *y, size_t n, struct pool *pool);		      /* y = 0 */
 
 /* y[t,:] = table[ids[t],:] (+ positions_table[positions[t],:] unless NULL). */
 void embedding_forward(float *y, const float *table, const int32_t *ids,
