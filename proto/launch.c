@@ -95,8 +95,10 @@ _Noreturn static void become_mpirun(const struct words *words, pid_t parent, con
 	if (getppid() != parent)
 		_exit(STATUS_FAILED);
 	sigprocmask(SIG_SETMASK, mask, NULL);
-	/* Without /sys (a bare container) every rank would complain of it. */
+	/* A bare container: without /sys every rank would complain of it, and where
+	 * nothing knows this host's name mpirun would wait 5 s for an answer. */
 	setenv("HWLOC_HIDE_ERRORS", "2", 0);
+	setenv("RES_OPTIONS", "timeout:1 attempts:1", 0);
 	execvp(words->items[0], (char **)(uintptr_t)words->items);
 	log_error("--ranks needs mpirun, which could not be started: %s; install Open MPI or leave "
 		  "--ranks out",

@@ -13,6 +13,8 @@ export RLHF=$PWD/$objects/rlhf
 [ "${objects#/}" = "$objects" ] || RLHF=$objects/rlhf
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export HWLOC_HIDE_ERRORS=2 # in a bare container without /sys
+# mpirun looks its own host's name up: where nothing knows it, not for 5 seconds.
+export RES_OPTIONS=${RES_OPTIONS:-timeout:1 attempts:1}
 export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
 # Open MPI itself holds memory to its end; leaks are looked for without it.
 export LSAN_OPTIONS=${LSAN_OPTIONS:-suppressions=$PWD/tests/lsan.supp:print_suppressions=0}
