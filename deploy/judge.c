@@ -35,10 +35,12 @@ static enum status check_length(struct line_job *job, const struct row *row, int
 				 line);
 	if (row->n <= config->max_positions)
 		return STATUS_OK;
-	if (config->position == POSITION_LEARNED)
+	if (config->position == POSITION_LEARNED || config->has_window)
 		return error_set(err, STATUS_BAD_INPUT,
-				 "%s: line %d: %d ids, the model has %d learned positions",
-				 job->input.path, line, row->n, config->max_positions);
+				 "%s: line %d: %d ids, the model has %d %s", job->input.path, line,
+				 row->n, config->max_positions,
+				 config->has_window ? "positions in its sliding window"
+						    : "learned positions");
 	if (!judge->warned)
 		log_warn("%s: line %d: %d ids are more than the %d positions that the model was "
 			 "made for",

@@ -281,7 +281,11 @@ static enum status read_rotary(const struct reader *r, struct model_config *conf
 		status = get_rotary(r, parameters, "partial_rotary_factor", 1, &fraction);
 	if (status != STATUS_OK)
 		return status;
-	config->rotary_dim = (int)(config->head_dim * (fraction < 1 ? fraction : 1));
+	/* These families rotate whole heads: transformers ignores a fraction there. */
+	if (fraction != 1)
+		return error_set(r->err, STATUS_BAD_INPUT,
+				 "%s: partial_rotary_factor is %g, expected 1", r->where, fraction);
+	config->rotary_dim = config->head_dim;
 	if (config->rotary_dim % 2 != 0 || config->rotary_dim == 0)
 		return error_set(
 			r->err, STATUS_BAD_INPUT,

@@ -170,10 +170,10 @@ static void test_both_dialects_of_rotary_positions_are_read(void **state)
 	assert_true(accepted(LLAMA ",\"rope_scaling\":{\"type\":\"default\",\"rope_theta\":3},"
 				   "\"rope_parameters\":{\"rope_theta\":9}")
 			    .rope_theta == 3);
-	assert_int_equal(accepted(LLAMA ",\"partial_rotary_factor\":0.5").rotary_dim, 4);
-	assert_int_equal(
-		accepted(LLAMA ",\"rope_parameters\":{\"partial_rotary_factor\":0.25}").rotary_dim,
-		2);
+	assert_int_equal(accepted(LLAMA ",\"partial_rotary_factor\":1.0").rotary_dim, 8);
+	assert_refused(LLAMA ",\"partial_rotary_factor\":0.5", "partial_rotary_factor is 0.5");
+	assert_refused(LLAMA ",\"rope_parameters\":{\"partial_rotary_factor\":0.25}",
+		       "partial_rotary_factor is 0.25");
 }
 
 static void test_old_names_of_positions_are_read(void **state)
@@ -353,7 +353,7 @@ static void test_wrong_numbers_are_refused(void **state)
 	assert_refused(LLAMA ",\"rope_theta\":0", "rope_theta is not a number above 0");
 	assert_refused(LLAMA ",\"rope_theta\":[1]", "rope_theta is not a number above 0");
 	assert_refused(LLAMA ",\"rope_theta\":NaN", "NaN is not a JSON number");
-	assert_refused(LLAMA ",\"partial_rotary_factor\":0.01", "0 rotary elements of a head");
+	assert_refused(LLAMA ",\"partial_rotary_factor\":0.01", "partial_rotary_factor is 0.01");
 	assert_refused(LLAMA ",\"tie_word_embeddings\":\"no\"", "tie_word_embeddings is a string");
 }
 
