@@ -286,7 +286,7 @@ static enum status read_rotary(const struct reader *r, struct model_config *conf
 		return error_set(r->err, STATUS_BAD_INPUT,
 				 "%s: partial_rotary_factor is %g, expected 1", r->where, fraction);
 	config->rotary_dim = config->head_dim;
-	if (config->rotary_dim % 2 != 0 || config->rotary_dim == 0)
+	if (config->rotary_dim % 2 != 0)
 		return error_set(
 			r->err, STATUS_BAD_INPUT,
 			"%s: %d rotary elements of a head, expected an even number above 0",

@@ -10,74 +10,26 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#ifdef __x86_64__
-#include <immintrin.h>
-#endif
 
 #include "common/base/clock.h"
 #include "common/base/die.h"
 #include "common/base/pool.h"
 #include "common/ops/gemm.h"
 #include "common/ops/isa.h"
+#include "tests/bench/fma_limit.h"
 
-enum { REPEATS = 7, ROWS_MAX = 512, CHAIN_STEPS = 1 << 18, CHAINS = 12 };
+enum { REPEATS = 7, ROWS_MAX = 512 };
 static const size_t rotate_floats = 75u << 20;
 static const double sample_seconds = 0.02;
 
 static struct pool *pool;
-static double fma_limit;     /* flop/s of all threads */
+static double compute_limit; /* flop/s of all threads */
 static double memory_limit;  /* bytes/s of all threads */
 static volatile float drain; /* keeps results alive */
 
 /* ---- limits ---- */
 
 typedef float lanes __attribute__((vector_size(16)));
-
-#ifdef __clang__
-#define CHAIN_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define CHAIN_UNROLL _Pragma("GCC unroll 16")
-#endif
-#define MULTIPLY_ADD(a, b, c) ((a) * (b) + (c))
-/* CHAINS independent chains, enough for the latency of a step.  They begin with
- * different values and x counts as new each time, so that none can be shared or
- * hoisted. */
-#define DEFINE_CHAINS(name, target, vector, step)                                                  \
-	target static float name(void)                                                             \
-	{                                                                                          \
-		vector c[CHAINS], x = (vector){0} + 1e-9f, sum = {0};                              \
-		for (int j = 0; j < CHAINS; j++)                                                   \
-			c[j] = x * (float)j;                                                       \
-		for (int i = 0; i < CHAIN_STEPS; i++) {                                            \
-			__asm__ volatile("" : "+m"(x));                                            \
-			CHAIN_UNROLL                                                               \
-			for (int j = 0; j < CHAINS; j++)                                           \
-				c[j] = step(x, x, c[j]);                                           \
-		}                                                                                  \
-		for (int j = 0; j < CHAINS; j++)                                                   \
-			sum += c[j];                                                               \
-		return sum[0];                                                                     \
-	}
-DEFINE_CHAINS(chains_portable, , lanes, MULTIPLY_ADD)
-#ifdef __x86_64__
-DEFINE_CHAINS(chains_avx2, __attribute__((target("avx2,fma"))), __m256, _mm256_fmadd_ps)
-DEFINE_CHAINS(chains_avx512, __attribute__((target("avx512f"))), __m512, _mm512_fmadd_ps)
-#endif
-
-static void fma_task(void *args, int i, int thread)
-{
-	(void)args;
-	(void)i;
-	(void)thread;
-#ifdef __x86_64__
-	if (isa_current() == ISA_AVX512)
-		drain = chains_avx512();
-	else if (isa_current() == ISA_AVX2)
-		drain = chains_avx2();
-	else
-#endif
-		drain = chains_portable();
-}
 
 struct read_args {
 	const float *memory;
@@ -110,15 +62,8 @@ static double larger(double a, double b)
 /* The best seen so far: other programs may disturb any one attempt. */
 static void measure_limits(const float *memory)
 {
-	static const int lanes_of[ISA_COUNT] = {4, 8, 16};
-	const int threads = pool_threads(pool);
-	const double flop = 2.0 * CHAINS * CHAIN_STEPS * lanes_of[isa_current()] * threads;
-	struct read_args args = {memory, rotate_floats, 4 * threads};
-	for (int i = 0; i < 8 * REPEATS; i++) {
-		double start = clock_now();
-		pool_run(pool, threads, fma_task, NULL);
-		fma_limit = larger(fma_limit, flop / (clock_now() - start));
-	}
+	struct read_args args = {memory, rotate_floats, 4 * pool_threads(pool)};
+	compute_limit = larger(compute_limit, fma_limit(pool, 8 * REPEATS));
 	for (int i = 0; i < REPEATS; i++) {
 		double start = clock_now();
 		pool_run(pool, args.n, read_task, &args);
@@ -196,7 +141,7 @@ static void print_product(const struct shape *s)
 	const double flop = 2.0 * s->m * s->n * s->k, bytes = 4.0 * s->n * s->k;
 	const double ours = measure(s, run_ours);
 	const double theirs = sgemm ? measure(s, run_openblas) : 0;
-	const double compute = flop / fma_limit, memory = bytes / memory_limit;
+	const double compute = flop / compute_limit, memory = bytes / memory_limit;
 	const double bound = larger(compute, memory);
 	printf("%-8s %5d x %5d %5d %9.1f %7.1f %7.0f %%", names[s->product], s->n, s->k, s->m,
 	       flop / ours * 1e-9, bytes / ours * 1e-9, 100 * bound / ours);
@@ -212,7 +157,8 @@ static void bench_shape(int n, int k, float *weights)
 	struct shape s = {.n = n, .k = k, .weights = weights};
 	measure_limits(weights);
 	printf("%s, %d threads: %.0f GFLOP/s of multiply-adds, %.1f GB/s read from memory\n",
-	       isa_name(isa_current()), pool_threads(pool), fma_limit * 1e-9, memory_limit * 1e-9);
+	       isa_name(isa_current()), pool_threads(pool), compute_limit * 1e-9,
+	       memory_limit * 1e-9);
 	printf("product      N       K     M   GFLOP/s    GB/s of bound  %s\n",
 	       sgemm ? "OpenBLAS" : "");
 	s.x = xaligned((size_t)ROWS_MAX * k, sizeof *s.x);
