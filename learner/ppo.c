@@ -188,6 +188,7 @@ static void write_report(struct ppo *ppo, const struct ppo_report *report)
 	buf_reset(&line);
 	append_metrics(ppo, report, seconds, &line);
 	line_log_append(&ppo->metrics, line.data, line.length);
+	event_log_append(&ppo->events, line.data, line.length);
 	buf_release(&line);
 	snprintf(detail, sizeof detail, "score %.4g, kl %.4g, length %.1f, %.2f s", report->scores,
 		 report->kl, report->length, seconds);
@@ -425,6 +426,7 @@ enum status ppo_open_logs(struct ppo *ppo, uint64_t metrics_bytes, uint64_t roll
 	enum status status = line_log_open(&ppo->metrics, path, metrics_bytes, err);
 
 	free(path);
+	event_log_open(&ppo->events, ppo->setup.run->path);
 	if (status != STATUS_OK)
 		return status;
 	path = path_join(ppo->setup.run->path, "rollouts.jsonl");
@@ -484,6 +486,7 @@ void ppo_destroy(struct ppo *ppo)
 	rollouts_release(&ppo->collected);
 	line_log_close(&ppo->metrics);
 	line_log_close(&ppo->rollouts);
+	event_log_close(&ppo->events);
 	free(ppo);
 }
 

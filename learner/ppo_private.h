@@ -3,6 +3,7 @@
 
 #include "common/model/sequences.h"
 #include "common/model/stop_ids.h"
+#include "common/run/events.h"
 #include "common/run/metrics.h"
 #include "common/run/progress.h"
 #include "common/text/tokenizer.h"
@@ -43,6 +44,7 @@ struct ppo {
 	struct tokenizer *tokenizer; /* NULL: ids only */
 	struct rollouts collected;
 	struct line_log metrics, rollouts;
+	struct event_log events;
 	struct progress progress;
 	double step_began;
 	bool stopped;

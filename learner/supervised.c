@@ -188,6 +188,7 @@ static void append_metrics(struct supervised *run, const struct step_report *rep
 	metrics_add(&line, "perf/tokens_per_s", (double)report->tokens / report->seconds);
 	metrics_end(&line);
 	line_log_append(&run->metrics, line.data, line.length);
+	event_log_append(&run->events, line.data, line.length);
 	buf_release(&line);
 }
 
@@ -371,6 +372,7 @@ static enum status open_metrics(struct supervised *run, uint64_t bytes, struct e
 		return STATUS_OK;
 	path = path_join(run->session.run.path, "metrics.jsonl");
 	status = line_log_open(&run->metrics, path, bytes, err);
+	event_log_open(&run->events, run->session.run.path);
 	free(path);
 	return status;
 }
@@ -434,6 +436,7 @@ static void release(struct supervised *run)
 	tokenizer_destroy(run->tokenizer);
 	buf_release(&run->config_text);
 	line_log_close(&run->metrics);
+	event_log_close(&run->events);
 	pool_destroy(run->pool);
 }
 

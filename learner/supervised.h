@@ -8,6 +8,7 @@
 #pragma once
 
 #include "common/model/transformer.h"
+#include "common/run/events.h"
 #include "common/run/metrics.h"
 #include "common/run/progress.h"
 #include "common/text/tokenizer.h"
@@ -65,7 +66,8 @@ struct supervised {
 	struct tokenizer *tokenizer;
 	struct trainer trainer;
 	struct dataset train, eval; /* eval.n is 0 without data.eval */
-	struct line_log metrics;    /* lead only, as progress */
+	struct line_log metrics;    /* lead only, as events and progress */
+	struct event_log events;
 	struct progress progress;
 	int64_t step; /* done */
 };
