@@ -7,3 +7,4 @@ int logprobs_main(int argc, char **argv); /* a frozen policy alone */
 int score_main(int argc, char **argv);	  /* a reward model alone */
 int inspect_main(int argc, char **argv);  /* a directory or a .safetensors file */
 int status_main(int argc, char **argv);	  /* a run */
+int report_main(int argc, char **argv);	  /* a run as a page */

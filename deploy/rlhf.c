@@ -25,6 +25,7 @@ static const struct command_entry {
 	{"tokenizer-train", tokenizer_train_main, "learn a byte-level BPE tokenizer from text"},
 	{"inspect", inspect_main, "what a checkpoint holds and whether it is sound"},
 	{"status", status_main, "how far a run is"},
+	{"report", report_main, "a run as one HTML page: curves, values, samples"},
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 

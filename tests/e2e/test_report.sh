@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# The page that `report` makes of a run: what it draws, and that no text of a run can
+# become a part of the page.
+. "$(dirname "$0")/common.sh"
+
+mkdir run
+echo '{"id": "x", "state": "stopped", "step": 900, "reason": ""}' >run/run.json
+echo '{"data": {"train": "<b>&x</b>"}}' >run/config.json
+awk 'BEGIN {
+	for (i = 1; i <= 900; i++) {
+		printf "{\"step\":%d,\"loss\":%g,\"constant\":3,\"never\":null", i, 900 / i
+		if (i % 100 == 0)
+			printf ",\"eval/loss\":%g,\"eval/only\":%g", 901 / i, i
+		print ",\"judge\":\"a\",\"time/unix\":1700000000.5}"
+	}
+	printf "{\"step\":901,\"loss\":"
+}' >run/metrics.jsonl
+for step in 1 2 900; do
+	for i in 1 2 3 4 5 6; do
+		echo "{\"step\":$step,\"completion\":\"<script>$step.$i\",\"score\":$i.25}"
+	done
+done >run/rollouts.jsonl
+
+has() { # COUNT FIXED-STRING
+	[ "$(grep -oF -- "$2" run/report.html | wc -l)" -eq "$1" ] ||
+		fail "report.html has not $1 times: $2"
+}
+"$RLHF" report run 2>said
+grep -q 'run/report.html' said || fail 'report does not say where its page is'
+has 3 '<figure>' # loss with eval/loss, constant, eval/only
+has 1 '<span class=key1>eval'
+has 700 '<line class=range0' # 900 points of loss and of constant are drawn as 350 groups
+has 1 'stopped at step 900'
+has 4 '&lt;script&gt;1.'
+has 0 '&lt;script&gt;2.'
+has 4 '&lt;script&gt;900.'
+has 0 '<script'
+has 1 '&lt;b&gt;&amp;x&lt;/b&gt;'
+has 1 '<tr><td>loss<td>900<td>1<td>900<td>1'
+has 0 'http'
+
+# The curve falls from the upper left to the lower right corner of its axes.
+points=$(grep -o 'class=curve0 points="[^"]*"' run/report.html | head -n 1)
+case $points in
+*'="58.'*) ;;
+*) fail "the curve begins elsewhere: ${points:0:60}" ;;
+esac
+awk -v points="${points#*\"}" 'BEGIN {
+	n = split(points, p, " ")
+	for (i = 2; i <= n; i++) {
+		split(p[i - 1], a, ",")
+		split(p[i], b, ",")
+		if (!(b[1] > a[1] && b[2] >= a[2]))
+			exit 1
+	}
+	exit !(n == 350)
+}' || fail 'the curve is not that of 900 / step'
+
+"$RLHF" report run --output - >page
+diff <(sed 's/written .*//' page) <(sed 's/written .*//' run/report.html) || fail 'standard output gets another page'
+rm run/metrics.jsonl run/rollouts.jsonl
+"$RLHF" report run 2>/dev/null
+has 0 '<figure>'
