@@ -1,0 +1,83 @@
+/* The directories of tests/golden/models, for tests that run over all of them.
+ * tests/golden/make_models.py describes what is in each. */
+#pragma once
+
+#include <dirent.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/file.h"
+
+#define MODELS "tests/golden/models/"
+
+/* Directories of families and options that are not loaded yet. */
+static const char *const not_loaded_yet[] = {
+	"gpt2-inverse-layer",
+	"gpt_neox",
+	"gpt_neox-sequential",
+	"gptj",
+	"llama-linear",
+	"llama-dynamic",
+	"llama-dynamic-long",
+	"llama-llama3",
+	"llama-yarn",
+	"mistral-window",
+	"qwen2-window",
+	"qwen3",
+	"phi",
+	"phi-qk-norm",
+	"phi3",
+	"phi3-window",
+	"phi3-longrope",
+	"phi3-longrope-long",
+	"gemma",
+	"gemma2",
+	"gemma3",
+	"opt",
+	"opt-post-norm",
+	"gpt_neox-pythia-layout",
+	"qwen2-bf16",
+	"score-gpt_neox",
+	"score-gptj",
+	"score-qwen3",
+	"score-mistral",
+	"score-phi",
+	"score-phi3",
+	"score-gemma2",
+	"score-gemma3",
+	"score-opt",
+};
+
+static bool is_model_wanted(const char *name, const char *file)
+{
+	char path[200];
+
+	snprintf(path, sizeof path, MODELS "%.80s/%.80s", name, file);
+	for (size_t i = 0; i < sizeof not_loaded_yet / sizeof *not_loaded_yet; i++)
+		if (strcmp(not_loaded_yet[i], name) == 0)
+			return false;
+	return name[0] != '.' && file_exists(path);
+}
+
+/* Calls check for each directory whose name begins with one of the classifiers' prefixes,
+ * rm- and score-, or with none of them, and that holds file.  Returns how many. */
+static int for_each_model(bool is_classifier, const char *file, void check(const char *name))
+{
+	struct dirent **entries;
+	int n = scandir(MODELS, &entries, NULL, alphasort), n_checked = 0;
+
+	for (int i = 0; i < n; i++) {
+		const char *name = entries[i]->d_name;
+		bool is_score = strncmp(name, "rm-", 3) == 0 || strncmp(name, "score-", 6) == 0;
+
+		if (is_score == is_classifier && is_model_wanted(name, file)) {
+			check(name);
+			n_checked++;
+		}
+		free(entries[i]);
+	}
+	free(entries);
+	return n_checked;
+}
