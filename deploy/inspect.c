@@ -37,7 +37,7 @@ static enum status inspect_file(const char *path, struct error *err)
 		print_shape(&file.tensors[i]);
 		elements += file.tensors[i].n_elements;
 	}
-	printf("%zu tensors, %zu elements, %zu bytes\n", file.n, elements, file.map.size);
+	printf("%zu tensors, %zu elements, %" PRIu64 " bytes\n", file.n, elements, file.bytes);
 	safetensors_close(&file);
 	return STATUS_OK;
 }

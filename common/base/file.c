@@ -23,8 +23,8 @@ static enum status system_error(struct error *err, const char *path, const char 
 	return error_set(err, STATUS_BAD_INPUT, "%s: %s: %s", path, what, strerror(errno));
 }
 
-/* Opens a regular file for reading.  O_NONBLOCK keeps a FIFO from holding us. */
-static int open_regular(const char *path, uint64_t *size, struct error *err)
+/* O_NONBLOCK keeps a FIFO from holding us. */
+int file_open(const char *path, uint64_t *size, struct error *err)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct stat info;
@@ -84,7 +84,7 @@ static enum status read_all(int fd, const char *path, size_t max_bytes, struct b
 enum status file_read(const char *path, size_t max_bytes, struct buf *out, struct error *err)
 {
 	uint64_t size;
-	int fd = open_regular(path, &size, err);
+	int fd = file_open(path, &size, err);
 	if (fd < 0)
 		return STATUS_BAD_INPUT;
 	size_t before = out->length;
@@ -108,7 +108,7 @@ enum status file_map(struct file_map *map, const char *path, struct error *err)
 	static const uint8_t nothing[1];
 	*map = (struct file_map){.data = nothing};
 	uint64_t size;
-	int fd = open_regular(path, &size, err);
+	int fd = file_open(path, &size, err);
 	if (fd < 0)
 		return STATUS_BAD_INPUT;
 	enum status status = STATUS_OK;
@@ -130,6 +130,28 @@ void file_unmap(struct file_map *map)
 	if (map->size > 0)
 		munmap((void *)(uintptr_t)map->data, map->size);
 	*map = (struct file_map){0};
+}
+
+enum status file_read_at(int fd, void *data, size_t n, uint64_t offset, const char *path,
+			 struct error *err)
+{
+	char *bytes = data;
+	while (n > 0) {
+		ssize_t got = pread(fd, bytes, n, (off_t)offset);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return system_error(err, path, "cannot read");
+		if (got == 0)
+			return error_set(err, STATUS_BAD_INPUT,
+					 "%s: ends at byte %llu, expected %zu more: it was cut "
+					 "while it was read",
+					 path, (unsigned long long)offset, n);
+		bytes += got;
+		offset += (uint64_t)got;
+		n -= (size_t)got;
+	}
+	return STATUS_OK;
 }
 
 enum status file_write_at(int fd, const void *data, size_t n, uint64_t offset, const char *path,
@@ -242,7 +264,7 @@ static enum status copy_bytes(int from_fd, int to_fd, const char *from, const ch
 enum status file_copy(const char *from, const char *to, struct error *err)
 {
 	uint64_t size;
-	int from_fd = open_regular(from, &size, err);
+	int from_fd = file_open(from, &size, err);
 	if (from_fd < 0)
 		return STATUS_BAD_INPUT;
 	char *temporary = xasprintf("%s.tmp", to);

@@ -20,6 +20,11 @@ struct file_map {
 enum status file_map(struct file_map *map, const char *path, struct error *err);
 void file_unmap(struct file_map *map);
 
+/* Opens a regular file for reading: its descriptor, or -1. */
+int file_open(const char *path, uint64_t *size, struct error *err);
+/* Reads n bytes at an offset; it is an error if the file ends before them. */
+enum status file_read_at(int fd, void *data, size_t n, uint64_t offset, const char *path,
+			 struct error *err);
 /* Writes all bytes at an offset, through short writes and EINTR. */
 enum status file_write_at(int fd, const void *data, size_t n, uint64_t offset, const char *path,
 			  struct error *err);

@@ -109,23 +109,11 @@ static enum status shard_names(const struct json *weight_map, const char *path, 
 	return STATUS_OK;
 }
 
-/* The file that holds a tensor. */
-static const struct safetensors *file_of(const struct store *store, const struct tensor_view *view)
+static bool is_in_file(const struct tensor_view *view, const char *name)
 {
-	for (size_t f = 0; f < store->n_files; f++) {
-		const struct safetensors *file = &store->files[f];
+	const char *slash = strrchr(view->path, '/');
 
-		if (view >= file->tensors && view < file->tensors + file->n)
-			return file;
-	}
-	return NULL;
-}
-
-static bool is_called(const struct safetensors *file, const char *name)
-{
-	const char *slash = strrchr(file->path, '/');
-
-	return strcmp(slash ? slash + 1 : file->path, name) == 0;
+	return strcmp(slash ? slash + 1 : view->path, name) == 0;
 }
 
 /* Every tensor of the index must be in the file that it names. */
@@ -137,7 +125,7 @@ static enum status check_index(const struct store *store, const struct json *wei
 		bool found = false;
 
 		if (hashmap_find(&store->by_name, json_key(item), strlen(json_key(item)), &i))
-			found = is_called(file_of(store, store->views[i]), json_string(item, NULL));
+			found = is_in_file(store->views[i], json_string(item, NULL));
 		if (!found)
 			return error_set(err, STATUS_BAD_INPUT,
 					 "%s: tensor \"%.100s\" is not in %.100s", path,
@@ -254,21 +242,20 @@ static enum status load_tensor(const struct model *model, int i, const struct te
 			       float *block, struct pool *pool, struct error *err)
 {
 	float *values = xmalloc(view->n_elements * sizeof *values);
-	size_t bad;
+	enum status status = tensor_read(view, 0, view->n_elements, values, err);
+	size_t bad = view->n_elements;
 
-	tensor_to_float(view, 0, view->n_elements, values);
-	bad = first_non_finite(values, view->n_elements, pool);
-	if (bad < view->n_elements) {
-		enum status status = error_set(err, STATUS_BAD_INPUT,
-					       "tensor \"%.100s\": element %zu is %g, expected a "
-					       "finite number",
-					       view->name, bad, values[bad]);
-		free(values);
-		return status;
-	}
-	hf_tensor_scatter(model, i, values, block);
+	if (status == STATUS_OK)
+		bad = first_non_finite(values, view->n_elements, pool);
+	if (bad < view->n_elements)
+		status = error_set(err, STATUS_BAD_INPUT,
+				   "%s: tensor \"%.100s\": element %zu is %g, expected a finite "
+				   "number",
+				   view->path, view->name, bad, values[bad]);
+	if (status == STATUS_OK)
+		hf_tensor_scatter(model, i, values, block);
 	free(values);
-	return STATUS_OK;
+	return status;
 }
 
 /* Buffers of old checkpoints that are no weights, and a language model's output
@@ -292,7 +279,6 @@ static enum status load_tensors(struct model *model, struct store *store, bool s
 {
 	const struct hf_family *family = model->config.family;
 	struct complaints complaints = {BUF_INIT, 0};
-	const struct safetensors *file = NULL; /* with a bad element */
 	enum status status = STATUS_OK;
 	int n = hf_tensor_count(model);
 
@@ -312,16 +298,12 @@ static enum status load_tensors(struct model *model, struct store *store, bool s
 			complain_shape(&complaints, view, &wanted);
 		else
 			status = load_tensor(model, i, view, model->weights, pool, err);
-		if (status != STATUS_OK)
-			file = file_of(store, view);
 	}
 	if (status == STATUS_OK)
 		for (size_t i = 0; i < store->n; i++)
 			if (!store->used[i] && !is_ignored(model, store->views[i]->name))
 				complain(&complaints, "unexpected", store->views[i]->name);
-	if (status != STATUS_OK)
-		status = error_prefix(err, status, "%s", file ? file->path : store->dir);
-	else if (complaints.n > 0)
+	if (status == STATUS_OK && complaints.n > 0)
 		status = error_set(err, STATUS_BAD_INPUT, "%s: %d tensor%s wrong: %s%s", store->dir,
 				   complaints.n, complaints.n == 1 ? " is" : "s are",
 				   complaints.text.data, complaints.n > 5 ? ", ..." : "");
@@ -345,6 +327,23 @@ static enum status check_head(const struct model_config *found, const char *dir,
 	return STATUS_OK;
 }
 
+/* Whether two tensors have the same bytes; those that cannot be read differ. */
+static bool is_same(const struct tensor_view *a, const struct tensor_view *b)
+{
+	char *x, *y;
+	bool same;
+
+	if (a->bytes != b->bytes)
+		return false;
+	x = xmalloc(a->bytes);
+	y = xmalloc(b->bytes);
+	same = tensor_read_bytes(a, x, NULL) == STATUS_OK &&
+	       tensor_read_bytes(b, y, NULL) == STATUS_OK && memcmp(x, y, a->bytes) == 0;
+	free(x);
+	free(y);
+	return same;
+}
+
 /* Whether a tied model's file holds an output matrix of its own. */
 static bool has_own_head(struct store *store, const struct model_config *config)
 {
@@ -357,8 +356,7 @@ static bool has_own_head(struct store *store, const struct model_config *config)
 	snprintf(name, sizeof name, "%s%s", config->family->prefix,
 		 config->family->names[0].suffix);
 	embedding = take(store, config->family, name);
-	if (!embedding || (embedding->bytes == head->bytes &&
-			   memcmp(embedding->data, head->data, head->bytes) == 0))
+	if (!embedding || is_same(embedding, head))
 		return false;
 	log_warn("%s: lm_head.weight differs from the embedding although tie_word_embeddings is "
 		 "true; they are kept apart",
@@ -480,8 +478,6 @@ enum status hf_read_block(const struct model *model, float *block, const char *p
 		view = safetensors_find(&file, wanted.name);
 		if (view && view->dtype == DTYPE_F32 && has_shape(view, &wanted)) {
 			status = load_tensor(model, i, view, block, NULL, err);
-			if (status != STATUS_OK)
-				status = error_prefix(err, status, "%s", path);
 		} else {
 			status = error_set(err, STATUS_BAD_INPUT,
 					   "%s: tensor \"%s\" is missing or not F32 of the "

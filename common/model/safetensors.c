@@ -11,11 +11,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/die.h"
+#include "common/base/file.h"
 #include "common/base/json.h"
 
-enum { MAX_HEADER_BYTES = 100000000, MAX_TENSORS = 1000000, MAX_RANK = 8 };
+enum { MAX_HEADER_BYTES = 100000000, MAX_TENSORS = 1000000, MAX_RANK = 8, CHUNK = 1 << 16 };
 
 /* Types in the reference's order of alignment, low to high, with bits an element. */
 static const struct dtype_info {
@@ -85,8 +87,7 @@ static enum status read_shape(struct tensor_view *tensor, const struct json *sha
 
 /* Offsets within the data, still to be checked against the neighbours. */
 static enum status read_offsets(struct tensor_view *tensor, const struct json *offsets,
-				const uint8_t *data, uint64_t data_bytes, int bits,
-				const char *path, struct error *err)
+				uint64_t data_bytes, int bits, const char *path, struct error *err)
 {
 	int64_t begin, end;
 	uint64_t total;
@@ -104,20 +105,19 @@ static enum status read_offsets(struct tensor_view *tensor, const struct json *o
 				 "%s: tensor \"%.100s\": %" PRId64
 				 " bytes of data, its shape and type %s need another size",
 				 path, tensor->name, end - begin, tensor->dtype_name);
-	tensor->data = data + begin;
+	tensor->at = (uint64_t)begin;
 	tensor->bytes = (size_t)(end - begin);
 	return STATUS_OK;
 }
 
 static enum status read_tensor(struct tensor_view *tensor, const struct json *entry,
-			       const uint8_t *data, uint64_t data_bytes, const char *path,
-			       struct error *err)
+			       uint64_t data_bytes, const char *path, struct error *err)
 {
 	const struct json *type = json_get(entry, "dtype");
 	const struct dtype_info *info;
 	enum status status;
 
-	*tensor = (struct tensor_view){.name = json_key(entry)};
+	*tensor = (struct tensor_view){.name = json_key(entry), .path = path};
 	if (json_type(entry) != JSON_OBJECT || !type || json_type(type) != JSON_STRING)
 		return error_set(err, STATUS_BAD_INPUT,
 				 "%s: tensor \"%.100s\": not an object with a dtype", path,
@@ -132,8 +132,8 @@ static enum status read_tensor(struct tensor_view *tensor, const struct json *en
 	status = read_shape(tensor, json_get(entry, "shape"), path, err);
 	if (status != STATUS_OK)
 		return status;
-	return read_offsets(tensor, json_get(entry, "data_offsets"), data, data_bytes, info->bits,
-			    path, err);
+	return read_offsets(tensor, json_get(entry, "data_offsets"), data_bytes, info->bits, path,
+			    err);
 }
 
 static enum status check_metadata(const struct json *metadata, const char *path, struct error *err)
@@ -154,59 +154,65 @@ static int compare_data(const void *a, const void *b)
 {
 	const struct tensor_view *x = a, *y = b;
 
-	if (x->data != y->data)
-		return x->data < y->data ? -1 : 1;
+	if (x->at != y->at)
+		return x->at < y->at ? -1 : 1;
 	if (x->bytes != y->bytes)
 		return x->bytes < y->bytes ? -1 : 1;
 	return strcmp(x->name, y->name);
 }
 
 /* Sorted by data, the tensors must cover it without hole, overlap or rest. */
-static enum status check_tiling(const struct safetensors *file, const uint8_t *data,
-				uint64_t data_bytes, struct error *err)
+static enum status check_tiling(const struct safetensors *file, uint64_t data_bytes,
+				struct error *err)
 {
-	const uint8_t *next = data;
+	uint64_t next = 0;
 
 	for (size_t i = 0; i < file->n; i++) {
-		if (file->tensors[i].data != next)
+		if (file->tensors[i].at != next)
 			return error_set(err, STATUS_BAD_INPUT,
-					 "%s: tensor \"%.100s\" begins at byte %td of the data, "
-					 "expected %td: a hole or an overlap",
-					 file->path, file->tensors[i].name,
-					 file->tensors[i].data - data, next - data);
+					 "%s: tensor \"%.100s\" begins at byte %" PRIu64
+					 " of the data, expected %" PRIu64 ": a hole or an overlap",
+					 file->path, file->tensors[i].name, file->tensors[i].at,
+					 next);
 		next += file->tensors[i].bytes;
 	}
-	if ((uint64_t)(next - data) != data_bytes)
-		return error_set(
-			err, STATUS_BAD_INPUT,
-			"%s: the tensors end at byte %td of the data, the file at %" PRIu64,
-			file->path, next - data, data_bytes);
+	if (next != data_bytes)
+		return error_set(err, STATUS_BAD_INPUT,
+				 "%s: the tensors end at byte %" PRIu64
+				 " of the data, the file at %" PRIu64,
+				 file->path, next, data_bytes);
 	return STATUS_OK;
 }
 
-static enum status read_entries(struct safetensors *file, const uint8_t *data, uint64_t data_bytes,
-				struct error *err)
+/* data_at: where the data begin in the file. */
+static enum status read_entries(struct safetensors *file, uint64_t data_at, struct error *err)
 {
 	size_t n = json_count(file->header);
+	uint64_t data_bytes = file->bytes - data_at;
+	enum status status = STATUS_OK;
 
 	if (n > MAX_TENSORS)
 		return error_set(err, STATUS_BAD_INPUT, "%s: %zu tensors, at most %d are accepted",
 				 file->path, n, MAX_TENSORS);
 	file->tensors = xcalloc(n, sizeof *file->tensors);
-	for (const struct json *entry = json_first(file->header); entry; entry = json_next(entry)) {
-		enum status status;
-
+	for (const struct json *entry = json_first(file->header); entry && status == STATUS_OK;
+	     entry = json_next(entry)) {
 		if (strcmp(json_key(entry), "__metadata__") == 0)
 			status = check_metadata(entry, file->path, err);
 		else
-			status = read_tensor(&file->tensors[file->n++], entry, data, data_bytes,
+			status = read_tensor(&file->tensors[file->n++], entry, data_bytes,
 					     file->path, err);
-		if (status != STATUS_OK)
-			return status;
 	}
+	if (status != STATUS_OK)
+		return status;
 	if (file->n > 0)
 		qsort(file->tensors, file->n, sizeof *file->tensors, compare_data);
-	return check_tiling(file, data, data_bytes, err);
+	status = check_tiling(file, data_bytes, err);
+	for (size_t i = 0; i < file->n; i++) {
+		file->tensors[i].fd = file->fd;
+		file->tensors[i].at += data_at;
+	}
+	return status;
 }
 
 /* The header's numbers are dimensions and offsets; 2.0 and 2e0 are refused as the
@@ -243,31 +249,49 @@ static void sort_by_name(struct safetensors *file)
 		qsort(file->by_name, file->n, sizeof *file->by_name, compare_names);
 }
 
-static enum status read_header(struct safetensors *file, struct error *err)
+static enum status parse_header(struct safetensors *file, const char *text, size_t n,
+				struct error *err)
 {
-	uint64_t n;
-
-	if (file->map.size < 8)
-		return error_set(err, STATUS_BAD_INPUT,
-				 "%s: %zu bytes are too few for a safetensors file", file->path,
-				 file->map.size);
-	n = little_endian_64(file->map.data);
-	if (n > MAX_HEADER_BYTES || n > file->map.size - 8)
-		return error_set(err, STATUS_BAD_INPUT,
-				 "%s: the header's length is %" PRIu64 ", the file has %zu bytes",
-				 file->path, n, file->map.size);
-	file->header = json_parse((const char *)file->map.data + 8, n, file->path, err);
+	file->header = json_parse(text, n, file->path, err);
 	if (!file->header)
 		return STATUS_BAD_INPUT;
 	if (json_type(file->header) != JSON_OBJECT)
 		return error_set(err, STATUS_BAD_INPUT, "%s: the header is %s, expected an object",
 				 file->path, json_type_name(file->header));
-	if (!numbers_are_whole((const char *)file->map.data + 8, n))
+	if (!numbers_are_whole(text, n))
 		return error_set(err, STATUS_BAD_INPUT,
 				 "%s: the header has a number with a fraction or an exponent, "
 				 "expected whole numbers",
 				 file->path);
-	return read_entries(file, file->map.data + 8 + n, file->map.size - 8 - n, err);
+	return read_entries(file, 8 + n, err);
+}
+
+static enum status read_header(struct safetensors *file, struct error *err)
+{
+	uint8_t length[8];
+	enum status status;
+	uint64_t n;
+	char *text;
+
+	if (file->bytes < 8)
+		return error_set(err, STATUS_BAD_INPUT,
+				 "%s: %" PRIu64 " bytes are too few for a safetensors file",
+				 file->path, file->bytes);
+	status = file_read_at(file->fd, length, 8, 0, file->path, err);
+	if (status != STATUS_OK)
+		return status;
+	n = little_endian_64(length);
+	if (n > MAX_HEADER_BYTES || n > file->bytes - 8)
+		return error_set(err, STATUS_BAD_INPUT,
+				 "%s: the header's length is %" PRIu64
+				 ", the file has %" PRIu64 " bytes",
+				 file->path, n, file->bytes);
+	text = xmalloc(n);
+	status = file_read_at(file->fd, text, n, 8, file->path, err);
+	if (status == STATUS_OK)
+		status = parse_header(file, text, n, err);
+	free(text);
+	return status;
 }
 
 enum status safetensors_open(struct safetensors *file, const char *path, struct error *err)
@@ -275,9 +299,9 @@ enum status safetensors_open(struct safetensors *file, const char *path, struct 
 	enum status status;
 
 	*file = (struct safetensors){0};
-	status = file_map(&file->map, path, err);
-	if (status != STATUS_OK)
-		return status;
+	file->fd = file_open(path, &file->bytes, err);
+	if (file->fd < 0)
+		return STATUS_BAD_INPUT;
 	file->path = xstrdup(path);
 	status = read_header(file, err);
 	if (status == STATUS_OK)
@@ -289,11 +313,13 @@ enum status safetensors_open(struct safetensors *file, const char *path, struct 
 
 void safetensors_close(struct safetensors *file)
 {
+	if (!file->path)
+		return;
 	json_free(file->header);
 	free(file->tensors);
 	free(file->by_name);
 	free(file->path);
-	file_unmap(&file->map);
+	close(file->fd);
 	*file = (struct safetensors){0};
 }
 
@@ -309,72 +335,48 @@ const struct tensor_view *safetensors_find(const struct safetensors *file, const
 
 /* --- values --- */
 
-static float float_from_bits(uint32_t bits)
+enum status tensor_read(const struct tensor_view *tensor, size_t first, size_t n, float *out,
+			struct error *err)
 {
-	float value;
+	size_t size = dtype_bytes(tensor->dtype);
+	uint8_t chunk[CHUNK];
+	enum status status = STATUS_OK;
 
-	memcpy(&value, &bits, sizeof value);
-	return value;
+	ASSERT(first + n <= tensor->n_elements);
+	if (tensor->dtype == DTYPE_F32)
+		return file_read_at(tensor->fd, out, n * size, tensor->at + first * size,
+				    tensor->path, err);
+	for (size_t i = 0; i < n && status == STATUS_OK; i += CHUNK / size) {
+		size_t count = n - i < CHUNK / size ? n - i : CHUNK / size;
+
+		status = file_read_at(tensor->fd, chunk, count * size,
+				      tensor->at + (first + i) * size, tensor->path, err);
+		if (status == STATUS_OK)
+			dtype_to_float(tensor->dtype, chunk, count, out + i);
+	}
+	return status;
 }
 
-static float float_from_half(uint16_t half)
+enum status tensor_read_bytes(const struct tensor_view *tensor, void *out, struct error *err)
 {
-	uint32_t sign = (uint32_t)(half & 0x8000) << 16, mantissa = half & 0x3ff;
-	int exponent = half >> 10 & 31;
-
-	if (exponent == 31)
-		return float_from_bits(sign | 0x7f800000 | mantissa << 13);
-	if (exponent == 0) { /* subnormal: mantissa * 2^-24 */
-		float value = (float)mantissa * 0x1p-24F;
-		return sign ? -value : value;
-	}
-	return float_from_bits(sign | (uint32_t)(exponent + 112) << 23 | mantissa << 13);
-}
-
-void tensor_to_float(const struct tensor_view *tensor, size_t first, size_t n, float *out)
-{
-	const uint8_t *data = tensor->data;
-
-	ASSERT(tensor->dtype != DTYPE_OTHER && first + n <= tensor->n_elements);
-	if (tensor->dtype == DTYPE_F32) {
-		memcpy(out, data + first * 4, n * 4);
-		return;
-	}
-	for (size_t i = 0; i < n; i++) {
-		uint16_t half;
-		double wide;
-
-		switch (tensor->dtype) {
-		case DTYPE_F64:
-			memcpy(&wide, data + (first + i) * 8, sizeof wide);
-			out[i] = (float)wide;
-			break;
-		case DTYPE_BF16:
-			memcpy(&half, data + (first + i) * 2, sizeof half);
-			out[i] = float_from_bits((uint32_t)half << 16);
-			break;
-		default:
-			memcpy(&half, data + (first + i) * 2, sizeof half);
-			out[i] = float_from_half(half);
-			break;
-		}
-	}
+	return file_read_at(tensor->fd, out, tensor->bytes, tensor->at, tensor->path, err);
 }
 
 /* --- writing --- */
 
-static const char *dtype_name(enum dtype dtype)
+/* Place in the reference's order of alignment. */
+static int alignment_of(enum dtype dtype)
 {
-	return dtype == DTYPE_BF16 ? "BF16" : "F32";
+	return (int)(find_dtype(dtype_name(dtype)) - dtypes);
 }
 
-/* F32 before BF16, then by name. */
+/* The highest alignment first, then by name. */
 static int compare_specs(const void *a, const void *b)
 {
 	const struct tensor_spec *x = a, *y = b;
 
 	if (x->dtype != y->dtype)
-		return x->dtype == DTYPE_F32 ? -1 : 1;
+		return alignment_of(y->dtype) - alignment_of(x->dtype);
 	return strcmp(x->name, y->name);
 }
 
@@ -401,7 +403,7 @@ void safetensors_plan(struct tensor_spec *specs, size_t n, struct buf *header, u
 
 		for (int k = 0; k < specs[i].rank; k++)
 			elements *= (uint64_t)specs[i].shape[k];
-		specs[i].bytes = elements * (specs[i].dtype == DTYPE_BF16 ? 2 : 4);
+		specs[i].bytes = elements * dtype_bytes(specs[i].dtype);
 		specs[i].offset = at;
 		print_entry(&specs[i], at, &text);
 		at += specs[i].bytes;

@@ -15,22 +15,24 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check(const struct safetensors *file)
 {
-	const uint8_t *next = file->n ? file->tensors[0].data : file->map.data + file->map.size;
+	uint64_t next = file->n ? file->tensors[0].at : file->bytes;
+	struct error err;
 
 	for (size_t i = 0; i < file->n; i++) {
 		const struct tensor_view *view = &file->tensors[i];
 		float *values;
 
-		if (view->data != next)
+		if (view->at != next)
 			abort();
 		next += view->bytes;
 		if (view->dtype == DTYPE_OTHER)
 			continue;
 		values = xmalloc(view->n_elements * sizeof *values);
-		tensor_to_float(view, 0, view->n_elements, values);
+		if (tensor_read(view, 0, view->n_elements, values, &err) != STATUS_OK)
+			abort();
 		free(values);
 	}
-	if (next != file->map.data + file->map.size)
+	if (next != file->bytes)
 		abort();
 }
 

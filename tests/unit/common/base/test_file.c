@@ -155,6 +155,25 @@ static void test_write_at_fills_holes_in_any_order(void **state)
 	check_content(path, "abcd");
 }
 
+static void test_reading_past_the_end_is_an_error(void **state)
+{
+	(void)state;
+	const char *path = in_root("short");
+	char bytes[4] = "";
+	uint64_t size;
+	assert_int_equal(file_replace(path, "abcdef", 6, &err), STATUS_OK);
+	int fd = file_open(path, &size, &err);
+	assert_true(fd >= 0);
+	assert_int_equal(size, 6);
+	assert_int_equal(file_read_at(fd, bytes, 3, 2, path, &err), STATUS_OK);
+	assert_string_equal(bytes, "cde");
+	assert_int_equal(file_read_at(fd, bytes, 3, 4, path, &err), STATUS_BAD_INPUT);
+	assert_non_null(strstr(err.text, "short: ends at byte 6, expected 1 more"));
+	assert_int_equal(file_read_at(fd, bytes, 0, 100, path, &err), STATUS_OK);
+	close(fd);
+	assert_int_equal(file_open(root, &size, &err), -1);
+}
+
 static void test_dirs_are_made_listed_in_order_and_removed(void **state)
 {
 	(void)state;
@@ -199,6 +218,7 @@ int main(void)
 		cmocka_unit_test(test_only_regular_files_are_read),
 		cmocka_unit_test(test_failed_replace_leaves_the_path_alone),
 		cmocka_unit_test(test_write_at_fills_holes_in_any_order),
+		cmocka_unit_test(test_reading_past_the_end_is_an_error),
 		cmocka_unit_test(test_dirs_are_made_listed_in_order_and_removed),
 	};
 	return cmocka_run_group_tests(tests, make_root, remove_root);

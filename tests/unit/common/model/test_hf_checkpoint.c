@@ -150,7 +150,9 @@ static void read_store(struct store *store, const char *model)
 		memcpy(item->dtype, view->dtype_name, sizeof item->dtype);
 		item->rank = view->rank;
 		memcpy(item->shape, view->shape, sizeof item->shape);
-		buf_append(&item->bytes, view->data, view->bytes);
+		buf_reserve(&item->bytes, view->bytes + 1);
+		assert_int_equal(tensor_read_bytes(view, item->bytes.data, &err), STATUS_OK);
+		item->bytes.length = view->bytes;
 	}
 	safetensors_close(&file);
 }
