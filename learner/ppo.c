@@ -206,25 +206,33 @@ static enum status finish(struct ppo *ppo, struct error *err)
 	return status;
 }
 
-/* Whether the run goes on after the step just done; saves where that is due. */
-static bool save_and_decide(struct ppo *ppo)
-{
-	const struct run_config *config = ppo->config;
-	bool is_last = ppo->step >= config->ppo.iterations;
-	bool asked = signals_stop_requested();
-	int64_t every = config->checkpoint.every_steps;
-	enum status status = STATUS_OK;
-	struct error err = {""};
+/* What is done after a step, the same on every learner. */
+struct turn {
+	bool is_last, is_stopping, saves;
+};
 
-	if (is_last || asked || (every > 0 && ppo->step % every == 0))
-		status = ppo_save_checkpoint(ppo, &err);
-	if (status == STATUS_OK && is_last) {
+/* The lead decides.  Collective. */
+static struct turn agree_turn(struct ppo *ppo)
+{
+	int64_t every = ppo->config->checkpoint.every_steps;
+	struct turn turn = {.is_last = ppo->step >= ppo->config->ppo.iterations,
+			    .is_stopping = signals_stop_requested()};
+
+	turn.saves = turn.is_last || turn.is_stopping || (every > 0 && ppo->step % every == 0);
+	comm_broadcast(ppo->setup.learners, &turn, sizeof turn, 0);
+	return turn;
+}
+
+/* The lead: whether the run goes on after the step just done. */
+static bool goes_on(struct ppo *ppo, const struct turn *turn, enum status status,
+		    struct error *err)
+{
+	if (status == STATUS_OK && turn->is_last) {
 		progress_end(&ppo->progress);
-		status = finish(ppo, &err);
-	} else if (status == STATUS_OK && asked) {
+		status = finish(ppo, err);
+	} else if (status == STATUS_OK && turn->is_stopping) {
 		progress_end(&ppo->progress);
-		status = run_dir_record(ppo->setup.run, "stopped", ppo->step, "asked to stop",
-					&err);
+		status = run_dir_record(ppo->setup.run, "stopped", ppo->step, "asked to stop", err);
 		log_info("stopped after step %" PRId64 "; the same command goes on from there",
 			 ppo->step);
 		if (status == STATUS_OK)
@@ -232,25 +240,33 @@ static bool save_and_decide(struct ppo *ppo)
 	} else if (status == STATUS_OK) {
 		return true;
 	}
-	stop_ring(ppo, status, err.text);
+	stop_ring(ppo, status, err->text);
 	return false;
 }
 
 static void train(struct ppo *ppo, const struct rollouts *batch)
 {
 	struct ppo_report report;
+	struct turn turn;
+	enum status status = STATUS_OK;
+	struct error err = {""};
 
 	comm_set_phase("update");
 	ppo_update(ppo, batch, &report);
 	ppo->step++;
 	ppo->episode += (int64_t)batch->n;
 	fault_point("ppo.updated");
+	if (ppo->is_lead) {
+		write_report(ppo, &report);
+		rollouts_release(&ppo->collected);
+	}
+	turn = agree_turn(ppo);
+	if (turn.saves) {
+		comm_set_phase("checkpoint");
+		status = ppo_save_checkpoint(ppo, &err);
+	}
 	comm_set_phase("waiting");
-	if (!ppo->is_lead)
-		return;
-	write_report(ppo, &report);
-	rollouts_release(&ppo->collected);
-	if (save_and_decide(ppo))
+	if (ppo->is_lead && goes_on(ppo, &turn, status, &err))
 		issue(ppo);
 }
 
@@ -492,11 +508,5 @@ void ppo_destroy(struct ppo *ppo)
 
 size_t ppo_bytes(const struct ppo *ppo)
 {
-	/* Weights, packed weights, two moments, and the partial sums of the lanes. */
-	size_t sums = 1;
-	for (int lanes = (int)ppo->config->train.lanes / comm_size(ppo->setup.learners); lanes > 1;
-	     lanes /= 2)
-		sums++;
-	return (4 + sums) * sizeof(float) *
-	       (ppo->policy->layout.n_floats + ppo->critic->layout.n_floats);
+	return trainer_bytes(&ppo->policy_trainer) + trainer_bytes(&ppo->critic_trainer);
 }

@@ -54,8 +54,8 @@ struct ppo {
  * Collective over learners. */
 void ppo_update(struct ppo *ppo, const struct rollouts *batch, struct ppo_report *report);
 
-/* ppo_state.c: saving (lead) and loading (every learner). */
-enum status ppo_save_checkpoint(struct ppo *ppo, struct error *err);
+/* ppo_state.c: saving and loading. */
+enum status ppo_save_checkpoint(struct ppo *ppo, struct error *err); /* Collective */
 enum status ppo_load_models(struct ppo *ppo, const char *dir, struct error *err);
 enum status ppo_load_state(struct ppo *ppo, const char *dir, struct error *err);
 /* Lead: opens metrics.jsonl and rollouts.jsonl, cut to the given lengths. */

@@ -15,7 +15,7 @@
 #include "common/base/file.h"
 #include "common/base/json.h"
 #include "common/run/fault.h"
-#include "learner/checkpoint.h"
+#include "learner/moments.h"
 #include "learner/ppo_private.h"
 #include "learner/state_files.h"
 
@@ -36,28 +36,28 @@ static void print_state(const struct ppo *ppo, struct buf *out)
 	buf_append_string(out, "\n}\n");
 }
 
-static enum status fill_checkpoint(struct ppo *ppo, const char *dir, struct error *err)
+/* What the lead writes: everything but the moments. */
+static enum status fill(void *context, const char *dir, struct error *err)
 {
+	struct ppo *ppo = context;
 	const char *tokenizer_dir = ppo->tokenizer ? ppo->config->policy.path : NULL;
 	struct buf state = BUF_INIT;
-	enum status status;
+	enum status status = line_log_sync(&ppo->metrics, err);
 
 	print_state(ppo, &state);
-	status = state_save_model(ppo->policy, &ppo->policy_config, tokenizer_dir, NULL, dir,
-				  "model", err);
+	if (status == STATUS_OK)
+		status = line_log_sync(&ppo->rollouts, err);
+	if (status == STATUS_OK)
+		status = state_save_model(ppo->policy, &ppo->policy_config, tokenizer_dir, NULL,
+					  dir, "model", err);
 	fault_point("checkpoint.policy");
 	if (status == STATUS_OK)
 		status = state_save_model(ppo->critic, &ppo->critic_config, NULL, NULL, dir,
 					  "critic", err);
 	fault_point("checkpoint.critic");
 	if (status == STATUS_OK)
-		status = state_save_moments(&ppo->policy_trainer, dir, "policy", err);
-	if (status == STATUS_OK)
-		status = state_save_moments(&ppo->critic_trainer, dir, "critic", err);
-	fault_point("checkpoint.moments");
-	if (status == STATUS_OK)
 		status = state_write_text(dir, "config.json", ppo->config->text,
-				    strlen(ppo->config->text), err);
+					  strlen(ppo->config->text), err);
 	if (status == STATUS_OK)
 		status = state_write_text(dir, "state.json", state.data, state.length, err);
 	buf_release(&state);
@@ -66,21 +66,16 @@ static enum status fill_checkpoint(struct ppo *ppo, const char *dir, struct erro
 
 enum status ppo_save_checkpoint(struct ppo *ppo, struct error *err)
 {
-	struct checkpoint_writer writer = {0};
-	enum status status = line_log_sync(&ppo->metrics, err);
+	struct state_save save = {.learners = ppo->setup.learners,
+				  .run_path = ppo->is_lead ? ppo->setup.run->path : NULL,
+				  .step = ppo->step,
+				  .keep = ppo->config->checkpoint.keep,
+				  .fill = fill,
+				  .context = ppo,
+				  .trainers = {&ppo->policy_trainer, &ppo->critic_trainer},
+				  .prefixes = {"policy", "critic"}};
 
-	if (status == STATUS_OK)
-		status = line_log_sync(&ppo->rollouts, err);
-	if (status != STATUS_OK)
-		return status;
-	status = checkpoint_begin(&writer, ppo->setup.run->path, ppo->step, err);
-	if (status != STATUS_OK)
-		return status;
-	status = fill_checkpoint(ppo, writer.directory, err);
-	if (status == STATUS_OK)
-		return checkpoint_publish(&writer, (int)ppo->config->checkpoint.keep, err);
-	checkpoint_abandon(&writer);
-	return status;
+	return state_save(&save, err);
 }
 
 enum status ppo_save_final(struct ppo *ppo, struct error *err)
@@ -150,9 +145,9 @@ enum status ppo_load_state(struct ppo *ppo, const char *dir, struct error *err)
 		status = state_check_data(state, "prompts_sha256", ppo->prompts.sha256,
 					  ppo->config->data.prompts, err);
 	if (status == STATUS_OK)
-		status = state_load_moments(&ppo->policy_trainer, dir, "policy", err);
+		status = moments_load(&ppo->policy_trainer, dir, "policy", err);
 	if (status == STATUS_OK)
-		status = state_load_moments(&ppo->critic_trainer, dir, "critic", err);
+		status = moments_load(&ppo->critic_trainer, dir, "critic", err);
 	if (status == STATUS_OK && ppo->is_lead)
 		status = ppo_open_logs(ppo, (uint64_t)metrics_bytes, (uint64_t)rollouts_bytes, err);
 	json_free(state);

@@ -8,8 +8,48 @@
 #include "common/base/file.h"
 #include "common/model/hf_checkpoint.h"
 #include "common/ops/elementwise.h"
+#include "common/run/fault.h"
+#include "learner/checkpoint.h"
+#include "learner/moments.h"
 
 enum { MAX_CONFIG_BYTES = 1 << 24 };
+
+/* Every learner adds its moments to dir, whose path only the lead knows.  Collective. */
+static enum status save_moments(const struct state_save *save, const char *dir, struct error *err)
+{
+	struct buf path = BUF_INIT;
+	enum status status = STATUS_OK;
+
+	if (dir)
+		buf_append_string(&path, dir);
+	comm_broadcast_buf(save->learners, &path, 0);
+	for (int i = 0; i < 2 && status == STATUS_OK; i++)
+		if (save->trainers[i])
+			status = moments_save(save->trainers[i], path.data, save->prefixes[i], err);
+	buf_release(&path);
+	fault_point("checkpoint.moments");
+	return status;
+}
+
+enum status state_save(const struct state_save *save, struct error *err)
+{
+	struct checkpoint_writer writer = {0};
+	bool is_lead = comm_is_lead(save->learners);
+	enum status status = STATUS_OK;
+
+	if (is_lead)
+		status = checkpoint_begin(&writer, save->run_path, save->step, err);
+	if (is_lead && status == STATUS_OK)
+		status = save->fill(save->context, writer.directory, err);
+	status = comm_agree(save->learners, status, err);
+	if (status == STATUS_OK)
+		status = save_moments(save, writer.directory, err);
+	if (is_lead && status == STATUS_OK)
+		status = checkpoint_publish(&writer, (int)save->keep, err);
+	else if (is_lead)
+		checkpoint_abandon(&writer);
+	return comm_agree(save->learners, status, err);
+}
 
 enum status state_save_model(const struct model *model, const struct buf *config_text,
 			     const char *tokenizer_dir, const char *const *edits,
@@ -45,36 +85,6 @@ enum status state_load_model(struct model **model, struct buf *config_text, cons
 		status = file_read(path, MAX_CONFIG_BYTES, config_text, err);
 	free(path);
 	return status;
-}
-
-static enum status move_moments(const struct trainer *trainer, bool write, const char *dir,
-				const char *prefix, struct error *err)
-{
-	float *const blocks[2] = {trainer->m, trainer->v};
-	enum status status = STATUS_OK;
-
-	for (int i = 0; i < 2 && status == STATUS_OK; i++) {
-		char *path = xasprintf("%s/%s-%c.safetensors", dir, prefix, "mv"[i]);
-
-		if (blocks[i] && write)
-			status = hf_write_block(trainer->model, blocks[i], path, NULL, err);
-		else if (blocks[i])
-			status = hf_read_block(trainer->model, blocks[i], path, err);
-		free(path);
-	}
-	return status;
-}
-
-enum status state_save_moments(const struct trainer *trainer, const char *dir,
-			       const char *prefix, struct error *err)
-{
-	return move_moments(trainer, true, dir, prefix, err);
-}
-
-enum status state_load_moments(struct trainer *trainer, const char *dir, const char *prefix,
-			       struct error *err)
-{
-	return move_moments(trainer, false, dir, prefix, err);
 }
 
 enum status state_write_text(const char *dir, const char *name, const char *text, size_t n,

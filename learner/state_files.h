@@ -1,6 +1,6 @@
 /* Parts of a checkpoint that every kind of training has: models with the text of
- * their config.json, moments of an optimizer, counters in state.json.  Lead learner
- * only, except for reading. */
+ * their config.json, moments of optimizers, counters in state.json.  What does not say
+ * "Collective" is the lead learner's, except for reading. */
 #pragma once
 
 #include <stddef.h>
@@ -9,7 +9,23 @@
 #include "common/base/buf.h"
 #include "common/base/json.h"
 #include "common/base/status.h"
+#include "common/model/hf_checkpoint.h"
 #include "learner/trainer.h"
+
+/* A checkpoint of all learners together: the lead fills its directory, each learner
+ * adds its part of the moments, the lead publishes it and removes older ones. */
+struct state_save {
+	struct comm *learners;
+	const char *run_path; /* the lead's */
+	int64_t step;
+	int64_t keep;
+	enum status (*fill)(void *context, const char *dir, struct error *err);
+	void *context;
+	const struct trainer *trainers[2]; /* the second may be NULL */
+	const char *prefixes[2];	   /* of their moments; see moments.h */
+};
+/* The same status on all.  Collective over the learners. */
+enum status state_save(const struct state_save *save, struct error *err);
 
 /* A model as the Hugging Face directory dir/name.  Weights that are not finite are
  * refused: they would push the good checkpoints out.  tokenizer_dir and edits may be
@@ -22,12 +38,6 @@ enum status state_save_model(const struct model *model, const struct buf *config
 enum status state_load_model(struct model **model, struct buf *config_text, const char *dir,
 			     enum head_kind head, bool create_score, uint64_t seed,
 			     struct pool *pool, struct error *err);
-
-/* The moments that the optimizer has: dir/PREFIX-m.safetensors and -v. */
-enum status state_save_moments(const struct trainer *trainer, const char *dir,
-			       const char *prefix, struct error *err);
-enum status state_load_moments(struct trainer *trainer, const char *dir, const char *prefix,
-			       struct error *err);
 
 /* dir/name, durably. */
 enum status state_write_text(const char *dir, const char *name, const char *text, size_t n,

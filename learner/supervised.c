@@ -240,16 +240,6 @@ static void one_step(struct supervised *run, bool is_last)
 
 /* --- the run --- */
 
-static enum status save(struct supervised *run, struct error *err)
-{
-	enum status status = STATUS_OK;
-
-	comm_set_phase("checkpoint");
-	if (comm_is_lead(run->session.world))
-		status = supervised_save(run, err);
-	return comm_agree(run->session.world, status, err);
-}
-
 static enum status finish(struct supervised *run, struct error *err)
 {
 	const struct supervised_task *task = run->task;
@@ -299,8 +289,10 @@ static enum status train(struct supervised *run, struct error *err)
 		one_step(run, is_last);
 		run->session.step = run->step;
 		asked = comm_any(run->session.world, signals_stop_requested());
-		if (is_last || asked || is_due(run->step, run->config->checkpoint.every_steps))
-			status = save(run, err);
+		if (is_last || asked || is_due(run->step, run->config->checkpoint.every_steps)) {
+			comm_set_phase("checkpoint");
+			status = supervised_save(run, err);
+		}
 	}
 	if (comm_is_lead(run->session.world))
 		progress_end(&run->progress);

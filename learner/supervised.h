@@ -83,9 +83,8 @@ int32_t supervised_eos(const struct supervised *run);
 /* Longest sequence that the model takes. */
 int supervised_positions(const struct supervised *run);
 
-/* supervised_state.c: what a checkpoint holds, and the result.  Saving is the
- * lead's; loading is every rank's. */
-enum status supervised_save(struct supervised *run, struct error *err);
+/* supervised_state.c: what a checkpoint holds, and the result, which the lead saves. */
+enum status supervised_save(struct supervised *run, struct error *err); /* Collective */
 enum status supervised_load_model(struct supervised *run, const char *dir, bool create_score,
 				  struct error *err);
 enum status supervised_load_state(struct supervised *run, uint64_t *metrics_bytes,

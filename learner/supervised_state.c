@@ -11,7 +11,7 @@
 #include "common/base/file.h"
 #include "common/base/json.h"
 #include "common/run/fault.h"
-#include "learner/checkpoint.h"
+#include "learner/moments.h"
 #include "learner/state_files.h"
 #include "learner/supervised.h"
 
@@ -25,21 +25,21 @@ static void print_state(const struct supervised *run, struct buf *out)
 		   isa_name(run->session.isa), run->train.sha256);
 }
 
-static enum status fill(struct supervised *run, const char *dir, struct error *err)
+/* What the lead writes: everything but the moments. */
+static enum status fill(void *context, const char *dir, struct error *err)
 {
+	struct supervised *run = context;
 	struct buf state = BUF_INIT;
-	enum status status;
+	enum status status = line_log_sync(&run->metrics, err);
 
 	print_state(run, &state);
-	status = state_save_model(run->model, &run->config_text, run->tokenizer_dir, NULL, dir,
-				  "model", err);
+	if (status == STATUS_OK)
+		status = state_save_model(run->model, &run->config_text, run->tokenizer_dir, NULL,
+					  dir, "model", err);
 	fault_point("checkpoint.model");
 	if (status == STATUS_OK)
-		status = state_save_moments(&run->trainer, dir, "optimizer", err);
-	fault_point("checkpoint.moments");
-	if (status == STATUS_OK)
 		status = state_write_text(dir, "config.json", run->config->text,
-				    strlen(run->config->text), err);
+					  strlen(run->config->text), err);
 	if (status == STATUS_OK)
 		status = state_write_text(dir, "state.json", state.data, state.length, err);
 	buf_release(&state);
@@ -48,18 +48,16 @@ static enum status fill(struct supervised *run, const char *dir, struct error *e
 
 enum status supervised_save(struct supervised *run, struct error *err)
 {
-	struct checkpoint_writer writer;
-	enum status status = line_log_sync(&run->metrics, err);
+	struct state_save save = {.learners = run->session.world,
+				  .run_path = run->session.run.path,
+				  .step = run->step,
+				  .keep = run->config->checkpoint.keep,
+				  .fill = fill,
+				  .context = run,
+				  .trainers = {&run->trainer},
+				  .prefixes = {"optimizer"}};
 
-	if (status == STATUS_OK)
-		status = checkpoint_begin(&writer, run->session.run.path, run->step, err);
-	if (status != STATUS_OK)
-		return status;
-	status = fill(run, writer.directory, err);
-	if (status == STATUS_OK)
-		return checkpoint_publish(&writer, (int)run->config->checkpoint.keep, err);
-	checkpoint_abandon(&writer);
-	return status;
+	return state_save(&save, err);
 }
 
 enum status supervised_save_final(struct supervised *run, const char *const *edits,
@@ -103,7 +101,7 @@ enum status supervised_load_state(struct supervised *run, uint64_t *metrics_byte
 		status = state_check_data(state, "train_sha256", run->train.sha256,
 					  run->config->data.train, err);
 	if (status == STATUS_OK)
-		status = state_load_moments(&run->trainer, dir, "optimizer", err);
+		status = moments_load(&run->trainer, dir, "optimizer", err);
 	*metrics_bytes = (uint64_t)bytes;
 	json_free(state);
 	free(path);

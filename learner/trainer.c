@@ -7,7 +7,8 @@
  *                                       \_____   _____/
  *
  * A learner holds an aligned run of lanes, that is, a whole subtree; the upper
- * levels are comm_tree_sum_float.  A small model runs its lanes on separate
+ * levels are comm_tree_scatter_float, which leaves each learner the sums of its
+ * part.  A small model runs its lanes on separate
  * threads, each into a buffer of its own; a large one runs them one after
  * another with all threads and needs one buffer a level. */
 #include "learner/trainer.h"
@@ -60,10 +61,11 @@ void trainer_init(struct trainer *trainer, struct model *model,
 				    .microbatch_tokens = MICROBATCH_TOKENS,
 				    .learners = learners,
 				    .pool = pool};
+	comm_part(learners, n, SUM_BLOCK, &trainer->begin, &trainer->end);
 	if (is_adamw || optimizer->momentum != 0)
-		trainer->m = xaligned(n, sizeof(float));
+		trainer->m = xaligned(trainer->end - trainer->begin, sizeof(float));
 	if (is_adamw)
-		trainer->v = xaligned(n, sizeof(float));
+		trainer->v = xaligned(trainer->end - trainer->begin, sizeof(float));
 	trainer->n_gradients = model_is_small(model) ? n_local : levels(n_local);
 	trainer->gradients = xcalloc((size_t)trainer->n_gradients, sizeof *trainer->gradients);
 	for (int i = 0; i < trainer->n_gradients; i++)
@@ -80,6 +82,16 @@ void trainer_release(struct trainer *trainer)
 	free(trainer->gradients);
 	workspace_release(&trainer->workspace);
 	*trainer = (struct trainer){0};
+}
+
+size_t trainer_bytes(const struct trainer *trainer)
+{
+	const struct param_layout *layout = &trainer->model->layout;
+	size_t n_moments = (trainer->m != NULL) + (trainer->v != NULL);
+
+	return sizeof(float) * (layout->n_floats * (1 + (size_t)trainer->n_gradients) +
+				layout->n_packed_floats +
+				(trainer->end - trainer->begin) * n_moments);
 }
 
 /* --- lanes --- */
@@ -163,23 +175,46 @@ static void sum_local_stats(const struct step *step)
 
 /* --- the update --- */
 
+/* Norm of the whole gradient, of which each learner holds a part: block sums, added
+ * in the order of the blocks. */
+static double gradient_norm(const struct trainer *trainer)
+{
+	size_t n = trainer->model->layout.n_floats, n_blocks = (n + SUM_BLOCK - 1) / SUM_BLOCK;
+	double *sums = xcalloc(n_blocks, sizeof *sums), total = 0;
+
+	block_squares(sums + trainer->begin / SUM_BLOCK, trainer->gradients[0] + trainer->begin,
+		      trainer->end - trainer->begin, trainer->pool);
+	comm_tree_gather_double(trainer->learners, sums, n_blocks, 1);
+	for (size_t i = 0; i < n_blocks; i++)
+		total += sums[i];
+	free(sums);
+	return sqrt(total);
+}
+
+/* What of [begin, end) is this learner's. */
 static void update_range(struct trainer *trainer, size_t begin, size_t end, double rate,
 			 double decay, float scale)
 {
 	const struct optimizer_config *o = &trainer->optimizer;
-	float *w = trainer->model->weights + begin, *g = trainer->gradients[0] + begin;
+	float *w = trainer->model->weights, *g = trainer->gradients[0];
+	size_t at;
 
+	begin = begin < trainer->begin ? trainer->begin : begin;
+	end = end > trainer->end ? trainer->end : end;
+	if (begin >= end)
+		return;
+	at = begin - trainer->begin;
 	if (trainer->v) {
 		struct adamw adamw = {.learning_rate = rate,
 				      .beta1 = o->beta1,
 				      .beta2 = o->beta2,
 				      .eps = o->eps,
 				      .weight_decay = decay};
-		adamw_step(w, trainer->m + begin, trainer->v + begin, g, end - begin, &adamw,
-			   trainer->t, scale, trainer->pool);
+		adamw_step(w + begin, trainer->m + at, trainer->v + at, g + begin, end - begin,
+			   &adamw, trainer->t, scale, trainer->pool);
 	} else {
-		sgd_step(w, trainer->m ? trainer->m + begin : NULL, g, end - begin, rate,
-			 o->momentum, decay, scale, trainer->pool);
+		sgd_step(w + begin, trainer->m ? trainer->m + at : NULL, g + begin, end - begin,
+			 rate, o->momentum, decay, scale, trainer->pool);
 	}
 }
 
@@ -221,16 +256,17 @@ bool trainer_step(struct trainer *trainer, const int *lengths, int n, double lea
 	double max_norm = trainer->optimizer.max_grad_norm, scale = 1;
 	size_t n_floats = trainer->model->layout.n_floats;
 
-	step.stats = xcalloc((size_t)step.n_lanes * (size_t)n_stats + 1, sizeof *step.stats);
+	step.stats = xcalloc((size_t)step.n_lanes * (size_t)n_stats, sizeof *step.stats);
 	sum_local_lanes(&step);
 	sum_local_stats(&step);
-	memcpy(stats, step.stats, (size_t)n_stats * sizeof *stats);
+	for (int k = 0; k < n_stats; k++)
+		stats[k] = step.stats[k];
 	free(step.stats);
-	comm_tree_sum_float(trainer->learners, trainer->gradients[0], n_floats);
 	comm_tree_sum_double(trainer->learners, stats, (size_t)n_stats);
+	comm_tree_scatter_float(trainer->learners, trainer->gradients[0], n_floats, SUM_BLOCK);
 
-	/* Every learner holds the same sum, so all decide alike. */
-	*grad_norm = sqrt(sum_of_squares(trainer->gradients[0], n_floats, trainer->pool));
+	/* Every learner gets the same norm, so all decide alike. */
+	*grad_norm = gradient_norm(trainer);
 	if (!isfinite(*grad_norm)) {
 		trainer->skipped++;
 		return false;
@@ -239,6 +275,7 @@ bool trainer_step(struct trainer *trainer, const int *lengths, int n, double lea
 		scale = fmin(1, max_norm / (*grad_norm + 1e-6));
 	trainer->t++;
 	update_weights(trainer, learning_rate, (float)scale);
+	comm_tree_gather_float(trainer->learners, trainer->model->weights, n_floats, SUM_BLOCK);
 	model_pack(trainer->model, trainer->pool);
 	return true;
 }

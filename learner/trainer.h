@@ -5,7 +5,10 @@
  * tree over the lane index, inside a rank for the lanes that it holds and then
  * across learners.  So the weights do not depend on the number of learners or
  * threads.  Microbatches are a function of the data: as many whole sequences as
- * fit into microbatch_tokens. */
+ * fit into microbatch_tokens.
+ *
+ * Each learner sums, updates and keeps the moments of its own part of the flat
+ * block; the new weights then go to all. */
 #pragma once
 
 #include <stdbool.h>
@@ -18,7 +21,8 @@
 
 struct trainer {
 	struct model *model;   /* borrowed; weights are changed and packed */
-	float *m, *v;	       /* [n_floats] moments (adamw); v NULL and m momentum for sgd */
+	size_t begin, end;     /* own part of the flat block */
+	float *m, *v;	       /* [end - begin] moments (adamw); for sgd v is NULL, m momentum */
 	int64_t t;	       /* optimizer steps done */
 	int64_t skipped;       /* steps not applied: a gradient was not finite */
 	struct optimizer_config optimizer;
@@ -34,6 +38,8 @@ void trainer_init(struct trainer *trainer, struct model *model,
 		  const struct optimizer_config *optimizer, int lanes, struct comm *learners,
 		  struct pool *pool);
 void trainer_release(struct trainer *trainer);
+/* Of the model, its moments and its gradients on this learner, without activations. */
+size_t trainer_bytes(const struct trainer *trainer);
 
 /* Forward and backward of sequences [first, first + n) of the minibatch, adding
  * to grads (a flat block) and to stats [n_stats] (doubles, summed by the same

@@ -24,8 +24,7 @@
 
 enum {
 	BROADCAST_PIECE = 16 << 20, /* bytes */
-	/* Bytes of x per round of a tree sum: two such halves stay in a cache. */
-	SUM_PIECE = 8 << 20,
+	SUM_PIECE = 4 << 20, /* bytes exchanged at a time by a tree sum */
 	SUM_MAX_LEVELS = 31,
 	HOST_BYTES = 256,
 };
@@ -333,60 +332,174 @@ static void add_double(char *to, const char *low, const char *high, size_t n)
 		y[i] = a[i] + b[i];
 }
 
-/* At level k the partner is rank ^ 2^k.  The two hold the sums of neighbouring
- * subtrees of 2^k ranks over the same range of elements; the lower of them goes
- * on with the first half of the range, the other one with the rest.  Then the
- * halves, now whole sums, are exchanged in reverse.  Each element is added along
- * the same tree wherever that happens.  scratch holds half of the piece. */
-static void sum_piece(struct comm *comm, char *x, size_t n, size_t width, add_function *add,
-		      char *scratch)
+/* Elements that are shared out in whole blocks. */
+struct array {
+	char *x;
+	size_t n, grain, width;
+	add_function *add;
+};
+
+/* Where the halving of an array stands at a level: blocks [first, first + count)
+ * are this rank's and its partner's, the first `low` of them go to the lower. */
+struct half {
+	size_t first, count, low;
+	int partner;
+	bool is_low;
+};
+
+static struct half first_half(const struct comm *comm, const struct array *a)
 {
-	size_t first[SUM_MAX_LEVELS + 1] = {0}, count[SUM_MAX_LEVELS + 1] = {n};
-	int level = 0;
-	for (; 1 << level < comm->size; level++) {
-		int bit = 1 << level, partner = comm->rank ^ bit;
-		bool is_low = (comm->rank & bit) == 0;
-		size_t low = count[level] - count[level] / 2;
-		char *low_half = x + first[level] * width;
-		char *high_half = low_half + low * width;
-		size_t keep = is_low ? low : count[level] - low;
-		char *kept = is_low ? low_half : high_half;
-		exchange(comm, partner, is_low ? high_half : low_half,
-			 (count[level] - keep) * width, partner, scratch, keep * width);
-		add(kept, is_low ? kept : scratch, is_low ? scratch : kept, keep);
-		first[level + 1] = first[level] + (is_low ? 0 : low);
-		count[level + 1] = keep;
-	}
-	while (level-- > 0) {
-		int bit = 1 << level, partner = comm->rank ^ bit;
-		bool is_low = (comm->rank & bit) == 0;
-		size_t other = is_low ? first[level] + count[level + 1] : first[level];
-		exchange(comm, partner, x + first[level + 1] * width, count[level + 1] * width,
-			 partner, x + other * width, (count[level] - count[level + 1]) * width);
+	size_t count = (a->n + a->grain - 1) / a->grain;
+	return (struct half){.count = count,
+			     .low = count - count / 2,
+			     .partner = comm->rank ^ 1,
+			     .is_low = (comm->rank & 1) == 0};
+}
+
+/* Of the next level, whose partners differ in the given bit. */
+static struct half next_half(const struct comm *comm, struct half half, int bit)
+{
+	size_t count = half.is_low ? half.low : half.count - half.low;
+	return (struct half){.first = half.first + (half.is_low ? 0 : half.low),
+			     .count = count,
+			     .low = count - count / 2,
+			     .partner = comm->rank ^ bit,
+			     .is_low = (comm->rank & bit) == 0};
+}
+
+/* Elements before block i. */
+static size_t elements(const struct array *a, size_t i)
+{
+	return i * a->grain < a->n ? i * a->grain : a->n;
+}
+
+/* Elements of the half that this rank keeps, and of the one that its partner does. */
+static void split_half(const struct array *a, const struct half *half, size_t kept[2],
+		       size_t given[2])
+{
+	size_t begin = elements(a, half->first), middle = elements(a, half->first + half->low);
+	size_t end = elements(a, half->first + half->count);
+	size_t *low = half->is_low ? kept : given, *high = half->is_low ? given : kept;
+	low[0] = begin, low[1] = high[0] = middle, high[1] = end;
+}
+
+/* Elements of the piece at `at` of n. */
+static size_t piece_of(size_t n, size_t at, size_t piece)
+{
+	return at >= n ? 0 : n - at < piece ? n - at : piece;
+}
+
+static void reduce_half(struct comm *comm, const struct array *a, const struct half *half,
+			char *scratch)
+{
+	size_t kept[2], given[2], w = a->width, piece = SUM_PIECE / w;
+	split_half(a, half, kept, given);
+	size_t n_kept = kept[1] - kept[0], n_given = given[1] - given[0];
+	for (size_t at = 0; at < n_kept || at < n_given; at += piece) {
+		size_t in = piece_of(n_kept, at, piece), out = piece_of(n_given, at, piece);
+		char *to = a->x + (kept[0] + at) * w;
+		exchange(comm, half->partner, a->x + (given[0] + at) * w, out * w, half->partner,
+			 scratch, in * w);
+		a->add(to, half->is_low ? to : scratch, half->is_low ? scratch : to, in);
 	}
 }
 
-static void tree_sum(struct comm *comm, char *x, size_t n, size_t width, add_function *add)
+static void gather_half(struct comm *comm, const struct array *a, const struct half *half)
+{
+	size_t kept[2], given[2], w = a->width, piece = SUM_PIECE / w;
+	split_half(a, half, kept, given);
+	size_t n_kept = kept[1] - kept[0], n_given = given[1] - given[0];
+	for (size_t at = 0; at < n_kept || at < n_given; at += piece)
+		exchange(comm, half->partner, a->x + (kept[0] + at) * w,
+			 piece_of(n_kept, at, piece) * w, half->partner,
+			 a->x + (given[0] + at) * w, piece_of(n_given, at, piece) * w);
+}
+
+/* At level k the partner is rank ^ 2^k.  The two hold the sums of neighbouring
+ * subtrees of 2^k ranks over the same blocks; the lower of them goes on with the
+ * first half of the blocks, the other one with the rest.  Each element is added
+ * along the same tree wherever that happens. */
+static void scatter(struct comm *comm, const struct array *a)
 {
 	if ((comm->size & (comm->size - 1)) != 0)
 		die("a tree sum over %d ranks, which is not a power of two", comm->size);
-	if (comm->size == 1 || n == 0)
+	if (comm->size == 1 || a->n == 0)
 		return;
-	size_t piece = SUM_PIECE / width;
-	size_t most = n < piece ? n : piece;
-	char *scratch = xaligned(most - most / 2, width);
-	for (size_t at = 0; at < n; at += piece)
-		sum_piece(comm, x + at * width, n - at < piece ? n - at : piece, width, add,
-			  scratch);
+	struct half half = first_half(comm, a);
+	char *scratch = xmalloc(piece_of(elements(a, half.low), 0, SUM_PIECE / a->width) * a->width);
+	for (int bit = 1; bit < comm->size; bit *= 2) {
+		if (bit > 1)
+			half = next_half(comm, half, bit);
+		reduce_half(comm, a, &half, scratch);
+	}
 	free(scratch);
+}
+
+/* The same exchanges in reverse, of whole sums. */
+static void gather(struct comm *comm, const struct array *a)
+{
+	struct half halves[SUM_MAX_LEVELS];
+	int level = 0;
+	if (comm->size == 1 || a->n == 0)
+		return;
+	halves[0] = first_half(comm, a);
+	for (int bit = 2; bit < comm->size; bit *= 2, level++)
+		halves[level + 1] = next_half(comm, halves[level], bit);
+	for (; level >= 0; level--)
+		gather_half(comm, a, &halves[level]);
+}
+
+static struct array floats(float *x, size_t n, size_t grain)
+{
+	return (struct array){
+		.x = (char *)x, .n = n, .grain = grain, .width = sizeof *x, .add = add_float};
+}
+
+static struct array doubles(double *x, size_t n, size_t grain)
+{
+	return (struct array){
+		.x = (char *)x, .n = n, .grain = grain, .width = sizeof *x, .add = add_double};
+}
+
+void comm_part(const struct comm *comm, size_t n, size_t grain, size_t *begin, size_t *end)
+{
+	struct array a = floats(NULL, n, grain);
+	struct half half = first_half(comm, &a);
+	/* One level more than there are partners: what the last one leaves. */
+	for (int bit = 2; bit <= comm->size; bit *= 2)
+		half = next_half(comm, half, bit);
+	*begin = elements(&a, half.first);
+	*end = elements(&a, half.first + half.count);
+}
+
+void comm_tree_scatter_float(struct comm *comm, float *x, size_t n, size_t grain)
+{
+	struct array a = floats(x, n, grain);
+	scatter(comm, &a);
+}
+
+void comm_tree_gather_float(struct comm *comm, float *x, size_t n, size_t grain)
+{
+	struct array a = floats(x, n, grain);
+	gather(comm, &a);
 }
 
 void comm_tree_sum_float(struct comm *comm, float *x, size_t n)
 {
-	tree_sum(comm, (char *)x, n, sizeof *x, add_float);
+	struct array a = floats(x, n, 1);
+	scatter(comm, &a);
+	gather(comm, &a);
+}
+
+void comm_tree_gather_double(struct comm *comm, double *x, size_t n, size_t grain)
+{
+	struct array a = doubles(x, n, grain);
+	gather(comm, &a);
 }
 
 void comm_tree_sum_double(struct comm *comm, double *x, size_t n)
 {
-	tree_sum(comm, (char *)x, n, sizeof *x, add_double);
+	struct array a = doubles(x, n, 1);
+	scatter(comm, &a);
+	gather(comm, &a);
 }

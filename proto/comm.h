@@ -61,3 +61,12 @@ enum status comm_refuse(enum status status, struct error *err);
  * ((x0+x1)+(x2+x3))+...  size must be a power of two. */
 void comm_tree_sum_float(struct comm *comm, float *x, size_t n);
 void comm_tree_sum_double(struct comm *comm, double *x, size_t n);
+
+/* The two halves of that sum.  x[n] is cut into runs of whole blocks of `grain`
+ * elements, one run a rank: [*begin, *end), which may be empty. */
+void comm_part(const struct comm *comm, size_t n, size_t grain, size_t *begin, size_t *end);
+/* Of the sum, each rank gets its own part; the rest of its x is undefined. */
+void comm_tree_scatter_float(struct comm *comm, float *x, size_t n, size_t grain);
+/* Each rank's own part, to all. */
+void comm_tree_gather_float(struct comm *comm, float *x, size_t n, size_t grain);
+void comm_tree_gather_double(struct comm *comm, double *x, size_t n, size_t grain);

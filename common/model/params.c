@@ -7,6 +7,7 @@
  * moments alike, so that loops over whole blocks need not know of them. */
 #include "common/model/params.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -148,4 +149,36 @@ const struct param *param_find(const struct param_layout *layout, enum param_id 
 	ASSERT(layer >= -1 && layer < layout->n_layers);
 	i = *index_slot(layout, id, layer);
 	return i < 0 ? NULL : &layout->items[i];
+}
+
+static const char *const names[PARAM_COUNT] = {
+	[PARAM_TOKEN_EMBEDDING] = "token_embedding",
+	[PARAM_POSITION_EMBEDDING] = "position_embedding",
+	[PARAM_NORM1_SCALE] = "norm1.scale",
+	[PARAM_NORM1_SHIFT] = "norm1.shift",
+	[PARAM_QKV_WEIGHT] = "qkv.weight",
+	[PARAM_QKV_BIAS] = "qkv.bias",
+	[PARAM_O_WEIGHT] = "o.weight",
+	[PARAM_O_BIAS] = "o.bias",
+	[PARAM_NORM2_SCALE] = "norm2.scale",
+	[PARAM_NORM2_SHIFT] = "norm2.shift",
+	[PARAM_UP_WEIGHT] = "up.weight",
+	[PARAM_UP_BIAS] = "up.bias",
+	[PARAM_DOWN_WEIGHT] = "down.weight",
+	[PARAM_DOWN_BIAS] = "down.bias",
+	[PARAM_FINAL_SCALE] = "final.scale",
+	[PARAM_FINAL_SHIFT] = "final.shift",
+	[PARAM_LM_HEAD] = "lm_head",
+	[PARAM_SCORE_WEIGHT] = "score.weight",
+	[PARAM_SCORE_BIAS] = "score.bias",
+};
+
+void param_name(const struct param *param, char name[static PARAM_NAME_BYTES])
+{
+	if (!names[param->id])
+		die("parameter %d has no name", (int)param->id);
+	if (param->layer < 0)
+		snprintf(name, PARAM_NAME_BYTES, "%s", names[param->id]);
+	else
+		snprintf(name, PARAM_NAME_BYTES, "layers.%d.%s", param->layer, names[param->id]);
 }

@@ -57,5 +57,8 @@ struct param_layout {
 void param_layout_init(struct param_layout *layout, const struct model_config *config,
 		       bool has_score_bias);
 void param_layout_release(struct param_layout *layout);
+/* "layers.3.qkv.weight": what a parameter is called in files of our own. */
+enum { PARAM_NAME_BYTES = 64 };
+void param_name(const struct param *param, char name[static PARAM_NAME_BYTES]);
 /* NULL where the model has none; layer -1 outside the layers. */
 const struct param *param_find(const struct param_layout *layout, enum param_id id, int layer);

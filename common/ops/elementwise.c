@@ -96,12 +96,10 @@ void embedding_backward(float *dtable, const int32_t *ids, const float *dy, int 
 
 /* --- looking at whole arrays by blocks --- */
 
-enum { SCAN_BLOCK = 65536, SCAN_BATCH = 1024 };
-
 struct scan {
 	const float *x;
-	size_t n;		  /* elements of this batch */
-	double sums[SCAN_BATCH];  /* by block */
+	size_t n;
+	double *sums;		  /* by block */
 	atomic_size_t non_finite; /* the lowest index known */
 };
 
@@ -110,30 +108,25 @@ static size_t smaller(size_t a, size_t b)
 	return a < b ? a : b;
 }
 
+static size_t count_blocks(size_t n)
+{
+	return n / SUM_BLOCK + (n % SUM_BLOCK != 0);
+}
+
 static void sum_blocks(void *args, size_t begin, size_t end)
 {
 	struct scan *scan = args;
 	for (size_t block = begin; block < end; block++) {
-		size_t at = block * SCAN_BLOCK;
+		size_t at = block * SUM_BLOCK;
 		scan->sums[block] = element_kernels()->sum_of_squares(
-			scan->x + at, smaller(SCAN_BLOCK, scan->n - at));
+			scan->x + at, smaller(SUM_BLOCK, scan->n - at));
 	}
 }
 
-double sum_of_squares(const float *x, size_t n, struct pool *pool)
+void block_squares(double *sums, const float *x, size_t n, struct pool *pool)
 {
-	const size_t batch = (size_t)SCAN_BLOCK * SCAN_BATCH;
-	struct scan scan;
-	double total = 0;
-	for (size_t begin = 0; begin < n; begin += batch) {
-		scan.x = x + begin;
-		scan.n = smaller(batch, n - begin);
-		size_t n_blocks = (scan.n + SCAN_BLOCK - 1) / SCAN_BLOCK;
-		split_run(pool, n_blocks, 1, sum_blocks, &scan);
-		for (size_t block = 0; block < n_blocks; block++)
-			total += scan.sums[block];
-	}
-	return total;
+	struct scan scan = {.x = x, .n = n, .sums = sums};
+	split_run(pool, count_blocks(n), 1, sum_blocks, &scan);
 }
 
 /* Lowers the known index if this block has a lower one; blocks that lie behind
@@ -142,8 +135,8 @@ static void find_non_finite(void *args, size_t begin, size_t end)
 {
 	struct scan *scan = args;
 	for (size_t block = begin; block < end; block++) {
-		size_t at = block * SCAN_BLOCK;
-		size_t last = at + smaller(SCAN_BLOCK, scan->n - at);
+		size_t at = block * SUM_BLOCK;
+		size_t last = at + smaller(SUM_BLOCK, scan->n - at);
 		size_t known = atomic_load(&scan->non_finite);
 		if (known < at || element_kernels()->is_finite(scan->x + at, last - at))
 			continue;
@@ -160,7 +153,7 @@ size_t first_non_finite(const float *x, size_t n, struct pool *pool)
 	scan.x = x;
 	scan.n = n;
 	atomic_init(&scan.non_finite, n);
-	split_run(pool, (n + SCAN_BLOCK - 1) / SCAN_BLOCK, 1, find_non_finite, &scan);
+	split_run(pool, count_blocks(n), 1, find_non_finite, &scan);
 	return atomic_load(&scan.non_finite);
 }
 

@@ -19,9 +19,10 @@ void embedding_forward(float *y, const float *table, const int32_t *ids,
 void embedding_backward(float *dtable, const int32_t *ids, const float *dy, int t, int c,
 			struct pool *pool);
 
-/* Sum of squares in double over blocks of 65536 elements counted from 0; the
- * partial sums are added in order.  Same bits for any number of threads. */
-double sum_of_squares(const float *x, size_t n, struct pool *pool);
+/* Sums of squares in double over blocks of SUM_BLOCK elements counted from 0:
+ * sums [ceil(n / SUM_BLOCK)].  Same bits for any number of threads. */
+enum { SUM_BLOCK = 65536 };
+void block_squares(double *sums, const float *x, size_t n, struct pool *pool);
 /* Index of the first element that is not finite, or n. */
 size_t first_non_finite(const float *x, size_t n, struct pool *pool);
 

@@ -66,6 +66,41 @@ static void test_double_sum_is_the_tree(struct comm *comm, size_t n)
 	free(x);
 }
 
+/* The sum in its two halves: parts of whole blocks that cover the array, each with
+ * the bits of the sum, and then everywhere. */
+static void test_parts(struct comm *comm, size_t n, size_t grain)
+{
+	float *x = xcalloc(n + 1, sizeof *x);
+	size_t part[2], (*parts)[2] = xcalloc((size_t)comm_size(comm), sizeof *parts);
+	size_t covered = 0, wrong = 0;
+	comm_part(comm, n, grain, &part[0], &part[1]);
+	comm_allgather(comm, part, sizeof part, parts);
+	for (int r = 0; r < comm_size(comm); r++) {
+		CHECK(parts[r][0] % grain == 0 || parts[r][0] == n);
+		CHECK(parts[r][1] % grain == 0 || parts[r][1] == n);
+		covered += parts[r][1] - parts[r][0];
+		for (int q = 0; q < r; q++)
+			CHECK(parts[q][1] <= parts[r][0] || parts[r][1] <= parts[q][0]);
+	}
+	CHECK(covered == n);
+	for (size_t i = 0; i < n; i++)
+		x[i] = (float)number(comm_rank(comm), i);
+	x[n] = 42;
+	comm_tree_scatter_float(comm, x, n, grain);
+	for (size_t i = part[0]; i < part[1]; i++)
+		wrong += x[i] != expected_float(0, comm_size(comm), i);
+	for (size_t i = 0; i < n; i++)
+		if (i < part[0] || i >= part[1])
+			x[i] = -1;
+	comm_tree_gather_float(comm, x, n, grain);
+	for (size_t i = 0; i < n; i++)
+		wrong += x[i] != expected_float(0, comm_size(comm), i);
+	CHECK(wrong == 0);
+	CHECK(x[n] == 42);
+	free(parts);
+	free(x);
+}
+
 /* More than two rounds of 8 MiB; whole numbers, whose sum is exact. */
 static void test_long_sum_in_rounds(struct comm *comm)
 {
@@ -91,6 +126,9 @@ int main(void)
 		test_float_sum_is_the_tree(world, sizes[s]);
 		test_double_sum_is_the_tree(world, sizes[s] < 2000 ? sizes[s] : 2000);
 	}
+	for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++)
+		for (size_t grain = 1; grain < 2000; grain *= 11)
+			test_parts(world, sizes[s] < 2000 ? sizes[s] : 2000, grain);
 	test_long_sum_in_rounds(world);
 	return check_end(world);
 }

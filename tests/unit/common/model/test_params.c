@@ -299,6 +299,21 @@ static void test_a_matrix_of_one_column_is_stored_with_two_dimensions(void **sta
 	model_destroy(model);
 }
 
+static void test_every_parameter_has_a_name_of_its_own(void **state)
+{
+	char names[2 * PARAM_COUNT][PARAM_NAME_BYTES];
+
+	(void)state;
+	for (int i = 0; i < 2 * PARAM_COUNT; i++) {
+		struct param param = {.id = (enum param_id)(i / 2), .layer = i % 2 ? 12 : -1};
+
+		param_name(&param, names[i]);
+		for (int k = 0; k < i; k++)
+			assert_string_not_equal(names[k], names[i]);
+	}
+	assert_string_equal(names[2 * PARAM_QKV_WEIGHT + 1], "layers.12.qkv.weight");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -312,6 +327,7 @@ int main(void)
 		cmocka_unit_test(test_gpt2_products_are_stored_transposed),
 		cmocka_unit_test(test_scatter_undoes_gather_for_every_tensor),
 		cmocka_unit_test(test_a_matrix_of_one_column_is_stored_with_two_dimensions),
+		cmocka_unit_test(test_every_parameter_has_a_name_of_its_own),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -142,17 +142,24 @@ static void test_embedding_adds_rows_in_order(void **state)
 
 static void sums(void)
 {
-	enum { LONG = 3 * 65536 + 77 };
+	enum { LONG = 3 * SUM_BLOCK + 77 };
 	float *x = random_floats(LONG, 1, 1);
-	double expected = 0, first = sum_of_squares(x, 65536, NULL);
-	for (int i = 0; i < LONG; i++)
-		expected += (double)x[i] * (double)x[i];
-	assert_true(fabs(sum_of_squares(x, LONG, NULL) / expected - 1) < 1e-13);
-	assert_true(sum_of_squares(x, 0, NULL) == 0);
-	assert_true(sum_of_squares(x, 1, NULL) == (double)x[0] * (double)x[0]);
-	/* blocks count from 0 and are added in order */
-	double two = first + sum_of_squares(x + 65536, 65536, NULL);
-	assert_true(sum_of_squares(x, 2 * 65536, NULL) == two);
+	double found[4], part[4];
+	block_squares(found, x, LONG, NULL);
+	for (int block = 0; block < 4; block++) {
+		int begin = block * SUM_BLOCK, end = block < 3 ? begin + SUM_BLOCK : LONG;
+		double expected = 0;
+		for (int i = begin; i < end; i++)
+			expected += (double)x[i] * (double)x[i];
+		assert_true(fabs(found[block] / expected - 1) < 1e-13);
+	}
+	/* A block's sum is its own. */
+	block_squares(part, x + SUM_BLOCK, SUM_BLOCK, NULL);
+	assert_true(part[0] == found[1]);
+	block_squares(part, x, 1, NULL);
+	assert_true(part[0] == (double)x[0] * (double)x[0]);
+	block_squares(part, x, 0, NULL);
+	assert_true(part[0] == (double)x[0] * (double)x[0]);
 	free(x);
 }
 static void test_sum_of_squares_is_exact_to_double(void **state)
@@ -200,8 +207,7 @@ static float *everything(size_t n, struct pool *pool)
 		ids[t] = t * t % V;
 	embedding_backward(out + 6 * n, ids, g, 100, C, pool);
 	embedding_forward(out + 7 * n, g, ids, NULL, NULL, 100, C, pool);
-	double sum = sum_of_squares(g, n, pool);
-	memcpy(out, &sum, sizeof sum);
+	block_squares((double *)(void *)out, g, n, pool);
 	free(g);
 	return out;
 }
