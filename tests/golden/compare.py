@@ -11,8 +11,7 @@ make test, whose golden values are in models/ (see make_models.py).
 Each case draws a config (sizes that are no powers of two, key/value heads, head sizes,
 biases, tied or not, kinds of rotary positions, windows, caps, norms), weights, a type of
 stored numbers and a layout of files, writes it by save_pretrained, sometimes with
-config.json in the dialect of transformers 4, reads it back in float64 (in float32
-transformers' own rounding is larger than ours), and checks:
+config.json in the dialect of transformers 4, reads it back in float64, and checks:
 
     logprob    rlhf logprobs on sequences of ids of many lengths: within 5e-5, for logits
                larger than 10 in proportion
@@ -24,8 +23,10 @@ transformers' own rounding is larger than ours), and checks:
                gives: within 5e-5
     score      rlhf score on a sequence classifier: within 1e-5, larger ones in proportion
 
-Prints the worst difference of each, and what was refused.  Exit code 1 if a check
-failed or rlhf refused a model.
+Some models magnify rounding.  Where transformers in float32 is itself further than that
+from transformers in float64, rlhf may be four times as far.  Prints the worst difference
+of each check within the fixed limits.  Exit code 1 if a check failed or rlhf refused a
+model.
 """
 import argparse
 import copy
@@ -310,10 +311,12 @@ def write_lines(path, rows):
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def within(what, found, limit):
-    if not found <= limit:
-        raise Failure(f"{what}: off by {found:.3g}, expected at most {limit:.3g}")
-    return found
+def within(what, found, limit, rounding):
+    """found and rounding are distances of rlhf and of float32 from float64."""
+    if not found <= max(limit, 4 * rounding):
+        raise Failure(f"{what}: off by {found:.3g}, expected at most "
+                      f"{max(limit, 4 * rounding):.3g}")
+    return found if found <= limit else 0.0
 
 
 class Case:
@@ -335,7 +338,7 @@ class Case:
             config.initializer_range = config.init_std = self.r.choice([0.02, 0.2])
         model = auto.from_config(config, attn_implementation="eager").eval()
         if not self.is_plain:
-            fill(model, self.gen)
+            fill(model, self.gen, config.hidden_size)
         where = self.where / name
         model.to(self.dtype).save_pretrained(where, max_shard_size=self.shard_size)
         if self.is_old:
@@ -344,8 +347,9 @@ class Case:
         return where, self.read(where, auto)
 
     def read(self, where, auto):
-        return auto.from_pretrained(where, attn_implementation="eager",
-                                    dtype=torch.float64).eval()
+        """The model in float64, and in float32 to know how it rounds."""
+        return [auto.from_pretrained(where, attn_implementation="eager", dtype=dtype).eval()
+                for dtype in (torch.float64, torch.float32)]
 
     def ids(self, n):
         low = 4 if self.vocab > 4 else 0  # not the special ones
@@ -364,17 +368,20 @@ def next_logprobs(model, ids):
     return logprobs, logits.abs().max().item()
 
 
-def worst_logprob(case, where, model, sequences):
-    """The largest difference, as a part of what is allowed."""
+def worst_logprob(case, where, models, sequences):
     path = case.where / "ids.jsonl"
     write_lines(path, [{"input_ids": ids} for ids in sequences])
     worst = 0.0
     for row, ids in zip(json_lines(run("logprobs", "--model", where, "--input", path)), sequences):
-        expected, size = next_logprobs(model, ids)
+        if len(ids) == 1:
+            continue
+        expected, size = next_logprobs(models[0], ids)
+        rough, _ = next_logprobs(models[1], ids)
         found = torch.tensor(row["logprobs"][1:])
-        if len(ids) > 1:
-            worst = max(worst, (found - expected).abs().max().item() / max(1, size / 10))
-    return within("logprob", worst, 5e-5)
+        scale = max(1, size / 10)
+        worst = max(worst, within(f"{len(ids)} ids", (found - expected).abs().max().item() / scale,
+                                  5e-5, (rough - expected).abs().max().item() / scale))
+    return worst
 
 
 def greedy_of(model, prompt, n, eos):
@@ -397,7 +404,7 @@ def follows_length(config):
     return parameters.get("rope_type") in ("dynamic", "longrope")
 
 
-def check_greedy(case, where, model):
+def check_greedy(case, where, models):
     limit = case.positions
     if follows_length(case.config) and case.family == "phi3":
         limit = case.config["original_max_position_embeddings"]
@@ -410,7 +417,7 @@ def check_greedy(case, where, model):
     rows = json_lines(run("generate", "--model", where, "--input", path, "--temperature", 0,
                           "--max-new-tokens", n_new))
     for row, prompt in zip(rows, prompts):
-        expected, is_whole = greedy_of(model, prompt, n_new, eos)
+        expected, is_whole = greedy_of(models[0], prompt, n_new, eos)
         found = row["completion_ids"]
         if (found if is_whole else found[:len(expected)]) != expected:
             raise Failure(f"greedy: {found}, expected {expected} after {prompt}")
@@ -436,7 +443,7 @@ def tensors_of(where):
     return out
 
 
-def check_gradient(case, where, model, sequences):
+def check_gradient(case, where, models, sequences):
     rate = 64.0  # so large that little of the step is lost in the weight's rounding
     data, out = case.where / "train.jsonl", case.where / "run"
     write_lines(data, [{"input_ids": ids} for ids in sequences])
@@ -450,21 +457,22 @@ def check_gradient(case, where, model, sequences):
     before, after = tensors_of(where), tensors_of(out / "final")
     if before.keys() != after.keys():
         raise Failure(f"saved tensors differ: {sorted(before.keys() ^ after.keys())}")
-    expected = gradients(model, sequences)
-    whole = sum(g.double().square().sum() for g in expected.values()).sqrt().item()
+    expected, rough = (gradients(model, sequences) for model in models)
+    whole = sum(g.square().sum() for g in expected.values()).sqrt().item()
     worst = 0.0
     for name, old in before.items():
-        if after[name].dtype != old.dtype:
-            raise Failure(f"{name} is saved as {after[name].dtype}, loaded as {old.dtype}")
-        g = expected[name].double()
-        ours = (old.double() - after[name].double()) / rate
+        new, g = after[name], expected[name]
+        if new.dtype != old.dtype:
+            raise Failure(f"{name} is saved as {new.dtype}, loaded as {old.dtype}")
+        ours = (old.double() - new.double()) / rate
         # What a rounded weight cannot show, and what cancels to nothing.
-        unit = torch.finfo(old.dtype).eps
-        rounding = unit * torch.maximum(old.double().abs(), after[name].double().abs()).norm() / rate
-        slack = rounding.item() + 1e-6 * whole
+        unit = torch.finfo(old.dtype).eps / rate
+        slack = unit * torch.maximum(old.double().abs(), new.double().abs()).norm().item()
+        slack += 1e-6 * whole
+        norm = max(g.norm().item(), 1e-12)
         error = max(0.0, (ours - g).norm().item() - slack)
-        worst = max(worst, within(f"gradient of {name}", error / max(g.norm().item(), 1e-12),
-                                  1e-4) if error > 0 else 0.0)
+        worst = max(worst, within(name, error / norm, 1e-4,
+                                  (rough[name].double() - g).norm().item() / norm))
     return worst
 
 
@@ -477,34 +485,37 @@ def check_saved(case, sequences):
 
 def check_score(case):
     n_labels = case.r.choice([1, 1, 2, 4])
-    where, model = case.write("classifier", AutoModelForSequenceClassification,
+    where, models = case.write("classifier", AutoModelForSequenceClassification,
                               num_labels=n_labels)
     rows = [case.ids(case.r.randrange(1, case.positions)) for _ in range(4)]
     if case.config["pad_token_id"] is not None:
         rows[1] = rows[1][:5] + [case.config["pad_token_id"]] * 3
     else:
-        model.config.pad_token_id = -100  # the last position speaks
+        for model in models:
+            model.config.pad_token_id = -100  # the last position speaks
     path = case.where / "score.jsonl"
     write_lines(path, [{"input_ids": ids} for ids in rows])
     worst = 0.0
     for row, ids in zip(json_lines(run("score", "--model", where, "--input", path)), rows):
         with torch.no_grad():
-            expected = model(torch.tensor([ids])).logits[0]
+            expected, rough = (model(torch.tensor([ids])).logits[0] for model in models)
         found = torch.tensor(row["logits"] if n_labels > 1 else [row["score"]])
-        error = (found - expected).abs().max().item() / max(1, expected.abs().max().item())
-        worst = max(worst, within("score", error, 1e-5))
+        scale = max(1, expected.abs().max().item())
+        worst = max(worst, within(f"{len(ids)} ids",
+                                  (found - expected).abs().max().item() / scale, 1e-5,
+                                  (rough - expected).abs().max().item() / scale))
     return worst
 
 
 def run_case(case, worst):
     """Runs the checks; returns what failed."""
-    where, model = case.write("model", AutoModelForCausalLM)
+    where, models = case.write("model", AutoModelForCausalLM)
     lengths = [1, 2, 3, case.r.randrange(4, case.positions), case.longest()]
     sequences = [case.ids(n) for n in lengths]
     training = [ids for ids in sequences if 1 < len(ids) <= case.positions]
-    checks = dict(logprob=lambda: worst_logprob(case, where, model, sequences),
-                  greedy=lambda: check_greedy(case, where, model),
-                  gradient=lambda: check_gradient(case, where, model, training),
+    checks = dict(logprob=lambda: worst_logprob(case, where, models, sequences),
+                  greedy=lambda: check_greedy(case, where, models),
+                  gradient=lambda: check_gradient(case, where, models, training),
                   saved=lambda: check_saved(case, [case.ids(5)]),
                   score=lambda: check_score(case))
     failed = []

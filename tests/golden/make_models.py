@@ -181,7 +181,7 @@ def generator(name, attempt=0):
     return torch.Generator().manual_seed(zlib.crc32(f"{name} {attempt}".encode()))
 
 
-def fill(model, gen):
+def fill(model, gen, width=HIDDEN):
     """Weights that make every part matter."""
     zero_centred = "gemma" in model.config.model_type
     for name, param in model.named_parameters():
@@ -197,7 +197,7 @@ def fill(model, gen):
             # Queries and keys larger than the rest, so that attention has preferences.
             gain = 2.0 if any(k in name for k in ("q_proj", "k_proj", "qkv", "query_key",
                                                   "c_attn")) else 1.2
-            value = gain * noise / HIDDEN ** 0.5
+            value = gain * noise / width ** 0.5
         param.data.copy_(value)
 
 
