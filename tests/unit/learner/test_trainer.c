@@ -6,12 +6,14 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "common/base/die.h"
+#include "common/model/safetensors.h"
 #include "learner/trainer.h"
 
 static struct comm *world;
@@ -222,6 +224,118 @@ static void test_adamw_is_the_golden_one(void **state)
 	model_destroy(model);
 }
 
+/* --- against torch and transformers; tests/golden/make_optimizers.py --- */
+
+/* All of a golden tensor; *n is its length. */
+static float *golden(const char *name, size_t *n)
+{
+	struct safetensors file;
+	const struct tensor_view *view;
+	struct error err = {""};
+	float *values;
+
+	if (safetensors_open(&file, "tests/golden/optimizers.safetensors", &err) != STATUS_OK)
+		fail_msg("%s", err.text);
+	view = safetensors_find(&file, name);
+	if (!view)
+		fail_msg("golden tensor %s is missing", name);
+	*n = view->n_elements;
+	values = xcalloc(*n, sizeof *values);
+	if (tensor_read(view, 0, *n, values, &err) != STATUS_OK)
+		fail_msg("%s", err.text);
+	safetensors_close(&file);
+	return values;
+}
+
+struct golden_gradient {
+	const float *values;
+	size_t n;
+};
+
+static void golden_microbatch(void *context, int first, int n, float *grads, double *stats,
+			      struct arena *arena, struct pool *pool)
+{
+	const struct golden_gradient *gradient = context;
+
+	(void)first;
+	(void)n;
+	(void)stats;
+	(void)arena;
+	(void)pool;
+	for (size_t k = 0; k < gradient->n; k++)
+		grads[k] += gradient->values[k];
+}
+
+static void check_golden_steps(const char *name, struct optimizer_config optimizer)
+{
+	static const int length = 1;
+	struct model *model = new_model(50);
+	size_t n, n_all, n_same;
+	float *start = golden("start", &n), *gradients = golden("gradients", &n_all);
+	float *expected = golden(name, &n_same);
+	struct trainer trainer;
+	double norm;
+
+	assert_true(n_same == n_all && n < model->layout.n_floats);
+	trainer_init(&trainer, model, &optimizer, 8, world, NULL);
+	memcpy(model->weights, start, n * sizeof *start);
+	for (size_t at = 0; at < n_all; at += n) {
+		struct golden_gradient gradient = {.values = gradients + at, .n = n};
+
+		assert_true(trainer_step(&trainer, &length, 1, .01, golden_microbatch, &gradient,
+					 NULL, 0, &norm));
+		for (size_t k = 0; k < n; k++)
+			if (fabs((double)model->weights[k] - (double)expected[at + k]) >
+			    1e-6 * fmax(1, fabs((double)expected[at + k])))
+				fail_msg("%s, step %zu, element %zu: %.9g, expected %.9g", name,
+					 at / n + 1, k, model->weights[k], expected[at + k]);
+	}
+	trainer_release(&trainer);
+	model_destroy(model);
+	free(start);
+	free(gradients);
+	free(expected);
+}
+
+static void test_optimizers_are_those_of_torch(void **state)
+{
+	static char adamw[] = "adamw", sgd[] = "sgd";
+
+	(void)state;
+	check_golden_steps("adamw", (struct optimizer_config){.name = adamw, .beta1 = .9,
+							      .beta2 = .999, .eps = 1e-8});
+	check_golden_steps("adamw.decay",
+			   (struct optimizer_config){.name = adamw, .beta1 = .8, .beta2 = .99,
+						     .eps = 1e-5, .weight_decay = .1});
+	check_golden_steps("sgd", (struct optimizer_config){.name = sgd});
+	check_golden_steps("sgd.momentum", (struct optimizer_config){.name = sgd, .momentum = .9});
+	check_golden_steps("sgd.decay", (struct optimizer_config){.name = sgd, .momentum = .5,
+								  .weight_decay = .1});
+}
+
+static void test_schedules_are_those_of_transformers(void **state)
+{
+	static const char *const names[] = {"constant", "linear", "cosine"};
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		for (int warmup = 0; warmup <= 4; warmup += 4) {
+			char name[64];
+			size_t n;
+			float *factors;
+
+			snprintf(name, sizeof name, "schedule.%s%s", names[i],
+				 warmup ? "" : ".plain");
+			factors = golden(name, &n);
+			for (size_t k = 0; k < n; k++)
+				assert_true(fabs(schedule_factor(names[i], (int64_t)k, warmup,
+								 (int64_t)n) -
+						 (double)factors[k]) < 1e-7);
+			free(factors);
+		}
+	}
+}
+
 static void test_gradient_that_is_not_finite_changes_nothing(void **state)
 {
 	static const float bad[3] = {NAN, INFINITY, -INFINITY};
@@ -318,6 +432,8 @@ int main(void)
 		cmocka_unit_test(test_large_model_sums_by_the_same_tree),
 		cmocka_unit_test(test_fewer_units_than_lanes_will_do),
 		cmocka_unit_test(test_adamw_is_the_golden_one),
+		cmocka_unit_test(test_optimizers_are_those_of_torch),
+		cmocka_unit_test(test_schedules_are_those_of_transformers),
 		cmocka_unit_test(test_gradient_that_is_not_finite_changes_nothing),
 		cmocka_unit_test(test_long_gradient_is_clipped_and_reported_unclipped),
 		cmocka_unit_test(test_decay_spares_biases_and_norms),
