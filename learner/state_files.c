@@ -12,8 +12,6 @@
 #include "learner/checkpoint.h"
 #include "learner/moments.h"
 
-enum { MAX_CONFIG_BYTES = 1 << 24 };
-
 /* Every learner adds its moments to dir, whose path only the lead knows.  Collective. */
 static enum status save_moments(const struct state_save *save, const char *dir, struct error *err)
 {
@@ -78,13 +76,9 @@ enum status state_load_model(struct model **model, struct buf *config_text, cons
 {
 	struct hf_load_options options = {
 		.head = head, .create_score = create_score, .seed = seed};
-	char *path = path_join(dir, "config.json");
 	enum status status = hf_load(model, dir, &options, pool, err);
 
-	if (status == STATUS_OK)
-		status = file_read(path, MAX_CONFIG_BYTES, config_text, err);
-	free(path);
-	return status;
+	return status == STATUS_OK ? hf_read_config_text(config_text, dir, err) : status;
 }
 
 enum status state_write_text(const char *dir, const char *name, const char *text, size_t n,

@@ -1054,6 +1054,20 @@ static void add_member(struct buf *text, const struct members *members, const ch
 	buf_release(&added);
 }
 
+bool json_find_member(const char *text, size_t length, const char *key, size_t *begin,
+		      size_t *end)
+{
+	struct members members = find_members(text, length);
+	size_t index = find_member(&members, text, key);
+	bool found = index < members.n;
+	if (found) {
+		*begin = members.items[index].value;
+		*end = members.items[index].value_end;
+	}
+	free(members.items);
+	return found;
+}
+
 enum status json_edit(struct buf *text, const char *key, const char *value, struct error *err)
 {
 	enum status status = STATUS_BAD_INPUT;

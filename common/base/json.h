@@ -62,6 +62,10 @@ void json_write_double(struct buf *out, double value);		    /* non-finite: null 
 void json_write_ids(struct buf *out, const int32_t *ids, size_t n); /* [1,2,3] */
 void json_write_floats(struct buf *out, const float *values, size_t n);
 
+/* Where the value of a top-level member stands in the text of a JSON object that has
+ * been parsed: bytes [*begin, *end).  False, and nothing changed, if it is absent. */
+bool json_find_member(const char *text, size_t length, const char *key, size_t *begin,
+		      size_t *end);
 /* Replaces or adds one top-level member in the text of a JSON object and keeps
  * every other byte as it is; value is JSON text.  NULL value removes it. */
 enum status json_edit(struct buf *text, const char *key, const char *value, struct error *err);

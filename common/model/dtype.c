@@ -88,8 +88,8 @@ static uint16_t half_from_float(float value)
 	else if (magnitude >= 0x38800000) /* from 2^-14 */
 		rounded = round_off(magnitude - 0x38000000, 13);
 	else if (magnitude >= 0x33000000) /* from 2^-25: the mantissa, shifted to units of 2^-24 */
-		rounded = round_off((magnitude & 0x7fffff) | 0x800000,
-				    126 - (int)(magnitude >> 23));
+		rounded =
+			round_off((magnitude & 0x7fffff) | 0x800000, 126 - (int)(magnitude >> 23));
 	else
 		rounded = 0;
 	return (uint16_t)(sign | rounded);

@@ -5,8 +5,8 @@
 
 enum dtype { DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_F64, DTYPE_OTHER };
 
-size_t dtype_bytes(enum dtype dtype);		  /* of an element; not of DTYPE_OTHER */
-const char *dtype_name(enum dtype dtype);	  /* as safetensors writes it: "BF16" */
+size_t dtype_bytes(enum dtype dtype);		 /* of an element; not of DTYPE_OTHER */
+const char *dtype_name(enum dtype dtype);	 /* as safetensors writes it: "BF16" */
 const char *dtype_config_name(enum dtype dtype); /* as config.json does: "bfloat16" */
 
 /* n stored elements (little-endian, not aligned) as floats.  F64 is rounded to the nearest

@@ -1,6 +1,6 @@
 /* Loading a Hugging Face directory.
  *
- * All tensors of all files go into one table by name; then each tensor that the
+ * All tensors of all files are in one table by name (hf_store.c); each tensor that the
  * model needs is looked up, checked and copied.  What is missing, misshaped or left
  * over is gathered into one sentence. */
 #include "common/model/hf_checkpoint.h"
@@ -12,205 +12,131 @@
 #include <string.h>
 
 #include "common/base/die.h"
-#include "common/base/file.h"
-#include "common/base/hashmap.h"
-#include "common/base/json.h"
 #include "common/base/log.h"
 #include "common/base/rng.h"
 #include "common/model/hf_families.h"
-#include "common/model/safetensors.h"
+#include "common/model/hf_head.h"
+#include "common/model/hf_store.h"
 #include "common/ops/elementwise.h"
 
-enum { MAX_INDEX_BYTES = 1 << 26, MAX_SHARDS = 10000 };
-
-/* The tensors of a directory. */
-struct store {
-	const char *dir;
-	struct safetensors *files;
-	size_t n_files;
-	const struct tensor_view **views;
-	bool *used;
-	size_t n, capacity;
-	struct hashmap by_name;
+/* An open directory and the model that is made of it. */
+struct source {
+	struct hf_store store;
+	struct model_config config;
+	struct hf_head head; /* of HEAD_SCORE, unless it is new */
+	bool new_score;	     /* the head is created */
 };
 
-/* Problems found, for one sentence: the first few, and how many there are. */
-struct complaints {
-	struct buf text;
-	int n;
-};
+/* --- what is made of it --- */
 
-static void complain(struct complaints *complaints, const char *what, const char *name)
+static enum status check_head(const struct source *source, const struct hf_load_options *options,
+			      struct error *err)
 {
-	if (complaints->n++ < 5)
-		buf_printf(&complaints->text, "%s%s %.160s", complaints->n > 1 ? ", " : "", what,
-			   name);
+	const struct hf_family *family = source->config.family;
+	const char *dir = source->store.dir;
+
+	if (options->head == HEAD_LM && source->config.head == HEAD_SCORE)
+		return error_set(err, STATUS_BAD_INPUT,
+				 "%s: a sequence classifier (%s), expected a causal language model",
+				 dir, family->score_architecture);
+	if (options->head == HEAD_LM || source->head.weight)
+		return STATUS_OK;
+	if (source->config.head == HEAD_SCORE)
+		return error_set(err, STATUS_BAD_INPUT,
+				 "%s: not a reward model: its head, score.weight, is missing", dir);
+	if (!options->create_score)
+		return error_set(err, STATUS_BAD_INPUT,
+				 "%s: not a reward model: the architecture is %s, expected %s", dir,
+				 family->lm_architecture, family->score_architecture);
+	return STATUS_OK;
 }
 
-/* --- files --- */
-
-static enum status add_file(struct store *store, const char *name, struct error *err)
+/* Whether two tensors have the same bytes; those that cannot be read differ. */
+static bool is_same(const struct tensor_view *a, const struct tensor_view *b)
 {
-	char *path = path_join(store->dir, name);
-	struct safetensors *file = &store->files[store->n_files];
-	enum status status = safetensors_open(file, path, err);
+	char *x, *y;
+	bool same;
 
-	free(path);
+	if (a->bytes != b->bytes)
+		return false;
+	x = xmalloc(a->bytes);
+	y = xmalloc(b->bytes);
+	same = tensor_read_bytes(a, x, NULL) == STATUS_OK &&
+	       tensor_read_bytes(b, y, NULL) == STATUS_OK && memcmp(x, y, a->bytes) == 0;
+	free(x);
+	free(y);
+	return same;
+}
+
+/* Whether a tied model's file holds an output matrix of its own. */
+static bool has_own_head(struct source *source)
+{
+	const struct hf_family *family = source->config.family;
+	const struct tensor_view *head = hf_store_take(&source->store, family, "lm_head.weight");
+	const struct tensor_view *embedding;
+	char name[160];
+
+	if (!head)
+		return false;
+	snprintf(name, sizeof name, "%s%s", family->prefix, family->names[0].suffix);
+	embedding = hf_store_take(&source->store, family, name);
+	if (!embedding || is_same(embedding, head))
+		return false;
+	log_warn("%s: lm_head.weight differs from the embedding although tie_word_embeddings is "
+		 "true; they are kept apart",
+		 source->store.dir);
+	return true;
+}
+
+/* A config.json that describes far more than its files hold is refused before memory
+ * is asked for. */
+static enum status check_size(const struct source *source, struct error *err)
+{
+	struct param_layout layout;
+	size_t stored = 0, described;
+
+	for (size_t i = 0; i < source->store.n; i++)
+		stored += source->store.views[i]->n_elements;
+	param_layout_init(&layout, &source->config, false);
+	described = layout.n_floats;
+	param_layout_release(&layout);
+	if (described / 2 <= stored + (1 << 20))
+		return STATUS_OK;
+	return error_set(err, STATUS_BAD_INPUT,
+			 "%s: config.json describes %zu numbers, the tensors hold %zu",
+			 source->store.dir, described, stored);
+}
+
+/* The caller closes the source in any case. */
+static enum status source_open(struct source *source, const char *dir,
+			       const struct hf_load_options *options, struct error *err)
+{
+	struct model_config *config = &source->config;
+	enum status status = hf_read_config(config, dir, err);
+
+	if (status == STATUS_OK)
+		status = hf_store_open(&source->store, dir, err);
 	if (status != STATUS_OK)
 		return status;
-	store->n_files++;
-	store->views = xrealloc(store->views, store->n + file->n, sizeof *store->views);
-	for (size_t i = 0; i < file->n; i++) {
-		const struct tensor_view *view = &file->tensors[i];
-
-		if (!hashmap_add(&store->by_name, view->name, strlen(view->name),
-				 (int32_t)store->n))
-			return error_set(err, STATUS_BAD_INPUT,
-					 "%s: tensor \"%.100s\" is in two files", store->dir,
-					 view->name);
-		store->views[store->n++] = view;
-	}
-	return STATUS_OK;
-}
-
-static int compare_strings(const void *a, const void *b)
-{
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-/* The distinct file names of a weight map, which must be plain names. */
-static enum status shard_names(const struct json *weight_map, const char *path, char ***out,
-			       size_t *n, struct error *err)
-{
-	size_t count = json_count(weight_map), distinct = 0;
-	char **names = xcalloc(count + 1, sizeof *names);
-
-	*out = names;
-	*n = 0;
-	for (const struct json *item = json_first(weight_map); item; item = json_next(item)) {
-		size_t length = 0;
-		const char *name = json_type(item) == JSON_STRING ? json_string(item, &length) : "";
-
-		if (!*name || strlen(name) != length || strchr(name, '/') || strstr(name, ".."))
-			return error_set(err, STATUS_BAD_INPUT,
-					 "%s: weight_map of \"%.100s\" is not a plain file name",
-					 path, json_key(item));
-		names[(*n)++] = xstrdup(name);
-	}
-	if (*n > 0)
-		qsort(names, *n, sizeof *names, compare_strings);
-	for (size_t i = 0; i < *n; i++) {
-		if (distinct > 0 && strcmp(names[distinct - 1], names[i]) == 0)
-			free(names[i]);
-		else
-			names[distinct++] = names[i];
-	}
-	*n = distinct;
-	return STATUS_OK;
-}
-
-static bool is_in_file(const struct tensor_view *view, const char *name)
-{
-	const char *slash = strrchr(view->path, '/');
-
-	return strcmp(slash ? slash + 1 : view->path, name) == 0;
-}
-
-/* Every tensor of the index must be in the file that it names. */
-static enum status check_index(const struct store *store, const struct json *weight_map,
-			       const char *path, struct error *err)
-{
-	for (const struct json *item = json_first(weight_map); item; item = json_next(item)) {
-		int32_t i;
-		bool found = false;
-
-		if (hashmap_find(&store->by_name, json_key(item), strlen(json_key(item)), &i))
-			found = is_in_file(store->views[i], json_string(item, NULL));
-		if (!found)
-			return error_set(err, STATUS_BAD_INPUT,
-					 "%s: tensor \"%.100s\" is not in %.100s", path,
-					 json_key(item), json_string(item, NULL));
-	}
-	return STATUS_OK;
-}
-
-static enum status open_index(struct store *store, const char *path, struct error *err)
-{
-	struct json *index = json_parse_file(path, MAX_INDEX_BYTES, err);
-	const struct json *weight_map = json_get(index, "weight_map");
-	enum status status = index ? STATUS_OK : STATUS_BAD_INPUT;
-	char **names = NULL;
-	size_t n = 0;
-
-	if (index && (!weight_map || json_type(weight_map) != JSON_OBJECT))
-		status = error_set(err, STATUS_BAD_INPUT,
-				   "%s: weight_map is missing or not an object", path);
+	hf_store_learn_names(&source->store, config->family);
+	if (options->head == HEAD_SCORE)
+		status = hf_head_find(&source->head, &source->store, config, err);
 	if (status == STATUS_OK)
-		status = shard_names(weight_map, path, &names, &n, err);
-	if (status == STATUS_OK && n > MAX_SHARDS)
-		status = error_set(err, STATUS_BAD_INPUT, "%s: %zu files, at most %d are accepted",
-				   path, n, MAX_SHARDS);
-	store->files = xcalloc(n + 1, sizeof *store->files);
-	for (size_t i = 0; i < n && status == STATUS_OK; i++)
-		status = add_file(store, names[i], err);
-	if (status == STATUS_OK)
-		status = check_index(store, weight_map, path, err);
-	for (size_t i = 0; names && i < n; i++)
-		free(names[i]);
-	free(names);
-	json_free(index);
-	return status;
+		status = check_head(source, options, err);
+	if (status != STATUS_OK)
+		return status;
+	source->new_score = options->head == HEAD_SCORE && !source->head.weight;
+	if (options->head == HEAD_LM && config->tied && has_own_head(source))
+		config->tied = false;
+	config->head = options->head;
+	if (config->head == HEAD_SCORE)
+		config->n_labels = source->new_score ? 1 : source->head.n_labels;
+	return check_size(source, err);
 }
 
-static enum status open_store(struct store *store, const char *dir, struct error *err)
+static void source_close(struct source *source)
 {
-	char *single = path_join(dir, "model.safetensors");
-	char *index = path_join(dir, "model.safetensors.index.json");
-	enum status status;
-
-	*store = (struct store){.dir = dir};
-	hashmap_init(&store->by_name, 256);
-	if (file_exists(single)) {
-		store->files = xcalloc(1, sizeof *store->files);
-		status = add_file(store, "model.safetensors", err);
-	} else if (file_exists(index)) {
-		status = open_index(store, index, err);
-	} else {
-		status = error_set(err, STATUS_BAD_INPUT,
-				   "%s: neither model.safetensors nor model.safetensors.index.json "
-				   "is there; other formats have to be converted to safetensors",
-				   dir);
-	}
-	if (status == STATUS_OK)
-		store->used = xcalloc(store->n, sizeof *store->used);
-	free(single);
-	free(index);
-	return status;
-}
-
-static void close_store(struct store *store)
-{
-	for (size_t i = 0; i < store->n_files; i++)
-		safetensors_close(&store->files[i]);
-	free(store->files);
-	free(store->views);
-	free(store->used);
-	hashmap_release(&store->by_name);
-}
-
-/* The tensor of that name, with or without the family's prefix. */
-static const struct tensor_view *take(struct store *store, const struct hf_family *family,
-				      const char *name)
-{
-	size_t skip = strlen(family->prefix);
-	int32_t i;
-
-	if (!hashmap_find(&store->by_name, name, strlen(name), &i) &&
-	    (strncmp(name, family->prefix, skip) != 0 ||
-	     !hashmap_find(&store->by_name, name + skip, strlen(name) - skip, &i)))
-		return NULL;
-	store->used[i] = true;
-	return store->views[i];
+	hf_store_close(&source->store);
 }
 
 /* --- tensors --- */
@@ -221,20 +147,120 @@ static bool has_shape(const struct tensor_view *view, const struct hf_tensor *wa
 	       (wanted->rank == 1 || view->shape[1] == wanted->shape[1]);
 }
 
-static void complain_shape(struct complaints *complaints, const struct tensor_view *view,
+static void complain_shape(struct hf_problems *problems, const struct tensor_view *view,
 			   const struct hf_tensor *wanted)
 {
 	struct buf text = BUF_INIT;
 
-	buf_printf(&text, "%.80s is [", wanted->name);
+	buf_printf(&text, "shape of %.160s is [", view->name);
 	for (int i = 0; i < view->rank && i < 4; i++)
 		buf_printf(&text, "%s%" PRId64, i ? ", " : "", view->shape[i]);
 	buf_printf(&text, "], expected [%" PRId64, wanted->shape[0]);
 	if (wanted->rank > 1)
 		buf_printf(&text, ", %" PRId64, wanted->shape[1]);
-	buf_append_char(&text, ']');
-	complain(complaints, "shape of", text.data);
+	hf_problems_add(problems, "%s]", text.data);
 	buf_release(&text);
+}
+
+static bool is_score(const struct hf_tensor *wanted)
+{
+	return strncmp(wanted->name, "score.", 6) == 0;
+}
+
+/* The stored tensor that becomes the wanted one; NULL if there is none.  A tied model's
+ * embedding may be stored as its output matrix alone. */
+static const struct tensor_view *find_tensor(struct source *source, const struct hf_tensor *wanted)
+{
+	const struct hf_family *family = source->config.family;
+	const struct tensor_view *view;
+
+	if (is_score(wanted))
+		return strcmp(wanted->name, "score.weight") == 0 ? source->head.weight
+								 : source->head.bias;
+	view = hf_store_take(&source->store, family, wanted->name);
+	if (!view && source->config.tied &&
+	    strncmp(wanted->name, family->prefix, strlen(family->prefix)) == 0 &&
+	    strcmp(wanted->name + strlen(family->prefix), family->names[0].suffix) == 0)
+		view = hf_store_take(&source->store, family, "lm_head.weight");
+	return view;
+}
+
+static bool ends_with(const char *name, const char *ending)
+{
+	size_t length = strlen(name), n = strlen(ending);
+
+	return length >= n && strcmp(name + length - n, ending) == 0;
+}
+
+/* Buffers of old checkpoints that are no weights; a language model's output matrix where
+ * a scorer is made of it, and the value head beside a language model. */
+static bool is_ignored(const struct source *source, const char *name)
+{
+	static const char *const buffers[] = {".attn.bias", ".attn.masked_bias",
+					      ".attention.bias", ".attention.masked_bias",
+					      ".rotary_emb.inv_freq"};
+	size_t lead = strlen(source->store.lead);
+
+	for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
+		if (ends_with(name, buffers[i]))
+			return true;
+	if (strncmp(name, source->store.lead, lead) == 0)
+		name += lead;
+	if (source->config.head == HEAD_LM)
+		return strncmp(name, "v_head.", 7) == 0;
+	return strcmp(name, "lm_head.weight") == 0;
+}
+
+/* Whether a tensor of the score head is not stored: the head is new, or it has a bias only
+ * because something is subtracted from its scores. */
+static bool is_made(const struct source *source, const struct hf_tensor *wanted)
+{
+	return source->new_score ||
+	       (!source->head.bias && strcmp(wanted->name, "score.bias") == 0);
+}
+
+/* views [hf_tensor_count]: where each tensor of the model comes from, NULL for what is made
+ * here.  What is wrong, as phrases.  Only the model's description is needed. */
+static const struct tensor_view **match(struct source *source, const struct model *model,
+					struct hf_problems *problems)
+{
+	int n = hf_tensor_count(model);
+	const struct tensor_view **views = xcalloc((size_t)n, sizeof *views);
+
+	for (int i = 0; i < n; i++) {
+		struct hf_tensor wanted;
+
+		hf_tensor_describe(model, i, &wanted);
+		if (is_score(&wanted) && is_made(source, &wanted))
+			continue;
+		views[i] = find_tensor(source, &wanted);
+		if (!views[i])
+			hf_problems_add(problems, "missing %s", wanted.name);
+		else if (views[i]->dtype == DTYPE_OTHER)
+			hf_problems_add(problems, "unsupported type of %.160s", views[i]->name);
+		else if (!has_shape(views[i], &wanted))
+			complain_shape(problems, views[i], &wanted);
+	}
+	for (size_t i = 0; i < source->store.n; i++) {
+		const char *name = source->store.views[i]->name;
+
+		if (!source->store.used[i] && !is_ignored(source, name))
+			hf_problems_add(problems, "unexpected %.160s", name);
+	}
+	return views;
+}
+
+/* One sentence, with the first few phrases. */
+static enum status complain(const struct hf_problems *problems, const char *dir, struct error *err)
+{
+	struct buf text = BUF_INIT;
+
+	for (int i = 0; i < problems->n && i < 5; i++)
+		buf_printf(&text, "%s%s", i ? ", " : "", problems->items[i]);
+	error_set(err, STATUS_BAD_INPUT, "%s: %d tensor%s wrong: %s%s", dir, problems->n,
+		  problems->n == 1 ? " is" : "s are", text.data, problems->n > 5 ? ", ..." : "");
+	buf_release(&text);
+	return STATUS_BAD_INPUT;
 }
 
 /* Copies a tensor of the right shape into a block. */
@@ -258,111 +284,43 @@ static enum status load_tensor(const struct model *model, int i, const struct te
 	return status;
 }
 
-/* Buffers of old checkpoints that are no weights, and a language model's output
- * matrix where a scorer is made from it. */
-static bool is_ignored(const struct model *model, const char *name)
+/* The type of all tensors; of those that differ the narrowest that holds every value. */
+static enum dtype common_dtype(const struct tensor_view *const *views, int n)
 {
-	static const char *const endings[] = {".attn.bias", ".attn.masked_bias",
-					      ".rotary_emb.inv_freq"};
-	size_t length = strlen(name);
+	enum dtype dtype = DTYPE_OTHER;
 
-	for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
-		size_t n = strlen(endings[i]);
-		if (length >= n && strcmp(name + length - n, endings[i]) == 0)
-			return true;
+	for (int i = 0; i < n; i++) {
+		if (!views[i])
+			continue;
+		if (dtype == DTYPE_OTHER)
+			dtype = views[i]->dtype;
+		else if (dtype != views[i]->dtype)
+			dtype = dtype == DTYPE_F64 || views[i]->dtype == DTYPE_F64 ? DTYPE_F64
+										   : DTYPE_F32;
 	}
-	return model->config.head == HEAD_SCORE && strcmp(name, "lm_head.weight") == 0;
+	return dtype == DTYPE_OTHER ? DTYPE_F32 : dtype;
 }
 
-static enum status load_tensors(struct model *model, struct store *store, bool skip_head,
-				struct pool *pool, struct error *err)
+static enum status load_tensors(struct model *model, struct source *source, struct pool *pool,
+				struct error *err)
 {
-	const struct hf_family *family = model->config.family;
-	struct complaints complaints = {BUF_INIT, 0};
-	enum status status = STATUS_OK;
+	struct hf_problems problems = {0};
+	const struct tensor_view **views = match(source, model, &problems);
 	int n = hf_tensor_count(model);
+	enum status status = STATUS_OK;
 
-	for (int i = 0; i < n && status == STATUS_OK; i++) {
-		struct hf_tensor wanted;
-		const struct tensor_view *view;
-
-		hf_tensor_describe(model, i, &wanted);
-		if (skip_head && strncmp(wanted.name, "score.", 6) == 0)
-			continue;
-		view = take(store, family, wanted.name);
-		if (!view)
-			complain(&complaints, "missing", wanted.name);
-		else if (view->dtype == DTYPE_OTHER)
-			complain(&complaints, "unsupported type of", wanted.name);
-		else if (!has_shape(view, &wanted))
-			complain_shape(&complaints, view, &wanted);
-		else
-			status = load_tensor(model, i, view, model->weights, pool, err);
-	}
-	if (status == STATUS_OK)
-		for (size_t i = 0; i < store->n; i++)
-			if (!store->used[i] && !is_ignored(model, store->views[i]->name))
-				complain(&complaints, "unexpected", store->views[i]->name);
-	if (status == STATUS_OK && complaints.n > 0)
-		status = error_set(err, STATUS_BAD_INPUT, "%s: %d tensor%s wrong: %s%s", store->dir,
-				   complaints.n, complaints.n == 1 ? " is" : "s are",
-				   complaints.text.data, complaints.n > 5 ? ", ..." : "");
-	buf_release(&complaints.text);
+	if (problems.n > 0)
+		status = complain(&problems, source->store.dir, err);
+	for (int i = 0; i < n && status == STATUS_OK; i++)
+		if (views[i])
+			status = load_tensor(model, i, views[i], model->weights, pool, err);
+	model->dtype = common_dtype(views, n);
+	hf_problems_release(&problems);
+	free(views);
 	return status;
 }
 
 /* --- heads --- */
-
-static enum status check_head(const struct model_config *found, const char *dir,
-			      const struct hf_load_options *options, struct error *err)
-{
-	if (options->head == HEAD_LM && found->head == HEAD_SCORE)
-		return error_set(err, STATUS_BAD_INPUT,
-				 "%s: a sequence classifier (%s), expected a causal language model",
-				 dir, found->family->score_architecture);
-	if (options->head == HEAD_SCORE && found->head == HEAD_LM && !options->create_score)
-		return error_set(err, STATUS_BAD_INPUT,
-				 "%s: not a reward model: the architecture is %s, expected %s", dir,
-				 found->family->lm_architecture, found->family->score_architecture);
-	return STATUS_OK;
-}
-
-/* Whether two tensors have the same bytes; those that cannot be read differ. */
-static bool is_same(const struct tensor_view *a, const struct tensor_view *b)
-{
-	char *x, *y;
-	bool same;
-
-	if (a->bytes != b->bytes)
-		return false;
-	x = xmalloc(a->bytes);
-	y = xmalloc(b->bytes);
-	same = tensor_read_bytes(a, x, NULL) == STATUS_OK &&
-	       tensor_read_bytes(b, y, NULL) == STATUS_OK && memcmp(x, y, a->bytes) == 0;
-	free(x);
-	free(y);
-	return same;
-}
-
-/* Whether a tied model's file holds an output matrix of its own. */
-static bool has_own_head(struct store *store, const struct model_config *config)
-{
-	const struct tensor_view *head = take(store, config->family, "lm_head.weight");
-	const struct tensor_view *embedding;
-	char name[160];
-
-	if (!head)
-		return false;
-	snprintf(name, sizeof name, "%s%s", config->family->prefix,
-		 config->family->names[0].suffix);
-	embedding = take(store, config->family, name);
-	if (!embedding || is_same(embedding, head))
-		return false;
-	log_warn("%s: lm_head.weight differs from the embedding although tie_word_embeddings is "
-		 "true; they are kept apart",
-		 store->dir);
-	return true;
-}
 
 static void create_score_head(struct model *model, uint64_t seed)
 {
@@ -374,87 +332,49 @@ static void create_score_head(struct model *model, uint64_t seed)
 						     (uint32_t)i));
 }
 
-/* A config.json that describes far more than its files hold is refused before memory
- * is asked for. */
-static enum status check_size(const struct store *store, const struct model_config *config,
-			      struct error *err)
+static void subtract_offset(struct model *model, double offset)
 {
-	struct param_layout layout;
-	size_t stored = 0, described;
+	float *bias = model_view(model, model->weights, PARAM_SCORE_BIAS, -1);
 
-	for (size_t i = 0; i < store->n; i++)
-		stored += store->views[i]->n_elements;
-	param_layout_init(&layout, config, false);
-	described = layout.n_floats;
-	param_layout_release(&layout);
-	if (described / 2 <= stored + (1 << 20))
-		return STATUS_OK;
-	return error_set(err, STATUS_BAD_INPUT,
-			 "%s: config.json describes %zu numbers, the tensors hold %zu", store->dir,
-			 described, stored);
+	for (int i = 0; bias && i < model->config.n_labels; i++)
+		bias[i] = (float)(bias[i] - offset);
 }
 
-/* Opens the files of dir, which the caller closes, and decides what is made of them. */
-static enum status open_model(struct store *store, struct model_config *config, const char *dir,
-			      const struct hf_load_options *options, bool *new_score,
-			      struct error *err)
-{
-	enum status status = hf_read_config(config, dir, err);
-
-	if (status == STATUS_OK)
-		status = check_head(config, dir, options, err);
-	if (status == STATUS_OK)
-		status = open_store(store, dir, err);
-	if (status != STATUS_OK)
-		return status;
-	*new_score = options->head == HEAD_SCORE && config->head == HEAD_LM;
-	if (options->head == HEAD_SCORE && !*new_score &&
-	    !take(store, config->family, "score.weight"))
-		return error_set(err, STATUS_BAD_INPUT,
-				 "%s: not a reward model: its head, score.weight, is missing", dir);
-	if (config->tied && config->head == HEAD_LM && !*new_score && has_own_head(store, config))
-		config->tied = false;
-	if (*new_score)
-		config->n_labels = 1;
-	config->head = options->head;
-	return check_size(store, config, err);
-}
+/* --- loading --- */
 
 enum status hf_describe(struct model_config *config, const char *dir,
 			const struct hf_load_options *options, struct error *err)
 {
-	struct store store = {0};
-	bool new_score;
-	enum status status = open_model(&store, config, dir, options, &new_score, err);
+	struct source source = {0};
+	enum status status = source_open(&source, dir, options, err);
 
-	close_store(&store);
+	*config = source.config;
+	source_close(&source);
 	return status;
 }
 
 enum status hf_load(struct model **out, const char *dir, const struct hf_load_options *options,
 		    struct pool *pool, struct error *err)
 {
-	struct model_config config;
-	struct store store = {0};
+	struct source source = {0};
 	struct model *model = NULL;
-	bool new_score;
-	enum status status = open_model(&store, &config, dir, options, &new_score, err);
+	enum status status = source_open(&source, dir, options, err);
 
 	if (status != STATUS_OK)
 		goto done;
-	model = model_create(&config, config.head == HEAD_SCORE && !new_score &&
-					      take(&store, config.family, "score.bias") != NULL);
-	status = load_tensors(model, &store, new_score, pool, err);
+	model = model_create(&source.config, source.head.bias || source.head.offset != 0);
+	status = load_tensors(model, &source, pool, err);
 	if (status != STATUS_OK)
 		goto done;
-	if (new_score)
+	if (source.new_score)
 		create_score_head(model, options->seed);
+	subtract_offset(model, source.head.offset);
 	model_pack(model, pool);
 	*out = model;
 	model = NULL;
 done:
 	model_destroy(model);
-	close_store(&store);
+	source_close(&source);
 	return status;
 }
 

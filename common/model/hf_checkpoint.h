@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 
+#include "common/base/buf.h"
 #include "common/base/status.h"
 #include "common/model/model.h"
 
@@ -15,6 +16,9 @@
 struct hf_family;
 const char *hf_family_name(const struct hf_family *family); /* "llama" */
 
+/* Appends the text of dir's config.json; of its base_config where it only wraps one, as
+ * the TL;DR reproduction's does. */
+enum status hf_read_config_text(struct buf *text, const char *dir, struct error *err);
 /* Reads and checks config.json alone. */
 enum status hf_read_config(struct model_config *config, const char *dir, struct error *err);
 /* The same for a description in a run's config: {"family": "llama", ...} is the
@@ -23,9 +27,9 @@ enum status hf_parse_config(struct model_config *config, const char *text, size_
 			    const char *where, struct error *err);
 
 /* What to do about the head.  HEAD_LM: a causal language model is needed.
- * HEAD_SCORE: a sequence classifier is needed; if create_score, a causal
- * language model will do and gets a new head of n_labels 1, Normal(0,
- * 1/sqrt(C+1)) keyed by seed. */
+ * HEAD_SCORE: a model that has a score head is needed, of any dialect that
+ * hf_head.h lists; if create_score, a causal language model will do and gets a
+ * new head of n_labels 1, Normal(0, 1/sqrt(C+1)) keyed by seed. */
 struct hf_load_options {
 	enum head_kind head;
 	bool create_score;

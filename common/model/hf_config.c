@@ -9,6 +9,7 @@
 #include "common/base/log.h"
 #include "common/model/hf_checkpoint.h"
 #include "common/model/hf_families.h"
+#include "common/model/hf_head.h"
 #include "common/ops/attention.h"
 
 enum {
@@ -112,9 +113,7 @@ static enum status read_family(const struct reader *r, struct model_config *conf
 				 "%s: model_type \"%.60s\" (%.80s) is not a supported family; "
 				 "supported: gpt2, llama, mistral, qwen2",
 				 r->where, type ? type : "", architecture ? architecture : "none");
-	config->head = architecture && strcmp(architecture, config->family->score_architecture) == 0
-			       ? HEAD_SCORE
-			       : HEAD_LM;
+	config->head = architecture && hf_head_is_scorer(architecture) ? HEAD_SCORE : HEAD_LM;
 	return STATUS_OK;
 }
 
@@ -405,11 +404,35 @@ enum status hf_parse_config(struct model_config *config, const char *text, size_
 	return status;
 }
 
+enum status hf_read_config_text(struct buf *text, const char *dir, struct error *err)
+{
+	char *path = path_join(dir, "config.json");
+	struct buf whole = BUF_INIT;
+	size_t begin, end;
+	enum status status = file_read(path, MAX_CONFIG_BYTES, &whole, err);
+	struct json *root =
+		status == STATUS_OK ? json_parse(whole.data, whole.length, path, err) : NULL;
+	const struct json *base = json_get(root, "base_config");
+
+	if (base && json_type(base) == JSON_OBJECT) {
+		json_find_member(whole.data, whole.length, "base_config", &begin, &end);
+		buf_append(text, whole.data + begin, end - begin);
+		buf_append_char(text, '\n');
+	} else if (root) {
+		buf_append(text, whole.data, whole.length);
+	}
+	status = root ? STATUS_OK : STATUS_BAD_INPUT;
+	json_free(root);
+	buf_release(&whole);
+	free(path);
+	return status;
+}
+
 enum status hf_read_config(struct model_config *config, const char *dir, struct error *err)
 {
 	char *path = path_join(dir, "config.json");
 	struct buf text = BUF_INIT;
-	enum status status = file_read(path, MAX_CONFIG_BYTES, &text, err);
+	enum status status = hf_read_config_text(&text, dir, err);
 
 	if (status == STATUS_OK)
 		status = hf_parse_config(config, text.data, text.length, path, err);

@@ -191,9 +191,7 @@ static enum status make_config(const struct model *model, const struct hf_save_o
 	if (options->config_text) {
 		buf_append_string(text, options->config_text);
 	} else {
-		char *path = path_join(options->source_dir, "config.json");
-		status = file_read(path, 1 << 24, text, err);
-		free(path);
+		status = hf_read_config_text(text, options->source_dir, err);
 	}
 	if (status == STATUS_OK)
 		status = set_own_members(text, model, err);

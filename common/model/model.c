@@ -92,6 +92,7 @@ struct model *model_clone(const struct model *model, struct pool *pool)
 	struct model *clone = model_create(&model->config, has_score_bias);
 
 	memcpy(clone->weights, model->weights, model->layout.n_floats * sizeof *clone->weights);
+	clone->dtype = model->dtype;
 	model_ensure_positions(clone, model->rope_positions);
 	model_pack(clone, pool);
 	return clone;

@@ -12,11 +12,13 @@
 
 #include "common/base/pool.h"
 #include "common/base/status.h"
+#include "common/model/dtype.h"
 #include "common/model/model_config.h"
 #include "common/model/params.h"
 
 struct model {
 	struct model_config config;
+	enum dtype dtype; /* of the checkpoint it came from, which saving keeps */
 	struct param_layout layout;
 	float *weights; /* [layout.n_floats], 64-byte aligned, owned */
 	float *packed;	/* [layout.n_packed_floats], owned */

@@ -414,6 +414,22 @@ static void test_truncated_or_damaged_text_never_crashes(void **state)
 	}
 }
 
+static void test_a_member_is_found_where_it_stands(void **state)
+{
+	static const char text[] = " {\"a\": {\"b\": 1.0},\"b\" : [2.50, \"}\"] }\n";
+	size_t begin = 7, end = 7;
+
+	(void)state;
+	assert_true(json_find_member(text, strlen(text), "b", &begin, &end));
+	assert_int_equal(end - begin, 11);
+	assert_memory_equal(text + begin, "[2.50, \"}\"]", 11);
+	assert_true(json_find_member(text, strlen(text), "a", &begin, &end));
+	assert_memory_equal(text + begin, "{\"b\": 1.0}", end - begin);
+	begin = end = 7;
+	assert_false(json_find_member(text, strlen(text), "c", &begin, &end));
+	assert_true(begin == 7 && end == 7);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -431,6 +447,7 @@ int main(void)
 		cmocka_unit_test(test_edit_keeps_every_other_byte),
 		cmocka_unit_test(test_a_large_vocabulary_parses_in_linear_time),
 		cmocka_unit_test(test_truncated_or_damaged_text_never_crashes),
+		cmocka_unit_test(test_a_member_is_found_where_it_stands),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

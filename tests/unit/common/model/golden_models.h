@@ -50,7 +50,7 @@ static const char *const not_loaded_yet[] = {
 	"score-opt",
 };
 
-static bool is_model_wanted(const char *name, const char *file)
+static inline bool is_model_wanted(const char *name, const char *file)
 {
 	char path[200];
 
@@ -63,7 +63,7 @@ static bool is_model_wanted(const char *name, const char *file)
 
 /* Calls check for each directory whose name begins with one of the classifiers' prefixes,
  * rm- and score-, or with none of them, and that holds file.  Returns how many. */
-static int for_each_model(bool is_classifier, const char *file, void check(const char *name))
+static inline int for_each_model(bool is_classifier, const char *file, void check(const char *name))
 {
 	struct dirent **entries;
 	int n = scandir(MODELS, &entries, NULL, alphasort), n_checked = 0;
