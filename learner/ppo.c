@@ -19,9 +19,9 @@
 #include "common/base/log.h"
 #include "common/model/hf_checkpoint.h"
 #include "common/run/fault.h"
-#include "common/run/signals.h"
 #include "learner/ppo_private.h"
 #include "learner/state_files.h"
+#include "learner/turn.h"
 
 /* --- sending --- */
 
@@ -206,23 +206,6 @@ static enum status finish(struct ppo *ppo, struct error *err)
 	return status;
 }
 
-/* What is done after a step, the same on every learner. */
-struct turn {
-	bool is_last, is_stopping, saves;
-};
-
-/* The lead decides.  Collective. */
-static struct turn agree_turn(struct ppo *ppo)
-{
-	int64_t every = ppo->config->checkpoint.every_steps;
-	struct turn turn = {.is_last = ppo->step >= ppo->config->ppo.iterations,
-			    .is_stopping = signals_stop_requested()};
-
-	turn.saves = turn.is_last || turn.is_stopping || (every > 0 && ppo->step % every == 0);
-	comm_broadcast(ppo->setup.learners, &turn, sizeof turn, 0);
-	return turn;
-}
-
 /* The lead: whether the run goes on after the step just done. */
 static bool goes_on(struct ppo *ppo, const struct turn *turn, enum status status,
 		    struct error *err)
@@ -260,7 +243,8 @@ static void train(struct ppo *ppo, const struct rollouts *batch)
 		write_report(ppo, &report);
 		rollouts_release(&ppo->collected);
 	}
-	turn = agree_turn(ppo);
+	turn = turn_agree(ppo->setup.learners, ppo->config, ppo->step, ppo->config->ppo.iterations,
+			  &ppo->saved_at);
 	if (turn.saves) {
 		comm_set_phase("checkpoint");
 		status = ppo_save_checkpoint(ppo, &err);
@@ -462,6 +446,7 @@ enum status ppo_create(struct ppo **out, const struct ppo_setup *setup, struct e
 	ppo->config = config;
 	ppo->is_lead = comm_is_lead(setup->learners);
 	ppo->kl_coef = config->ppo.kl.coef;
+	ppo->saved_at = clock_now();
 	ppo->metrics.fd = ppo->rollouts.fd = -1;
 	workspace_init(&ppo->workspace, setup->pool);
 	status = setup->checkpoint ? ppo_load_models(ppo, setup->checkpoint, err)

@@ -33,6 +33,7 @@ struct ppo {
 	struct buf policy_config, critic_config; /* text of their config.json */
 	struct stop_ids stop_ids; /* of the policy */
 	struct workspace workspace;
+	double saved_at; /* see turn.h */
 
 	/* State that a checkpoint holds besides the models. */
 	int64_t step;	 /* iterations done */

@@ -12,7 +12,7 @@
 #include "common/base/file.h"
 #include "common/base/log.h"
 #include "common/run/fault.h"
-#include "common/run/signals.h"
+#include "learner/turn.h"
 
 /* --- units --- */
 
@@ -279,17 +279,16 @@ static enum status train(struct supervised *run, struct error *err)
 {
 	int64_t total = session_length(&run->session);
 	enum status status = STATUS_OK;
-	bool asked = false;
+	struct turn turn = {.is_last = run->step >= total};
+	double saved_at = clock_now();
 
 	if (comm_is_lead(run->session.world))
 		progress_begin(&run->progress, run->task->name, run->step, total);
-	while (run->step < total && !asked && status == STATUS_OK) {
-		bool is_last = run->step + 1 == total;
-
-		one_step(run, is_last);
+	while (!turn.is_last && !turn.is_stopping && status == STATUS_OK) {
+		one_step(run, run->step + 1 == total);
 		run->session.step = run->step;
-		asked = comm_any(run->session.world, signals_stop_requested());
-		if (is_last || asked || is_due(run->step, run->config->checkpoint.every_steps)) {
+		turn = turn_agree(run->session.world, run->config, run->step, total, &saved_at);
+		if (turn.saves) {
 			comm_set_phase("checkpoint");
 			status = supervised_save(run, err);
 		}
@@ -298,7 +297,7 @@ static enum status train(struct supervised *run, struct error *err)
 		progress_end(&run->progress);
 	if (status != STATUS_OK)
 		return status;
-	return run->step < total ? stop(run, err) : finish(run, err);
+	return turn.is_last ? finish(run, err) : stop(run, err);
 }
 
 /* --- setting up --- */

@@ -93,6 +93,7 @@ struct run_config {
 	} schedule;
 	struct {
 		int64_t every_steps, keep;
+		double every_seconds;
 	} checkpoint;
 	struct {
 		int64_t every_steps;

@@ -88,6 +88,16 @@ mean=$(sed -nE 's/.*"reward_mean": ([-0-9.e]+).*/\1/p' rm/final/config.json)
 	awk -v mean="$mean" '{ s += $1 } END { d = s / NR - mean; exit !(NR == 40 && d * d < 1e-8) }' ||
 	fail "scores do not have the mean $mean"
 
+# Checkpoints by time: each step takes longer than no time.
+saved_steps() { # EVERY_SECONDS
+	rm -rf timed
+	"$RLHF" pretrain pretrain.json --set run.dir=timed --set checkpoint.every_steps=0 \
+		--set checkpoint.keep=5 --set checkpoint.every_seconds="$1" 2>log || fail "timed: $(cat log)"
+	find timed/checkpoints -name 'step-*' | sed 's/.*step-0*//' | sort -n | tr '\n' ' '
+}
+[ "$(saved_steps 1e-9)" = '5 6 7 8 9 ' ] || fail 'checkpoint.every_seconds did not save each step'
+[ "$(saved_steps 0)" = '9 ' ] || fail 'more than the end was saved with both intervals off'
+
 "$RLHF" pretrain pretrain.json --set run.dir=stopped --set train.steps=100000 2>log &
 child=$!
 while [ ! -s stopped/metrics.jsonl ]; do sleep 0.05; done
