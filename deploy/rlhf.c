@@ -17,6 +17,7 @@ static const struct command_entry {
 	const char *help;
 } commands[] = {
 	{"pretrain", pretrain_main, "train a language model on text, from a checkpoint or anew"},
+	{"sft", sft_main, "train a language model on prompts and completions"},
 	{"reward-train", reward_train_main, "train a reward model on preference pairs"},
 	{"ppo", ppo_main, "reinforcement learning from a reward model or rules"},
 	{"generate", generate_main, "sample completions of prompts"},

@@ -13,21 +13,10 @@
 #include "common/base/die.h"
 #include "common/base/file.h"
 #include "common/base/hash.h"
+#include "common/base/log.h"
 #include "common/base/rng.h"
 #include "common/text/jsonl.h"
-
-/* A file being read. */
-struct reader {
-	struct dataset *dataset;
-	const char *path;
-	const struct run_config *config;
-	struct row_context context;
-	int max_length;
-	bool cuts_front; /* too_long: truncate keeps the end */
-	int capacity;	 /* of dataset's arrays */
-	int32_t eos_id;	 /* -1: none */
-	struct ids packed;
-};
+#include "learner/dataset_private.h"
 
 bool dataset_is_jsonl(const char *path)
 {
@@ -63,26 +52,38 @@ void dataset_release(struct dataset *dataset)
 	}
 	free(dataset->rows);
 	free(dataset->rejected);
+	free(dataset->margins);
 	*dataset = (struct dataset){0};
 }
 
-/* Takes over the rows; rejected NULL where there are no pairs. */
-static void append(struct reader *reader, struct row *row, struct row *rejected)
+static void grow(struct reader *reader, bool has_pairs)
+{
+	struct dataset *dataset = reader->dataset;
+	size_t capacity;
+
+	if (reader->capacity > INT_MAX / 2)
+		die("%s: too many rows", reader->path);
+	reader->capacity = reader->capacity ? 2 * reader->capacity : 256;
+	capacity = (size_t)reader->capacity;
+	dataset->rows = xrealloc(dataset->rows, capacity, sizeof *dataset->rows);
+	if (!has_pairs)
+		return;
+	dataset->rejected = xrealloc(dataset->rejected, capacity, sizeof *dataset->rejected);
+	dataset->margins = xrealloc(dataset->margins, capacity, sizeof *dataset->margins);
+}
+
+/* Takes over the rows. */
+static void append(struct reader *reader, const struct example *example)
 {
 	struct dataset *dataset = reader->dataset;
 
-	if (dataset->n == reader->capacity) {
-		if (reader->capacity > INT_MAX / 2)
-			die("%s: too many rows", reader->path);
-		reader->capacity = reader->capacity ? 2 * reader->capacity : 256;
-		dataset->rows = xrealloc(dataset->rows, (size_t)reader->capacity, sizeof *row);
-		if (rejected)
-			dataset->rejected =
-				xrealloc(dataset->rejected, (size_t)reader->capacity, sizeof *row);
+	if (dataset->n == reader->capacity)
+		grow(reader, example->rejected.ids != NULL);
+	dataset->rows[dataset->n] = example->row;
+	if (example->rejected.ids) {
+		dataset->rejected[dataset->n] = example->rejected;
+		dataset->margins[dataset->n] = example->margin;
 	}
-	dataset->rows[dataset->n] = *row;
-	if (rejected)
-		dataset->rejected[dataset->n] = *rejected;
 	dataset->n++;
 }
 
@@ -101,23 +102,23 @@ static void cut_row(const struct reader *reader, struct row *row)
 		row->n_prompt = row->n;
 }
 
-/* Applies data.too_long to rows of one line; *keep is whether they stay. */
-static enum status limit_rows(const struct reader *reader, struct row *row, struct row *rejected,
-			      int line, bool *keep, struct error *err)
+/* Applies data.too_long; *keep is whether the example stays. */
+static enum status limit(struct reader *reader, struct example *example, int line, bool *keep,
+			 struct error *err)
 {
 	const char *rule = reader->config->data.too_long;
-	int n = rejected && rejected->n > row->n ? rejected->n : row->n;
+	int n = example->rejected.n > example->row.n ? example->rejected.n : example->row.n;
 
 	*keep = true;
 	if (n <= reader->max_length)
 		return STATUS_OK;
 	if (strcmp(rule, "truncate") == 0) {
-		cut_row(reader, row);
-		if (rejected)
-			cut_row(reader, rejected);
+		cut_row(reader, &example->row);
+		cut_row(reader, &example->rejected);
 		return STATUS_OK;
 	}
 	*keep = false;
+	reader->left_out.too_long++;
 	if (strcmp(rule, "skip") == 0)
 		return STATUS_OK;
 	return error_set(err, STATUS_BAD_INPUT,
@@ -127,100 +128,35 @@ static enum status limit_rows(const struct reader *reader, struct row *row, stru
 			 reader->path, line, n, reader->max_length);
 }
 
-/* Limits the rows and takes them over or releases them. */
-static enum status add_rows(struct reader *reader, struct row *row, struct row *rejected, int line,
-			    struct error *err)
+bool dataset_has_target(const struct row *row)
+{
+	for (int i = 1; i < row->n; i++)
+		if (row_is_target(row, i))
+			return true;
+	return false;
+}
+
+enum status dataset_add(struct reader *reader, struct example *example, int line, struct error *err)
 {
 	bool keep;
-	enum status status = limit_rows(reader, row, rejected, line, &keep, err);
+	enum status status = limit(reader, example, line, &keep, err);
 
+	if (status == STATUS_OK && keep && reader->needs_target &&
+	    !(dataset_has_target(&example->row) &&
+	      (!example->rejected.ids || dataset_has_target(&example->rejected)))) {
+		keep = false;
+		reader->left_out.nothing_to_learn++;
+	}
 	if (status == STATUS_OK && keep) {
-		append(reader, row, rejected);
+		append(reader, example);
 		return STATUS_OK;
 	}
-	row_release(row);
-	if (rejected)
-		row_release(rejected);
+	row_release(&example->row);
+	row_release(&example->rejected);
 	return status;
 }
 
-/* --- lines --- */
-
-typedef enum status read_line(struct reader *reader, const struct json *object, int line,
-			      struct error *err);
-
-static void append_id(struct row *row, int32_t id)
-{
-	row->ids = xrealloc(row->ids, (size_t)row->n + 1, sizeof *row->ids);
-	row->ids[row->n++] = id;
-}
-
-/* Takes over the row. */
-static enum status add_sequence(struct reader *reader, struct row *row, int line, struct error *err)
-{
-	if (row->n >= 2)
-		return add_rows(reader, row, NULL, line, err);
-	row_release(row);
-	return error_set(err, STATUS_BAD_INPUT,
-			 "%s: line %d: a sequence of fewer than 2 tokens: there is nothing to "
-			 "predict",
-			 reader->path, line);
-}
-
-/* A document: packed, or a sequence of its own.  Takes over the row. */
-static enum status add_document(struct reader *reader, struct row *row, int line, struct error *err)
-{
-	if (reader->config->data.append_eos)
-		append_id(row, reader->eos_id);
-	if (!reader->config->data.packing)
-		return add_sequence(reader, row, line, err);
-	ids_append(&reader->packed, row->ids, (size_t)row->n);
-	row_release(row);
-	return STATUS_OK;
-}
-
-static enum status check_eos(const struct reader *reader, struct error *err)
-{
-	if (!reader->config->data.append_eos || reader->eos_id >= 0)
-		return STATUS_OK;
-	return error_set(err, STATUS_BAD_INPUT,
-			 "%s: the model names no end token to put after a text; set "
-			 "data.append_eos to false",
-			 reader->path);
-}
-
-static enum status read_sequence(struct reader *reader, const struct json *object, int line,
-				 struct error *err)
-{
-	bool is_text = json_get(object, "text") != NULL;
-	struct row row;
-	enum status status = row_sequence(&row, object, line, &reader->context, err);
-
-	if (status == STATUS_OK && is_text && (status = check_eos(reader, err)) != STATUS_OK)
-		row_release(&row);
-	if (status != STATUS_OK)
-		return status;
-	return is_text ? add_document(reader, &row, line, err)
-		       : add_sequence(reader, &row, line, err);
-}
-
-static enum status read_prompt(struct reader *reader, const struct json *object, int line,
-			       struct error *err)
-{
-	struct row row;
-	enum status status = row_prompt(&row, object, line, &reader->context, err);
-
-	return status == STATUS_OK ? add_rows(reader, &row, NULL, line, err) : status;
-}
-
-static enum status read_pair(struct reader *reader, const struct json *object, int line,
-			     struct error *err)
-{
-	struct row chosen, rejected;
-	enum status status = row_pair(&chosen, &rejected, object, line, &reader->context, err);
-
-	return status == STATUS_OK ? add_rows(reader, &chosen, &rejected, line, err) : status;
-}
+/* --- files --- */
 
 static enum status read_lines(struct reader *reader, struct buf *text, read_line *read,
 			      struct error *err)
@@ -240,8 +176,6 @@ static enum status read_lines(struct reader *reader, struct buf *text, read_line
 	return status;
 }
 
-/* --- files --- */
-
 /* A plain text is one row of "text". */
 static enum status read_plain(struct reader *reader, const struct buf *text, struct error *err)
 {
@@ -255,7 +189,7 @@ static enum status read_plain(struct reader *reader, const struct buf *text, str
 	object = json_parse(line.data, line.length, reader->path, err);
 	buf_release(&line);
 	if (object)
-		status = read_sequence(reader, object, 1, err);
+		status = dataset_read_sequence(reader, object, 1, err);
 	json_free(object);
 	return status;
 }
@@ -266,12 +200,31 @@ static void cut_packed(struct reader *reader)
 	size_t length = (size_t)reader->max_length, n = reader->packed.n;
 
 	for (size_t first = 0; first + 1 < n; first += length) {
-		struct row row = {.n = (int)(n - first < length ? n - first : length)};
+		struct example example = {.row.n = (int)(n - first < length ? n - first : length)};
+		struct row *row = &example.row;
 
-		row.ids = xcalloc((size_t)row.n, sizeof *row.ids);
-		memcpy(row.ids, reader->packed.data + first, (size_t)row.n * sizeof *row.ids);
-		append(reader, &row, NULL);
+		row->ids = xcalloc((size_t)row->n, sizeof *row->ids);
+		memcpy(row->ids, reader->packed.data + first, (size_t)row->n * sizeof *row->ids);
+		append(reader, &example);
 	}
+}
+
+static void warn_of_left_out(const struct reader *reader)
+{
+	const struct left_out *out = &reader->left_out;
+	const struct {
+		int n;
+		const char *why;
+	} reasons[] = {
+		{out->too_long, "longer than allowed"},
+		{out->nothing_to_learn, "without anything to learn after the cut"},
+		{out->equal, "with chosen equal to rejected"},
+	};
+
+	for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
+		if (reasons[i].n > 0)
+			log_warn("%s: %d row%s %s left out", reader->path, reasons[i].n,
+				 reasons[i].n == 1 ? "" : "s", reasons[i].why);
 }
 
 static enum status load(struct reader *reader, read_line *read, struct error *err)
@@ -282,7 +235,7 @@ static enum status load(struct reader *reader, read_line *read, struct error *er
 
 	if (status == STATUS_OK) {
 		sha256_hex(text.data, text.length, dataset->sha256);
-		if (read == read_sequence && !dataset_is_jsonl(reader->path))
+		if (read == dataset_read_sequence && !dataset_is_jsonl(reader->path))
 			status = read_plain(reader, &text, err);
 		else
 			status = read_lines(reader, &text, read, err);
@@ -294,11 +247,23 @@ static enum status load(struct reader *reader, read_line *read, struct error *er
 				   "%s: no row is left of it, expected at least one of at most %d "
 				   "tokens",
 				   reader->path, reader->max_length);
-	if (status != STATUS_OK)
+	if (status == STATUS_OK)
+		warn_of_left_out(reader);
+	else
 		dataset_release(dataset);
 	ids_release(&reader->packed);
 	buf_release(&text);
 	return status;
+}
+
+static enum status check_length(const struct reader *reader, struct error *err)
+{
+	if (reader->max_length >= 2)
+		return STATUS_OK;
+	return error_set(err, STATUS_BAD_INPUT,
+			 "sequences of %d token predict nothing, expected data.max_length of at "
+			 "least 2",
+			 reader->max_length);
 }
 
 enum status dataset_load_sequences(struct dataset *dataset, const char *path,
@@ -307,15 +272,27 @@ enum status dataset_load_sequences(struct dataset *dataset, const char *path,
 				   struct error *err)
 {
 	struct reader reader;
+	enum status status;
 
 	reader_init(&reader, dataset, path, context, config, max_length);
 	reader.eos_id = eos_id;
-	if (reader.max_length < 2)
-		return error_set(err, STATUS_BAD_INPUT,
-				 "sequences of %d token predict nothing, expected data.max_length "
-				 "of at least 2",
-				 reader.max_length);
-	return load(&reader, read_sequence, err);
+	status = check_length(&reader, err);
+	return status == STATUS_OK ? load(&reader, dataset_read_sequence, err) : status;
+}
+
+enum status dataset_load_examples(struct dataset *dataset, const char *path,
+				  const struct row_context *context,
+				  const struct run_config *config, int max_length, int32_t eos_id,
+				  struct error *err)
+{
+	struct reader reader;
+	enum status status;
+
+	reader_init(&reader, dataset, path, context, config, max_length);
+	reader.eos_id = eos_id;
+	reader.needs_target = true;
+	status = check_length(&reader, err);
+	return status == STATUS_OK ? load(&reader, dataset_read_example, err) : status;
 }
 
 enum status dataset_load_pairs(struct dataset *dataset, const char *path,
@@ -325,7 +302,7 @@ enum status dataset_load_pairs(struct dataset *dataset, const char *path,
 	struct reader reader;
 
 	reader_init(&reader, dataset, path, context, config, max_length);
-	return load(&reader, read_pair, err);
+	return load(&reader, dataset_read_pair, err);
 }
 
 enum status dataset_load_prompts(struct dataset *dataset, const char *path,
@@ -336,7 +313,7 @@ enum status dataset_load_prompts(struct dataset *dataset, const char *path,
 
 	reader_init(&reader, dataset, path, context, config, max_length);
 	reader.cuts_front = true;
-	return load(&reader, read_prompt, err);
+	return load(&reader, dataset_read_prompt, err);
 }
 
 int dataset_index(const struct dataset *dataset, int64_t i)

@@ -10,25 +10,35 @@
 
 struct dataset {
 	struct row *rows;     /* [n]; for pairs: chosen */
-	struct row *rejected; /* [n] or NULL */
+	struct row *rejected; /* [n]; NULL where there are no pairs */
+	double *margins;      /* [n] of pairs: by how much chosen is better; else NULL */
 	int n;
 	uint64_t seed;
 	bool shuffle;
 	char sha256[65]; /* of the file, part of a checkpoint */
 };
 
-/* All three: a row longer than max_length (data.max_length if that is smaller) is
+/* All of these: a row longer than max_length (data.max_length if that is smaller) is
  * an error, skipped or cut, as data.too_long says; no row left is an error.  A
- * prompt is cut at its front, everything else at its end.  On failure nothing is
- * held. */
+ * prompt is cut at its front, everything else at its end.  Rows that are left out are
+ * counted in a warning.  On failure nothing is held. */
 
-/* Sequences for language modelling.  packing joins the documents of `text` rows
- * (EOS after each if append_eos) and cuts them to max_length; rows of ids stay
- * whole.  A file that is not JSONL is one document. */
+/* Sequences for language modelling, all of which is learnt.  packing joins the
+ * documents of `text` rows (EOS after each if append_eos) and cuts them to max_length;
+ * rows of ids stay whole.  A file that is not JSONL is one document. */
 enum status dataset_load_sequences(struct dataset *dataset, const char *path,
 				   const struct row_context *context,
 				   const struct run_config *config, int max_length, int32_t eos_id,
 				   struct error *err);
+/* Examples of which the completions are learnt, or all of it, as sft.loss says; EOS
+ * after each text if append_eos.  A row without anything to learn is refused; one that
+ * is cut to nothing to learn is left out. */
+enum status dataset_load_examples(struct dataset *dataset, const char *path,
+				  const struct row_context *context,
+				  const struct run_config *config, int max_length, int32_t eos_id,
+				  struct error *err);
+/* Preference pairs with their "margin" (0 where there is none).  A pair whose two
+ * sequences are equal is left out. */
 enum status dataset_load_pairs(struct dataset *dataset, const char *path,
 			       const struct row_context *context, const struct run_config *config,
 			       int max_length, struct error *err);

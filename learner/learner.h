@@ -2,5 +2,6 @@
 #pragma once
 
 int pretrain_main(int argc, char **argv);
+int sft_main(int argc, char **argv);
 int reward_train_main(int argc, char **argv);
 int tokenizer_train_main(int argc, char **argv);

@@ -173,7 +173,7 @@ static void verify_group(void *context, int first, int n, struct arena *arena, s
 	hidden = part_hidden(&part, ppo->policy, NULL, arena, pool);
 	logprob = arena_alloc(arena, (size_t)part.n_cells, sizeof *logprob);
 	head_logprobs(ppo->policy, hidden, part.rows, part.targets, part.n_cells,
-		      inverse_temperature(ppo), &part.ban, logprob, NULL, arena, pool);
+		      inverse_temperature(ppo), &part.ban, logprob, NULL, NULL, arena, pool);
 	for (int i = first; i < first + n; i++) {
 		const struct rollout *rollout = &it->rollouts[verification->order[i]];
 
@@ -261,8 +261,8 @@ static void policy_microbatch(void *context, int first, int n, float *grads, dou
 			       (size_t)part.batch.offsets[n] * (size_t)model->config.n_channels,
 			       sizeof *dhidden);
 	head_train(model, hidden, part.rows, part.targets, part.n_cells,
-		   inverse_temperature(it->ppo), &part.ban, policy_loss, &loss, dhidden, grads,
-		   arena, pool);
+		   inverse_temperature(it->ppo), &part.ban, policy_loss, &loss, NULL, dhidden,
+		   grads, arena, pool);
 	transformer_backward(model, &part.batch, &kept, dhidden, grads, arena, pool);
 	arena_rewind(arena, mark);
 }

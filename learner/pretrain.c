@@ -1,16 +1,12 @@
-/* rlhf pretrain: next-token training of a language model, from a checkpoint or
- * from nothing.
- *
- * Every position of a sequence but the first is a target; the loss is the mean
- * over the targets of the whole minibatch (algorithms E.1). */
+/* rlhf pretrain: next-token training of a language model, from a checkpoint or from
+ * nothing.  Every position of a sequence but the first is a target. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/file.h"
-#include "common/model/head.h"
 #include "common/model/hf_checkpoint.h"
+#include "learner/language_loss.h"
 #include "learner/learner.h"
-#include "learner/supervised.h"
 
 /* Standard deviation of a new model's matrices. */
 #define INIT_STD 0.02
@@ -97,129 +93,27 @@ static enum status create(struct supervised *run, struct error *err)
 static enum status load_data(struct supervised *run, struct dataset *dataset, const char *path,
 			     struct error *err)
 {
-	struct row_context context = {.tokenizer = run->tokenizer,
-				      .n_vocab = run->model->config.n_vocab};
+	struct row_context context = supervised_rows(run);
 
 	return dataset_load_sequences(dataset, path, &context, run->config,
-				      supervised_positions(run), supervised_eos(run), err);
-}
-
-static double n_targets(const struct dataset *dataset, int row)
-{
-	return dataset->rows[row].n - 1;
-}
-
-/* --- the loss --- */
-
-/* Sequences as inputs and targets: after hidden row rows[i] comes targets[i]. */
-struct part {
-	struct batch batch;
-	int *rows;
-	int32_t *targets;
-	int n;
-	float *hidden; /* [T, C] */
-};
-
-static void part_forward(struct part *part, const struct units *units, int first, int n,
-			 struct kept *kept, struct arena *arena, struct pool *pool)
-{
-	const struct model *model = units->run->model;
-	const int *offsets;
-	size_t t;
-
-	supervised_batch(&part->batch, units, first, n, arena);
-	offsets = part->batch.offsets;
-	t = (size_t)offsets[n];
-	part->rows = arena_alloc(arena, t, sizeof *part->rows);
-	part->targets = arena_alloc(arena, t, sizeof *part->targets);
-	part->n = 0;
-	for (int s = 0; s < n; s++) {
-		for (int i = offsets[s]; i + 1 < offsets[s + 1]; i++) {
-			part->rows[part->n] = i;
-			part->targets[part->n++] = part->batch.ids[i + 1];
-		}
-	}
-	part->hidden = arena_alloc(arena, t * (size_t)model->config.n_channels, sizeof(float));
-	transformer_forward(model, &part->batch, part->hidden, kept, arena, pool);
-}
-
-struct cross_entropy {
-	double weight; /* targets of the minibatch */
-	double *sum;
-};
-
-static void cross_entropy(void *context, int first, int n, const float *logprob,
-			  const float *entropy, float *dlogprob)
-{
-	const struct cross_entropy *loss = context;
-
-	(void)first;
-	(void)entropy;
-	for (int i = 0; i < n; i++) {
-		*loss->sum -= logprob[i];
-		dlogprob[i] = (float)(-1 / loss->weight);
-	}
-}
-
-static void microbatch(void *context, int first, int n, float *grads, double *stats,
-		       struct arena *arena, struct pool *pool)
-{
-	const struct units *units = context;
-	const struct model *model = units->run->model;
-	struct cross_entropy loss = {.weight = units->weight, .sum = stats};
-	size_t mark = arena_mark(arena);
-	struct part part;
-	struct kept kept;
-	float *dhidden;
-
-	part_forward(&part, units, first, n, &kept, arena, pool);
-	dhidden = arena_calloc(arena,
-			       (size_t)part.batch.offsets[n] * (size_t)model->config.n_channels,
-			       sizeof *dhidden);
-	head_train(model, part.hidden, part.rows, part.targets, part.n, 1, NULL, cross_entropy,
-		   &loss, dhidden, grads, arena, pool);
-	transformer_backward(model, &part.batch, &kept, dhidden, grads, arena, pool);
-	arena_rewind(arena, mark);
-}
-
-/* One number a sequence: the sum of its cross-entropies. */
-static void measure(const struct units *units, int first, int n, double *numbers,
-		    struct arena *arena, struct pool *pool)
-{
-	size_t mark = arena_mark(arena);
-	struct part part;
-	float *logprob;
-	int k = 0;
-
-	part_forward(&part, units, first, n, NULL, arena, pool);
-	logprob = arena_alloc(arena, (size_t)part.n, sizeof *logprob);
-	head_logprobs(units->run->model, part.hidden, part.rows, part.targets, part.n, 1, NULL,
-		      logprob, NULL, arena, pool);
-	for (int s = 0; s < n; s++) {
-		numbers[s] = 0;
-		for (int i = part.batch.offsets[s]; i + 1 < part.batch.offsets[s + 1]; i++)
-			numbers[s] -= logprob[k++];
-	}
-	arena_rewind(arena, mark);
+				      run->model->config.max_positions, supervised_eos(run), err);
 }
 
 int pretrain_main(int argc, char **argv)
 {
-	static const char *const names[] = {"loss"};
 	static const struct supervised_task task = {
 		.command = COMMAND_PRETRAIN,
-		.name = "pretrain",
 		.example = "rlhf pretrain pretrain.json --ranks 2",
 		.head = HEAD_LM,
-		.names = names,
-		.n_stats = 1,
-		.n_numbers = 1,
-		.has_perplexity = true,
+		.stats = language_stats,
+		.n_stats = N_LANGUAGE_STATS,
+		.n_numbers = N_LANGUAGE_STATS,
 		.create = create,
 		.load_data = load_data,
-		.weight = n_targets,
-		.microbatch = microbatch,
-		.measure = measure,
+		.weight = language_weight,
+		.microbatch = language_microbatch,
+		.measure = language_measure,
+		.add_metrics = language_add_metrics,
 	};
 
 	return supervised_main(&task, argc, argv);

@@ -25,14 +25,8 @@
 static enum status create(struct supervised *run, struct error *err)
 {
 	const char *path = run->config->model.path;
-	enum status status;
+	enum status status = supervised_load_model(run, path, true, err);
 
-	if (!path)
-		return error_set(
-			err, STATUS_BAD_INPUT,
-			"reward-train starts from a trained model: model.path is needed in "
-			"place of model.create");
-	status = supervised_load_model(run, path, true, err);
 	if (status == STATUS_OK && run->model->config.n_labels != 1)
 		return error_set(err, STATUS_BAD_INPUT,
 				 "%s: has %d labels, expected a reward model with one", path,
@@ -43,11 +37,10 @@ static enum status create(struct supervised *run, struct error *err)
 static enum status load_data(struct supervised *run, struct dataset *dataset, const char *path,
 			     struct error *err)
 {
-	struct row_context context = {.tokenizer = run->tokenizer,
-				      .n_vocab = run->model->config.n_vocab};
+	struct row_context context = supervised_rows(run);
 
-	return dataset_load_pairs(dataset, path, &context, run->config, supervised_positions(run),
-				  err);
+	return dataset_load_pairs(dataset, path, &context, run->config,
+				  run->model->config.max_positions, err);
 }
 
 /* --- pad_token_id --- */
@@ -144,7 +137,7 @@ struct part {
 static void part_forward(struct part *part, const struct units *units, int first, int n,
 			 struct kept *kept, struct arena *arena, struct pool *pool)
 {
-	const struct model *model = units->run->model;
+	const struct model *model = units->model;
 	int n_seqs = 2 * n;
 
 	supervised_batch(&part->batch, units, first, n, arena);
@@ -178,7 +171,7 @@ static void microbatch(void *context, int first, int n, float *grads, double *st
 		       struct arena *arena, struct pool *pool)
 {
 	const struct units *units = context;
-	const struct model *model = units->run->model;
+	const struct model *model = units->model;
 	size_t mark = arena_mark(arena);
 	struct part part;
 	struct kept kept;
@@ -220,7 +213,7 @@ static void measure(const struct units *units, int first, int n, double *numbers
 }
 
 /* Mean and population deviation of the scores of all texts of the pairs. */
-static void finish(const double *numbers, int n, struct buf *texts, const char **edits)
+static void describe(const double *numbers, int n, struct buf *texts, const char **edits)
 {
 	double mean = 0, variance = 0;
 	size_t second;
@@ -246,13 +239,13 @@ static void finish(const double *numbers, int n, struct buf *texts, const char *
 
 int reward_train_main(int argc, char **argv)
 {
-	static const char *const names[N_STATS] = {"loss", "accuracy", "margin"};
+	static const struct stat stats[N_STATS] = {
+		{"loss", PER_WEIGHT}, {"accuracy", PER_WEIGHT}, {"margin", PER_WEIGHT}};
 	static const struct supervised_task task = {
 		.command = COMMAND_REWARD_TRAIN,
-		.name = "reward-train",
 		.example = "rlhf reward-train reward.json --ranks 2",
 		.head = HEAD_SCORE,
-		.names = names,
+		.stats = stats,
 		.n_stats = N_STATS,
 		.n_numbers = N_NUMBERS,
 		.create = create,
@@ -261,7 +254,7 @@ int reward_train_main(int argc, char **argv)
 		.weight = one,
 		.microbatch = microbatch,
 		.measure = measure,
-		.finish = finish,
+		.describe = describe,
 	};
 
 	return supervised_main(&task, argc, argv);

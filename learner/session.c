@@ -20,19 +20,6 @@
 #include "proto/kernels.h"
 #include "proto/launch.h"
 
-static const char *command_name(enum command command)
-{
-	switch (command) {
-	case COMMAND_PRETRAIN:
-		return "pretrain";
-	case COMMAND_REWARD_TRAIN:
-		return "reward-train";
-	case COMMAND_PPO:
-		return "ppo";
-	}
-	return "";
-}
-
 int64_t session_length(const struct session *session)
 {
 	return session->command == COMMAND_PPO ? session->config.ppo.iterations
@@ -223,7 +210,7 @@ bool session_open(struct session *session, enum command command, int argc, char 
 
 	*session = (struct session){.command = command};
 	snprintf(usage, sizeof usage, "rlhf %s CONFIG [--set KEY=VALUE]... [--ranks N]",
-		 command_name(command));
+		 config_command_name(command));
 	status = options_parse(options, sizeof options / sizeof *options, argc, argv, usage,
 			       example, &help, &err);
 	if (status == STATUS_OK && !help && show_config)

@@ -1,4 +1,4 @@
-/* The loop of pretrain and reward-train; see supervised.h. */
+/* Beginning, loop and end of a supervised training; see supervised.h. */
 #include "learner/supervised.h"
 
 #include <inttypes.h>
@@ -14,39 +14,6 @@
 #include "common/run/fault.h"
 #include "learner/turn.h"
 
-/* --- units --- */
-
-static int unit_length(const struct dataset *dataset, int row)
-{
-	return dataset->rows[row].n + (dataset->rejected ? dataset->rejected[row].n : 0);
-}
-
-void supervised_batch(struct batch *batch, const struct units *units, int first, int n,
-		      struct arena *arena)
-{
-	const struct dataset *dataset = units->dataset;
-	int per_unit = dataset->rejected ? 2 : 1, total = 0, s = 0;
-	int *offsets = arena_alloc(arena, (size_t)n * (size_t)per_unit + 1, sizeof *offsets);
-	int32_t *ids;
-
-	for (int i = 0; i < n; i++)
-		total += unit_length(dataset, units->rows[first + i]);
-	ids = arena_alloc(arena, (size_t)total, sizeof *ids);
-	offsets[0] = 0;
-	for (int i = 0; i < n; i++) {
-		int index = units->rows[first + i];
-
-		for (int k = 0; k < per_unit; k++, s++) {
-			const struct row *row =
-				k ? &dataset->rejected[index] : &dataset->rows[index];
-
-			memcpy(ids + offsets[s], row->ids, (size_t)row->n * sizeof *ids);
-			offsets[s + 1] = offsets[s] + row->n;
-		}
-	}
-	*batch = (struct batch){.ids = ids, .offsets = offsets, .n_seqs = s};
-}
-
 int32_t supervised_eos(const struct supervised *run)
 {
 	if (run->model->config.eos_id >= 0)
@@ -54,212 +21,44 @@ int32_t supervised_eos(const struct supervised *run)
 	return run->tokenizer ? tokenizer_eos(run->tokenizer) : -1;
 }
 
-int supervised_positions(const struct supervised *run)
+struct row_context supervised_rows(const struct supervised *run)
 {
-	return run->model->config.max_positions;
-}
-
-/* --- evaluation --- */
-
-struct measurement {
-	struct units units;
-	double *numbers; /* [n][n_numbers] */
-};
-
-static void measure_group(void *context, int first, int n, struct arena *arena, struct pool *pool)
-{
-	struct measurement *m = context;
-	const struct supervised_task *task = m->units.run->task;
-
-	task->measure(&m->units, first, n, m->numbers + (size_t)first * (size_t)task->n_numbers,
-		      arena, pool);
-}
-
-/* Numbers of every row of a dataset, [n][n_numbers], in order, on all ranks; the
- * caller frees them.  Each rank measures its share.  Collective. */
-static double *measure_all(struct supervised *run, const struct dataset *dataset)
-{
-	struct comm *world = run->session.world;
-	int64_t n = dataset->n, rank = comm_rank(world), size = comm_size(world);
-	int begin = (int)(n * rank / size), count = (int)(n * (rank + 1) / size) - begin;
-	size_t width = (size_t)run->task->n_numbers;
-	int *rows = xcalloc((size_t)count, sizeof *rows);
-	int *lengths = xcalloc((size_t)count, sizeof *lengths);
-	struct measurement m = {
-		.units = {.run = run, .dataset = dataset, .rows = rows, .weight = 1}};
-	struct buf mine = BUF_INIT, all = BUF_INIT;
-	double *numbers = xcalloc((size_t)n * width, sizeof *numbers);
-
-	for (int i = 0; i < count; i++) {
-		rows[i] = begin + i;
-		lengths[i] = unit_length(dataset, begin + i);
-	}
-	m.numbers = xcalloc((size_t)count * width, sizeof *m.numbers);
-	sequences_run(run->model, lengths, count, run->trainer.microbatch_tokens, measure_group, &m,
-		      &run->trainer.workspace, run->pool);
-	buf_append(&mine, m.numbers, (size_t)count * width * sizeof *m.numbers);
-	comm_allgather_buf(world, &mine, &all);
-	memcpy(numbers, all.data, all.length);
-	buf_release(&mine);
-	buf_release(&all);
-	free(m.numbers);
-	free(rows);
-	free(lengths);
-	return numbers;
-}
-
-/* Means over data.eval, summed in the order of the rows. */
-static void evaluate(struct supervised *run, double *means)
-{
-	const struct supervised_task *task = run->task;
-	double *numbers = measure_all(run, &run->eval), weight = 0;
-
-	memset(means, 0, (size_t)task->n_stats * sizeof *means);
-	for (int i = 0; i < run->eval.n; i++) {
-		weight += task->weight(&run->eval, i);
-		for (int k = 0; k < task->n_stats; k++)
-			means[k] += numbers[(size_t)i * (size_t)task->n_numbers + (size_t)k];
-	}
-	for (int k = 0; k < task->n_stats; k++)
-		means[k] /= weight;
-	free(numbers);
-}
-
-/* --- a step --- */
-
-struct step_report {
-	double means[MAX_NUMBERS], eval[MAX_NUMBERS];
-	bool evaluated;
-	double learning_rate, grad_norm, seconds;
-	int64_t tokens;
-};
-
-static void update(struct supervised *run, struct step_report *report)
-{
-	const struct supervised_task *task = run->task;
-	const struct run_config *config = run->config;
-	int n = (int)config->train.batch_size;
-	int *rows = xcalloc((size_t)n, sizeof *rows),
-	    *lengths = xcalloc((size_t)n, sizeof *lengths);
-	struct units units = {.run = run, .dataset = &run->train, .rows = rows};
-
-	for (int i = 0; i < n; i++) {
-		rows[i] = dataset_index(&run->train, run->step * n + i);
-		lengths[i] = unit_length(&run->train, rows[i]);
-		units.weight += task->weight(&run->train, rows[i]);
-		report->tokens += lengths[i];
-	}
-	report->learning_rate =
-		config->optimizer.learning_rate * schedule_factor(config->schedule.name, run->step,
-								  config->schedule.warmup_steps,
-								  session_length(&run->session));
-	if (!trainer_step(&run->trainer, lengths, n, report->learning_rate, task->microbatch,
-			  &units, report->means, task->n_stats, &report->grad_norm))
-		log_warn("step %" PRId64 ": the gradient is not finite, the step is not applied",
-			 run->step + 1);
-	for (int k = 0; k < task->n_stats; k++)
-		report->means[k] /= units.weight;
-	run->step++;
-	free(rows);
-	free(lengths);
-}
-
-static void append_metrics(struct supervised *run, const struct step_report *report)
-{
-	const struct supervised_task *task = run->task;
-	int64_t drawn = run->step * run->config->train.batch_size;
-	struct buf line = BUF_INIT;
-	char name[64];
-
-	metrics_begin(&line, run->step);
-	metrics_add(&line, "epoch", (double)drawn / run->train.n);
-	for (int k = 0; k < task->n_stats; k++)
-		metrics_add(&line, task->names[k], report->means[k]);
-	for (int k = 0; k < task->n_stats && report->evaluated; k++) {
-		snprintf(name, sizeof name, "eval/%s", task->names[k]);
-		metrics_add(&line, name, report->eval[k]);
-	}
-	if (report->evaluated && task->has_perplexity)
-		metrics_add(&line, "eval/perplexity", exp(report->eval[0]));
-	metrics_add(&line, "lr", report->learning_rate);
-	metrics_add(&line, "grad_norm", report->grad_norm);
-	metrics_add(&line, "optim/skipped", (double)run->trainer.skipped);
-	metrics_add(&line, "time/step", report->seconds);
-	metrics_add(&line, "perf/tokens_per_s", (double)report->tokens / report->seconds);
-	metrics_end(&line);
-	line_log_append(&run->metrics, line.data, line.length);
-	event_log_append(&run->events, line.data, line.length);
-	buf_release(&line);
-}
-
-static bool is_due(int64_t step, int64_t every)
-{
-	return every > 0 && step % every == 0;
-}
-
-static void report_step(struct supervised *run, const struct step_report *report, bool is_last)
-{
-	const struct supervised_task *task = run->task;
-	char detail[160];
-	int n = 0, size = sizeof detail;
-
-	if (is_last || report->evaluated || is_due(run->step, run->config->log.every_steps))
-		append_metrics(run, report);
-	for (int k = 0; k < task->n_stats && k < 2 && n < size; k++) {
-		n += snprintf(detail + n, (size_t)(size - n), "%s %.4f", task->names[k],
-			      report->means[k]);
-		if (report->evaluated && n < size)
-			n += snprintf(detail + n, (size_t)(size - n), " (eval %.4f)",
-				      report->eval[k]);
-		if (n < size)
-			n += snprintf(detail + n, (size_t)(size - n), ", ");
-	}
-	if (n < size)
-		snprintf(detail + n, (size_t)(size - n), "%.0f tokens/s",
-			 (double)report->tokens / report->seconds);
-	progress_update(&run->progress, run->step, detail);
-}
-
-static void one_step(struct supervised *run, bool is_last)
-{
-	struct step_report report = {.evaluated = false};
-	double began = clock_now();
-
-	comm_set_phase("update");
-	update(run, &report);
-	report.seconds = fmax(clock_now() - began, 1e-9);
-	fault_point("train.updated");
-	if (run->eval.n > 0 && (is_last || is_due(run->step, run->config->train.eval_every))) {
-		comm_set_phase("evaluation");
-		evaluate(run, report.eval);
-		report.evaluated = true;
-	}
-	if (comm_is_lead(run->session.world))
-		report_step(run, &report, is_last);
+	return (struct row_context){.tokenizer = run->tokenizer,
+				    .n_vocab = run->model->config.n_vocab};
 }
 
 /* --- the run --- */
 
-static enum status finish(struct supervised *run, struct error *err)
+/* The units that the result is described by: held out, if there are any. */
+static void measure_result(struct supervised *run)
 {
 	const struct supervised_task *task = run->task;
 	const struct dataset *dataset = run->eval.n > 0 ? &run->eval : &run->train;
-	const char *edits[2 * MAX_NUMBERS + 1] = {NULL};
-	struct buf texts = BUF_INIT;
+
+	if ((!task->describe && !task->report) || (run->numbers && run->measured == run->step))
+		return;
+	comm_set_phase("evaluation");
+	free(run->numbers);
+	run->numbers = supervised_measure(run, run->model, dataset, NULL, dataset->n, task->measure,
+					  task->n_numbers);
+	run->measured = run->step;
+}
+
+static enum status finish(struct supervised *run, struct error *err)
+{
+	int n = run->eval.n > 0 ? run->eval.n : run->train.n;
 	enum status status = STATUS_OK;
 
-	if (task->finish) {
-		double *numbers = measure_all(run, dataset);
-
-		task->finish(numbers, dataset->n, &texts, edits);
-		free(numbers);
-	}
+	measure_result(run);
 	if (comm_is_lead(run->session.world)) {
-		status = supervised_save_final(run, edits, err);
+		fault_point("final.begin");
+		status = supervised_save_result(run, "final", run->numbers, n, err);
+		fault_point("final.end");
 		if (status == STATUS_OK)
 			status = run_dir_record(&run->session.run, "finished", run->step, "", err);
+		if (status == STATUS_OK && run->task->report)
+			run->task->report(run->numbers, n);
 	}
-	buf_release(&texts);
 	return comm_agree(run->session.world, status, err);
 }
 
@@ -283,12 +82,13 @@ static enum status train(struct supervised *run, struct error *err)
 	double saved_at = clock_now();
 
 	if (comm_is_lead(run->session.world))
-		progress_begin(&run->progress, run->task->name, run->step, total);
+		progress_begin(&run->progress, config_command_name(run->task->command), run->step,
+			       total);
 	while (!turn.is_last && !turn.is_stopping && status == STATUS_OK) {
-		one_step(run, run->step + 1 == total);
+		status = supervised_step(run, err);
 		run->session.step = run->step;
 		turn = turn_agree(run->session.world, run->config, run->step, total, &saved_at);
-		if (turn.saves) {
+		if (status == STATUS_OK && turn.saves) {
 			comm_set_phase("checkpoint");
 			status = supervised_save(run, err);
 		}
@@ -426,6 +226,7 @@ static void release(struct supervised *run)
 	model_destroy(run->model);
 	tokenizer_destroy(run->tokenizer);
 	buf_release(&run->config_text);
+	free(run->numbers);
 	line_log_close(&run->metrics);
 	event_log_close(&run->events);
 	pool_destroy(run->pool);
@@ -433,7 +234,7 @@ static void release(struct supervised *run)
 
 int supervised_main(const struct supervised_task *task, int argc, char **argv)
 {
-	struct supervised run = {.task = task};
+	struct supervised run = {.task = task, .lowest_loss = INFINITY};
 	struct error err = {""};
 	enum status status;
 	int exit_code;

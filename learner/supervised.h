@@ -1,5 +1,5 @@
-/* The loop that pretrain and reward-train share: batches, updates, evaluation,
- * metrics, checkpoints, stopping, and the final directory.
+/* The loop that the training commands without a ring share: batches, updates,
+ * evaluation, metrics, checkpoints, stopping, and the final directory.
  *
  * Every rank is a learner and holds the model and all rows.  A unit is a row of
  * the data: a sequence, or a pair, whose two sequences are never separated.
@@ -21,22 +21,31 @@ struct supervised;
 /* Some units of a dataset and what their losses are divided by. */
 struct units {
 	const struct supervised *run;
+	const struct model *model;
 	const struct dataset *dataset;
 	const int *rows; /* [n] */
 	double weight;	 /* of all units of the minibatch; 1 when measuring */
 };
 
-enum { MAX_NUMBERS = 8 };
+/* A number that is summed over units, and what its sum is divided by. */
+struct stat {
+	const char *name; /* of the metric; NULL: it only divides others */
+	int per;	  /* the stat that divides it, or PER_WEIGHT: the weight of the units */
+};
+enum { PER_WEIGHT = -1, MAX_STATS = 16 };
 
-/* What a kind of training adds to the loop. */
+/* numbers [n][width] of units first .. first+n-1, without gradients. */
+typedef void measure_units(const struct units *units, int first, int n, double *numbers,
+			   struct arena *arena, struct pool *pool);
+
+/* What a kind of training adds to the loop.  What may be NULL says so. */
 struct supervised_task {
 	enum command command;
-	const char *name, *example;
+	const char *example;
 	enum head_kind head;
-	const char *const *names; /* [n_stats] metrics; the first is the loss */
+	const struct stat *stats; /* [n_stats]; the first is the loss */
 	int n_stats;
 	int n_numbers; /* of a measured unit: its stats, and others after them */
-	bool has_perplexity;
 
 	/* Model of a new run and the text of its config.json. */
 	enum status (*create)(struct supervised *run, struct error *err);
@@ -46,14 +55,17 @@ struct supervised_task {
 	enum status (*prepare)(struct supervised *run, struct error *err);
 	double (*weight)(const struct dataset *dataset, int row);
 	trainer_microbatch *microbatch; /* context: struct units */
-	/* numbers [n][n_numbers] of units first .. first+n-1, without gradients. */
-	void (*measure)(const struct units *units, int first, int n, double *numbers,
-			struct arena *arena, struct pool *pool);
+	measure_units *measure;
+	/* Metrics that follow from means of stats; may be NULL. */
+	void (*add_metrics)(const double *means, bool is_eval, struct buf *line);
 	/* Changes to config.json of the result as hf_save takes them, from the numbers
 	 * of the evaluation units (of the training units if there are no others);
-	 * texts is what they may point into.  NULL: none. */
-	void (*finish)(const double *numbers, int n, struct buf *texts, const char **edits);
+	 * texts is what they may point into.  May be NULL. */
+	void (*describe)(const double *numbers, int n, struct buf *texts, const char **edits);
+	/* Says how the result does on the same units.  Lead only; may be NULL. */
+	void (*report)(const double *numbers, int n);
 };
+enum { MAX_EDITS = 16 }; /* pairs and the NULL that ends them */
 
 struct supervised {
 	const struct supervised_task *task;
@@ -69,19 +81,31 @@ struct supervised {
 	struct line_log metrics;    /* lead only, as events and progress */
 	struct event_log events;
 	struct progress progress;
-	int64_t step; /* done */
+	int64_t step;	    /* done */
+	double *numbers;    /* [eval.n][n_numbers] of the last evaluation, or NULL */
+	int64_t measured;   /* its step */
+	double lowest_loss; /* of the evaluations so far; infinite before the first */
 };
 
 /* The whole command.  Collective. */
 int supervised_main(const struct supervised_task *task, int argc, char **argv);
 
+/* supervised_step.c: one update, and the evaluation behind it if one is due; the
+ * lowest loss and its model are kept.  Collective. */
+enum status supervised_step(struct supervised *run, struct error *err);
+/* Numbers [n][width] of rows of a dataset by a model, in order, on all ranks; the caller
+ * frees them.  Each rank measures its share.  rows NULL: 0 .. n-1.  Collective. */
+double *supervised_measure(struct supervised *run, const struct model *model,
+			   const struct dataset *dataset, const int *rows, int n,
+			   measure_units *measure, int width);
 /* The sequences of units first .. first+n-1, a pair's chosen before its rejected. */
 void supervised_batch(struct batch *batch, const struct units *units, int first, int n,
 		      struct arena *arena);
+
 /* The end token: of the model's config, else of the tokenizer; -1: none. */
 int32_t supervised_eos(const struct supervised *run);
-/* Longest sequence that the model takes. */
-int supervised_positions(const struct supervised *run);
+/* Where the ids of the data come from and how many there are. */
+struct row_context supervised_rows(const struct supervised *run);
 
 /* supervised_state.c: what a checkpoint holds, and the result, which the lead saves. */
 enum status supervised_save(struct supervised *run, struct error *err); /* Collective */
@@ -89,5 +113,7 @@ enum status supervised_load_model(struct supervised *run, const char *dir, bool 
 				  struct error *err);
 enum status supervised_load_state(struct supervised *run, uint64_t *metrics_bytes,
 				  struct error *err);
-enum status supervised_save_final(struct supervised *run, const char *const *edits,
-				  struct error *err);
+/* The model as it is now as the directory NAME of the run; numbers [n][n_numbers] are
+ * those of task->describe. */
+enum status supervised_save_result(struct supervised *run, const char *name, const double *numbers,
+				   int n, struct error *err);

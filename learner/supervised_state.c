@@ -1,4 +1,4 @@
-/* What a checkpoint of pretrain or reward-train holds, and how it is read back.
+/* What a checkpoint of a supervised training holds, and how it is read back.
  *
  *     model/                        a Hugging Face directory, usable as it is
  *     optimizer-m.safetensors ...   moments that the optimizer has
@@ -17,12 +17,17 @@
 
 static void print_state(const struct supervised *run, struct buf *out)
 {
+	struct buf lowest = BUF_INIT;
+
+	json_write_double(&lowest, run->lowest_loss); /* null before the first evaluation */
 	buf_printf(out,
 		   "{\n  \"step\": %" PRId64 ",\n  \"updates\": %" PRId64
 		   ",\n  \"skipped\": %" PRId64 ",\n  \"metrics_bytes\": %" PRIu64
-		   ",\n  \"isa\": \"%s\",\n  \"train_sha256\": \"%s\"\n}\n",
-		   run->step, run->trainer.t, run->trainer.skipped, run->metrics.bytes,
+		   ",\n  \"lowest_loss\": %s,\n  \"isa\": \"%s\",\n  \"train_sha256\": "
+		   "\"%s\"\n}\n",
+		   run->step, run->trainer.t, run->trainer.skipped, run->metrics.bytes, lowest.data,
 		   isa_name(run->session.isa), run->train.sha256);
+	buf_release(&lowest);
 }
 
 /* What the lead writes: everything but the moments. */
@@ -60,15 +65,18 @@ enum status supervised_save(struct supervised *run, struct error *err)
 	return state_save(&save, err);
 }
 
-enum status supervised_save_final(struct supervised *run, const char *const *edits,
-				  struct error *err)
+enum status supervised_save_result(struct supervised *run, const char *name, const double *numbers,
+				   int n, struct error *err)
 {
+	const char *edits[MAX_EDITS] = {NULL};
+	struct buf texts = BUF_INIT;
 	enum status status;
 
-	fault_point("final.begin");
+	if (run->task->describe)
+		run->task->describe(numbers, n, &texts, edits);
 	status = state_save_model(run->model, &run->config_text, run->tokenizer_dir, edits,
-				  run->session.run.path, "final", err);
-	fault_point("final.end");
+				  run->session.run.path, name, err);
+	buf_release(&texts);
 	return status;
 }
 
@@ -85,6 +93,7 @@ enum status supervised_load_state(struct supervised *run, uint64_t *metrics_byte
 	const char *dir = run->session.checkpoint;
 	char *path = path_join(dir, "state.json");
 	struct json *state = json_parse_file(path, 1 << 20, err);
+	const struct json *lowest = json_get(state, "lowest_loss");
 	enum status status = state ? STATUS_OK : STATUS_BAD_INPUT;
 	int64_t bytes = 0;
 	const struct state_counter counters[] = {
@@ -103,6 +112,8 @@ enum status supervised_load_state(struct supervised *run, uint64_t *metrics_byte
 	if (status == STATUS_OK)
 		status = moments_load(&run->trainer, dir, "optimizer", err);
 	*metrics_bytes = (uint64_t)bytes;
+	if (lowest && json_type(lowest) == JSON_NUMBER)
+		run->lowest_loss = json_number(lowest);
 	json_free(state);
 	free(path);
 	return status;

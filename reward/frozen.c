@@ -69,7 +69,7 @@ static void logprob_group(void *context, int first, int n, struct arena *arena,
 		}
 	ban.applies = early;
 	head_logprobs(frozen->model, hidden, rows, targets, (int)total, frozen->inv_temperature,
-		      &ban, logprob, NULL, arena, pool);
+		      &ban, logprob, NULL, NULL, arena, pool);
 	for (int b = 0; b < n; b++) {
 		int count = items[b].n - items[b].first;
 		memcpy(items[b].logprob, logprob, (size_t)count * sizeof *logprob);

@@ -67,7 +67,7 @@ void head_apply_ban(const struct head_ban *ban, float *logits, int first, int n,
 
 void head_logprobs(const struct model *model, const float *hidden, const int *rows,
 		   const int32_t *targets, int n, float inv_temperature,
-		   const struct head_ban *ban, float *logprob, float *entropy,
+		   const struct head_ban *ban, float *logprob, float *entropy, uint8_t *is_top,
 		   struct arena *arena, struct pool *pool)
 {
 	int v = model->config.n_vocab, c = model->config.n_channels, chunk = chunk_rows(v);
@@ -84,14 +84,16 @@ void head_logprobs(const struct model *model, const float *hidden, const int *ro
 		head_apply_ban(ban, logits, i, m, v);
 		softmax_logprob(logprob + i, entropy ? entropy + i : NULL, NULL, logits,
 				targets + i, m, v, inv_temperature, pool);
+		if (is_top)
+			softmax_is_top(is_top + i, logits, targets + i, m, v, pool);
 	}
 	arena_rewind(arena, mark);
 }
 
 void head_train(const struct model *model, const float *hidden, const int *rows,
 		const int32_t *targets, int n, float inv_temperature,
-		const struct head_ban *ban, head_loss *loss, void *context, float *dhidden,
-		float *grads, struct arena *arena, struct pool *pool)
+		const struct head_ban *ban, head_loss *loss, void *context, uint8_t *is_top,
+		float *dhidden, float *grads, struct arena *arena, struct pool *pool)
 {
 	const struct param *param = lm_param(model);
 	int v = model->config.n_vocab, c = model->config.n_channels, chunk = chunk_rows(v);
@@ -115,6 +117,8 @@ void head_train(const struct model *model, const float *hidden, const int *rows,
 		head_apply_ban(ban, logits, i, m, v);
 		softmax_logprob(logprob, entropy, lse, logits, targets + i, m, v, inv_temperature,
 				pool);
+		if (is_top)
+			softmax_is_top(is_top + i, logits, targets + i, m, v, pool);
 		loss(context, i, m, logprob, entropy, dlogprob);
 		softmax_logprob_backward(logits, dlogprob, lse, targets + i, m, v, inv_temperature,
 					 pool);

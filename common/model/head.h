@@ -24,10 +24,11 @@ struct head_ban {
 void head_apply_ban(const struct head_ban *ban, float *logits, int first, int n, int v);
 
 /* For each i < n: the log-probability of targets[i] after hidden row rows[i].
- * ban may be NULL.  logprob [n]; entropy [n] may be NULL. */
+ * ban may be NULL.  logprob [n]; entropy [n] may be NULL, as may is_top [n]: 1 where
+ * no logit is larger than the target's. */
 void head_logprobs(const struct model *model, const float *hidden, const int *rows,
 		   const int32_t *targets, int n, float inv_temperature,
-		   const struct head_ban *ban, float *logprob, float *entropy,
+		   const struct head_ban *ban, float *logprob, float *entropy, uint8_t *is_top,
 		   struct arena *arena, struct pool *pool);
 
 /* Called with the log-probabilities (and entropies) of entries first ..
@@ -37,12 +38,13 @@ typedef void head_loss(void *context, int first, int n, const float *logprob,
 
 /* head_logprobs, the loss, and the gradient in one pass over chunks of rows, so
  * that logits are computed once.  dhidden [T, C]: gradients are added to the
- * rows used (the caller zeroed it); grads: a flat block, added to.  Only for
- * losses whose derivative at an entry needs that entry alone. */
+ * rows used (the caller zeroed it); grads: a flat block, added to.  is_top [n] as in
+ * head_logprobs, filled in before the loss is called.  Only for losses whose
+ * derivative at an entry needs that entry alone. */
 void head_train(const struct model *model, const float *hidden, const int *rows,
 		const int32_t *targets, int n, float inv_temperature,
-		const struct head_ban *ban, head_loss *loss, void *context, float *dhidden,
-		float *grads, struct arena *arena, struct pool *pool);
+		const struct head_ban *ban, head_loss *loss, void *context, uint8_t *is_top,
+		float *dhidden, float *grads, struct arena *arena, struct pool *pool);
 
 /* scores [n, n_labels] = hidden[rows[i]] W^T (+ b).  rows NULL: rows 0 .. n-1. */
 void head_score(const struct model *model, const float *hidden, const int *rows, int n,

@@ -50,6 +50,7 @@ struct softmax {
 	float *logprob, *entropy, *out_lse, *dz;
 	const float *logits, *dlogprob, *lse;
 	const int32_t *targets;
+	uint8_t *is_top;
 	int v;
 	float inv_t;
 };
@@ -65,6 +66,15 @@ static void logprob_rows(void *args, size_t begin, size_t end)
 			s->entropy[r] = (float)(m.log_sum - m.mean_gap);
 		if (s->out_lse)
 			s->out_lse[r] = row_lse(&m, s->inv_t);
+	}
+}
+
+static void top_rows(void *args, size_t begin, size_t end)
+{
+	const struct softmax *s = args;
+	for (size_t r = begin; r < end; r++) {
+		const float *z = s->logits + r * (size_t)s->v;
+		s->is_top[r] = z[s->targets[r]] >= row_kernels()->max(z, s->v);
 	}
 }
 
@@ -91,6 +101,13 @@ void softmax_logprob(float *logprob, float *entropy, float *lse, const float *lo
 			       .v = v,
 			       .inv_t = inv_temperature};
 	split_run(pool, (size_t)rows, split_rows((size_t)v), logprob_rows, &args);
+}
+
+void softmax_is_top(uint8_t *is_top, const float *logits, const int32_t *targets, int rows, int v,
+		    struct pool *pool)
+{
+	struct softmax args = {.is_top = is_top, .logits = logits, .targets = targets, .v = v};
+	split_run(pool, (size_t)rows, split_rows((size_t)v), top_rows, &args);
 }
 
 void softmax_logprob_backward(float *logits, const float *dlogprob, const float *lse,

@@ -13,6 +13,10 @@ void softmax_logprob(float *logprob, float *entropy, float *lse, const float *lo
 		     const int32_t *targets, int rows, int v, float inv_temperature,
 		     struct pool *pool);
 
+/* is_top[r]: 1 where no logit of the row is larger than the target's. */
+void softmax_is_top(uint8_t *is_top, const float *logits, const int32_t *targets, int rows, int v,
+		    struct pool *pool);
+
 /* In place: logits become dz with
  *     dz_j = dlogprob[r] * (1[j = target] - p_j) / T
  * from lse of the forward pass. */

@@ -11,7 +11,13 @@
 #include "common/base/status.h"
 
 /* One bit each, so that a key can belong to several. */
-enum command { COMMAND_PRETRAIN = 1, COMMAND_REWARD_TRAIN = 2, COMMAND_PPO = 4 };
+enum command {
+	COMMAND_PRETRAIN = 1,
+	COMMAND_REWARD_TRAIN = 2,
+	COMMAND_PPO = 4,
+	COMMAND_SFT = 8,
+};
+const char *config_command_name(enum command command); /* "reward-train" */
 
 struct reward_source {
 	char *type; /* "model" or "rule" */
@@ -86,6 +92,9 @@ struct run_config {
 	struct {
 		int64_t steps, batch_size, lanes, eval_every;
 	} train;
+	struct {
+		char *loss;
+	} sft;
 	struct optimizer_config optimizer;
 	struct {
 		char *name;
@@ -94,6 +103,7 @@ struct run_config {
 	struct {
 		int64_t every_steps, keep;
 		double every_seconds;
+		bool best;
 	} checkpoint;
 	struct {
 		int64_t every_steps;

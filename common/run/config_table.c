@@ -13,8 +13,9 @@
 #define PRETRAIN COMMAND_PRETRAIN
 #define REWARD_TRAIN COMMAND_REWARD_TRAIN
 #define PPO COMMAND_PPO
-#define ALL (PRETRAIN | REWARD_TRAIN | PPO)
-#define TRAIN (PRETRAIN | REWARD_TRAIN)
+#define SFT COMMAND_SFT
+#define TRAIN (PRETRAIN | SFT | REWARD_TRAIN)
+#define ALL (TRAIN | PPO)
 
 /* The largest integer below which every double is exact, and limits that keep
  * products of sizes far from overflow. */
@@ -126,9 +127,11 @@ const struct config_key config_keys[] = {
 	 .fallback = "1", .min = 1, .max = MAX_SIZE, .flags = KEY_MAY_CHANGE | KEY_WITH_SECTION,
 	 .help = "reward ranks; without roles they are dealt for any number of ranks"},
 
-	{.name = "model.path", .type = KEY_TEXT, .commands = TRAIN, .offset = AT(model.path),
+	{.name = "model.path", .type = KEY_TEXT, .commands = PRETRAIN, .offset = AT(model.path),
 	 .fallback = "null", .help = "checkpoint to start from; this or model.create is needed"},
-	{.name = "model.create", .type = KEY_OBJECT, .commands = TRAIN,
+	{.name = "model.path", .type = KEY_TEXT, .commands = TRAIN & ~PRETRAIN,
+	 .offset = AT(model.path), .help = "checkpoint to start from"},
+	{.name = "model.create", .type = KEY_OBJECT, .commands = PRETRAIN,
 	 .offset = AT(model.create), .fallback = "null",
 	 .help = "a new model: family and dimensions as in a config.json, and tokenizer"},
 	{.name = "model.tokenizer", .type = KEY_TEXT, .commands = TRAIN,
@@ -167,7 +170,7 @@ const struct config_key config_keys[] = {
 	{.name = "data.packing", .type = KEY_BOOL, .commands = PRETRAIN,
 	 .offset = AT(data.packing), .fallback = "true",
 	 .help = "join texts and cut them to data.max_length; rows of ids stay whole"},
-	{.name = "data.append_eos", .type = KEY_BOOL, .commands = PRETRAIN,
+	{.name = "data.append_eos", .type = KEY_BOOL, .commands = PRETRAIN | SFT,
 	 .offset = AT(data.append_eos), .fallback = "true",
 	 .help = "end token after each text"},
 
@@ -246,6 +249,10 @@ const struct config_key config_keys[] = {
 	 .offset = AT(train.eval_every), .fallback = "0", .min = 0, .max = MAX_COUNT,
 	 .help = "steps between evaluations on data.eval; 0 = at the end only"},
 
+	{.name = "sft.loss", .type = KEY_CHOICE, .commands = SFT, .offset = AT(sft.loss),
+	 .fallback = "\"completion\"", .choices = "completion|all",
+	 .help = "what is learnt: completions, or prompts as well"},
+
 	OPTIMIZER("optimizer", optimizer, TRAIN, "0.00000001", FROM_NOTHING),
 	OPTIMIZER("optimizer", optimizer, PPO, "0.00001", FROM_NOTHING),
 	{.name = "schedule.name", .type = KEY_CHOICE, .commands = TRAIN,
@@ -270,6 +277,9 @@ const struct config_key config_keys[] = {
 	{.name = "checkpoint.keep", .type = KEY_INT, .commands = ALL,
 	 .offset = AT(checkpoint.keep), .fallback = "2", .min = 1, .max = 1e6,
 	 .flags = KEY_MAY_CHANGE, .help = "older ones are removed"},
+	{.name = "checkpoint.best", .type = KEY_BOOL, .commands = TRAIN,
+	 .offset = AT(checkpoint.best), .fallback = "true", .flags = KEY_MAY_CHANGE,
+	 .help = "keep the model of the lowest eval/loss as best/, if train.eval_every is set"},
 	{.name = "log.every_steps", .type = KEY_INT, .commands = ALL,
 	 .offset = AT(log.every_steps), .fallback = "1", .min = 1, .max = MAX_COUNT,
 	 .flags = KEY_MAY_CHANGE, .help = "steps between lines of metrics.jsonl"},
@@ -440,6 +450,8 @@ const char *config_command_name(enum command command)
 		return "reward-train";
 	case COMMAND_PPO:
 		return "ppo";
+	case COMMAND_SFT:
+		return "sft";
 	}
 	return "?";
 }

@@ -57,4 +57,3 @@ bool config_is_section(const char *name, unsigned commands);
 char *config_nearest(const char *name, unsigned commands);
 /* "an integer from 1 to 64", "true or false", ...: what a key accepts. */
 void config_describe(const struct config_key *key, struct buf *out);
-const char *config_command_name(enum command command); /* "reward-train" */

@@ -30,7 +30,13 @@ struct text {
 void row_release(struct row *row)
 {
 	free(row->ids);
+	free(row->is_target);
 	*row = (struct row){0};
+}
+
+bool row_is_target(const struct row *row, int i)
+{
+	return row->is_target ? row->is_target[i] : i >= row->n_prompt;
 }
 
 static enum status refuse(const struct reading *r, const char *format, ...)
@@ -145,17 +151,62 @@ static enum status finish(const struct reading *r, struct ids *ids, size_t n_pro
 			return refuse(
 				r, "the tokenizer gives id %d, but the model's vocabulary has %d",
 				(int)ids->data[i], r->context->n_vocab);
-	*row = (struct row){ids->data, (int)ids->n, (int)n_prompt};
+	*row = (struct row){.ids = ids->data, .n = (int)ids->n, .n_prompt = (int)n_prompt};
 	*ids = (struct ids){0};
 	return STATUS_OK;
 }
 
 /* --- sequences --- */
 
+/* "prompt_length" beside "input_ids", if it is there. */
+static enum status get_prompt_length(const struct reading *r, const struct ids *ids,
+				     size_t *n_prompt)
+{
+	const struct json *value = json_get(r->object, "prompt_length");
+	int64_t length;
+
+	if (!value)
+		return STATUS_OK;
+	if (json_type(value) != JSON_NUMBER || !json_int64(value, &length) || length < 0 ||
+	    (uint64_t)length > ids->n)
+		return refuse(r, "\"prompt_length\" is not a count from 0 to %zu, the ids that "
+				 "there are",
+			      ids->n);
+	*n_prompt = (size_t)length;
+	return STATUS_OK;
+}
+
+/* "labels" beside the row's "input_ids", as transformers takes them: each the id of its
+ * own place, or IGNORED. */
+static enum status get_labels(const struct reading *r, struct row *row)
+{
+	enum { IGNORED = -100 };
+	const struct json *labels = json_get(r->object, "labels");
+	int place = 0;
+
+	if (json_type(labels) != JSON_ARRAY || json_count(labels) != (size_t)row->n)
+		return refuse(r, "\"labels\" is %s of %zu, expected an array of %d, one for each id",
+			      json_type_name(labels), json_count(labels), row->n);
+	row->is_target = xcalloc((size_t)row->n, sizeof *row->is_target);
+	for (const struct json *item = json_first(labels); item; item = json_next(item), place++) {
+		int64_t label = 0;
+
+		if (json_type(item) != JSON_NUMBER || !json_int64(item, &label) ||
+		    (label != IGNORED && label != row->ids[place]))
+			return refuse(r, "\"labels\"[%d] is neither %d nor %d, the id of its place",
+				      place, IGNORED, row->ids[place]);
+		row->is_target[place] = label != IGNORED;
+	}
+	return STATUS_OK;
+}
+
 static enum status sequence_of_ids(const struct reading *r, struct ids *ids, size_t *n_prompt)
 {
-	if (has(r, "input_ids"))
-		return get_ids(r, "input_ids", ids);
+	if (has(r, "input_ids")) {
+		if (get_ids(r, "input_ids", ids) != STATUS_OK)
+			return STATUS_BAD_INPUT;
+		return get_prompt_length(r, ids, n_prompt);
+	}
 	if (get_ids(r, "prompt_ids", ids) != STATUS_OK)
 		return STATUS_BAD_INPUT;
 	*n_prompt = ids->n;
@@ -201,6 +252,10 @@ enum status row_sequence(struct row *row, const struct json *object, int line,
 				    "\"input_ids\", or \"prompt_ids\" and \"completion_ids\"");
 	if (status == STATUS_OK)
 		status = finish(&r, &ids, n_prompt, row);
+	if (status == STATUS_OK && has(&r, "input_ids") && has(&r, "labels"))
+		status = get_labels(&r, row);
+	if (status != STATUS_OK)
+		row_release(row);
 	ids_release(&ids);
 	return status;
 }

@@ -2,12 +2,14 @@
  *
  * A row is {"text"}, {"prompt","completion"}, {"prompt"}, {"input_ids"},
  * {"prompt_ids","completion_ids"}, {"prompt","chosen","rejected"} (or whole
- * {"chosen","rejected"}), or the latter with _ids.  BOS is added once where the
- * tokenizer says so, never to ids.  Prompt and completion: if the ids of the
+ * {"chosen","rejected"}), or the latter with _ids.  "input_ids" may come with "labels"
+ * (each the id of its place, or -100: not to be learnt) or "prompt_length".  BOS is
+ * added once where the tokenizer says so, never to ids.  Prompt and completion: if the ids of the
  * prompt begin the ids of prompt + completion the joint ids are taken, else both
  * are encoded apart and joined. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/base/json.h"
@@ -17,9 +19,12 @@
 struct row {
 	int32_t *ids; /* [n_prompt + rest], owned */
 	int n;
-	int n_prompt; /* ids that are prompt; 0 where the row has none */
+	int n_prompt;	    /* ids that are prompt; 0 where the row has none */
+	uint8_t *is_target; /* [n]: 1 for what is to be learnt; NULL: all behind the prompt; owned */
 };
 void row_release(struct row *row);
+/* Whether id i of the row is to be learnt. */
+bool row_is_target(const struct row *row, int i);
 
 struct row_context {
 	const struct tokenizer *tokenizer; /* NULL: only rows of ids */

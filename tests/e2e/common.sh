@@ -31,6 +31,7 @@ fingerprint() { # RUN
 	(
 		cd "$1"
 		sha256sum final/*.safetensors
+		[ ! -e best ] || sha256sum best/*.safetensors
 		find checkpoints -name '*.safetensors' | sort | xargs sha256sum
 		[ ! -e rollouts.jsonl ] || sha256sum rollouts.jsonl
 		sed -E 's/,"(time|perf)\/[^"]*":[^,}]*//g' metrics.jsonl | sha256sum
@@ -39,6 +40,34 @@ fingerprint() { # RUN
 
 same_run() { # RUN OTHER WHAT
 	diff <(fingerprint "$1") <(fingerprint "$2") >&2 || fail "$3: the bytes differ"
+}
+
+# A run of a training command alone, on 2 and 4 ranks, on 1 thread, and killed at each
+# point and gone on: the same bytes.
+alike() { # COMMAND CONFIG RUN POINT...
+	local command=$1 config=$2 run=$3 ranks point
+	shift 3
+	"$RLHF" "$command" "$config" 2>log || fail "$command alone: $(cat log)"
+	for ranks in 2 4; do
+		on "$ranks" "$RLHF" "$command" "$config" --set run.dir="$run-$ranks" 2>log ||
+			fail "$command on $ranks ranks: $(cat log)"
+		same_run "$run" "$run-$ranks" "$command on $ranks ranks"
+	done
+	"$RLHF" "$command" "$config" --set run.dir="$run-thread" --set run.threads=1 2>log ||
+		fail "$command on 1 thread: $(cat log)"
+	same_run "$run" "$run-thread" "$command on 1 thread"
+	for point; do
+		rm -rf "$run-killed"
+		if (RLHF_FAULT=kill:$point "$RLHF" "$command" "$config" \
+			--set run.dir="$run-killed") >log 2>&1; then
+			fail "$command passed $point alive"
+		fi
+		"$RLHF" "$command" "$config" --set run.dir="$run-killed" 2>log ||
+			fail "$command after a kill at $point: $(cat log)"
+		same_run "$run" "$run-killed" "$command killed at $point"
+		cmp "$run/final/config.json" "$run-killed/final/config.json" ||
+			fail "$command killed at $point: another config.json"
+	done
 }
 
 # A policy, a reward model and prompts of ids, with vocabulary 24.

@@ -35,31 +35,6 @@ JSON
 "$RLHF" tokenizer-train --input text.jsonl --vocab-size 300 --output tokenizer 2>log ||
 	fail "tokenizer-train: $(cat log)"
 
-alike() { # COMMAND CONFIG RUN POINT...
-	local command=$1 config=$2 run=$3 ranks point
-	shift 3
-	"$RLHF" "$command" "$config" 2>log || fail "$command alone: $(cat log)"
-	for ranks in 2 4; do
-		on "$ranks" "$RLHF" "$command" "$config" --set run.dir="$run-$ranks" 2>log ||
-			fail "$command on $ranks ranks: $(cat log)"
-		same_run "$run" "$run-$ranks" "$command on $ranks ranks"
-	done
-	"$RLHF" "$command" "$config" --set run.dir="$run-thread" --set run.threads=1 2>log ||
-		fail "$command on 1 thread: $(cat log)"
-	same_run "$run" "$run-thread" "$command on 1 thread"
-	for point; do
-		rm -rf "$run-killed"
-		if (RLHF_FAULT=kill:$point "$RLHF" "$command" "$config" \
-			--set run.dir="$run-killed") >log 2>&1; then
-			fail "$command passed $point alive"
-		fi
-		"$RLHF" "$command" "$config" --set run.dir="$run-killed" 2>log ||
-			fail "$command after a kill at $point: $(cat log)"
-		same_run "$run" "$run-killed" "$command killed at $point"
-		cmp "$run/final/config.json" "$run-killed/final/config.json" ||
-			fail "$command killed at $point: another config.json"
-	done
-}
 alike pretrain pretrain.json lm train.updated:5 checkpoint.begin:2 checkpoint.model:1 \
 	checkpoint.moments:2 checkpoint.before_manifest:2 checkpoint.after_manifest:2 \
 	checkpoint.before_rename:1 checkpoint.before_rename:3 checkpoint.after_rename:2 \

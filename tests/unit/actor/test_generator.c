@@ -277,7 +277,7 @@ static void forward_logprobs(const struct model *model, const struct request *re
 	transformer_forward(model, &batch, hidden, NULL, &arena, NULL);
 	head_logprobs(model, hidden, rows, request->completion, request->n_completion,
 		      options->temperature > 0 ? (float)(1 / options->temperature) : 1, &ban,
-		      logprob, NULL, &arena, NULL);
+		      logprob, NULL, NULL, &arena, NULL);
 	arena_release(&arena);
 	free(hidden);
 }

@@ -43,6 +43,7 @@ static struct run_config config_of(const char *too_long)
 	config.data.packing = true;
 	config.data.append_eos = true;
 	config.data.too_long = (char *)(uintptr_t)too_long;
+	config.sft.loss = (char *)(uintptr_t) "completion";
 	return config;
 }
 
@@ -229,6 +230,98 @@ static void test_pairs_are_kept_or_skipped_together(void **state)
 	dataset_release(&dataset);
 }
 
+static void test_equal_pairs_are_left_out_and_margins_kept(void **state)
+{
+	struct run_config config = config_of("error");
+	struct row_context context = {.n_vocab = N_VOCAB};
+
+	(void)state;
+	write_rows("d.jsonl", "{\"chosen_ids\":[1,2],\"rejected_ids\":[1,2],\"margin\":7}\n"
+			      "{\"chosen_ids\":[1,2],\"rejected_ids\":[1,3],\"margin\":0.5}\n"
+			      "{\"chosen_ids\":[1,2],\"rejected_ids\":[1]}\n");
+	must(dataset_load_pairs(&dataset, path, &context, &config, 8, &err));
+	assert_int_equal(dataset.n, 2);
+	assert_true(dataset.margins[0] == 0.5 && dataset.margins[1] == 0);
+	dataset_release(&dataset);
+	write_rows("d.jsonl", "{\"chosen_ids\":[1],\"rejected_ids\":[2],\"margin\":\"1\"}\n");
+	refused(dataset_load_pairs(&dataset, path, &context, &config, 8, &err),
+		"line 1: \"margin\" is a string, expected a number");
+}
+
+/* --- examples --- */
+
+static enum status load_examples(const struct run_config *config, const char *text)
+{
+	struct row_context context = {.tokenizer = tokenizer, .n_vocab = N_VOCAB};
+
+	write_rows("d.jsonl", text);
+	return dataset_load_examples(&dataset, path, &context, config, 8, END, &err);
+}
+
+/* One character for each id: itself where it is learnt, else a dot. */
+static void assert_learnt(int row, const char *expected)
+{
+	char text[16] = "";
+
+	for (int i = 0; i < dataset.rows[row].n; i++)
+		text[i] = row_is_target(&dataset.rows[row], i)
+				  ? (char)('0' + dataset.rows[row].ids[i])
+				  : '.';
+	assert_string_equal(text, expected);
+}
+
+static void test_completions_are_learnt_with_their_end(void **state)
+{
+	struct run_config config = config_of("error");
+	const char *text = "{\"prompt\":\"a\",\"completion\":\"bc\"}\n{\"text\":\"abc\"}\n"
+			   "{\"prompt_ids\":[0],\"completion_ids\":[1]}\n"
+			   "{\"input_ids\":[1,2,3],\"labels\":[-100,2,-100]}\n";
+
+	(void)state;
+	must(load_examples(&config, text));
+	assert_int_equal(dataset.n, 4);
+	assert_learnt(0, ".124");
+	assert_learnt(1, "0124");
+	assert_learnt(2, ".1");
+	assert_learnt(3, ".2.");
+	dataset_release(&dataset);
+	config.data.append_eos = false;
+	config.sft.loss = (char *)(uintptr_t) "all";
+	must(load_examples(&config, text));
+	assert_learnt(0, "012");
+	assert_learnt(3, "123");
+	dataset_release(&dataset);
+}
+
+static void test_examples_without_anything_to_learn_are_refused(void **state)
+{
+	struct run_config config = config_of("error");
+
+	(void)state;
+	refused(load_examples(&config, "{\"prompt\":\"a\",\"completion\":\"b\"}\n"
+				       "{\"prompt\":\"a\",\"completion\":\"\"}\n"),
+		"line 2: the completion is empty");
+	refused(load_examples(&config, "{\"prompt_ids\":[0,1],\"completion_ids\":[]}\n"),
+		"the completion is empty");
+	refused(load_examples(&config, "{\"input_ids\":[1,2],\"labels\":[1,-100]}\n"),
+		"line 1: nothing is to be learnt");
+	refused(load_examples(&config, "{\"input_ids\":[1,2],\"prompt_length\":2}\n"),
+		"line 1: nothing is to be learnt");
+	refused(load_examples(&config, "{\"input_ids\":[1]}\n"), "fewer than 2 tokens");
+}
+
+static void test_examples_cut_to_nothing_to_learn_are_left_out(void **state)
+{
+	struct run_config config = config_of("truncate");
+
+	(void)state;
+	must(load_examples(&config, "{\"prompt\":\"abcd\",\"completion\":\"a\"}\n"
+				    "{\"prompt\":\"abc\",\"completion\":\"dd\"}\n"));
+	assert_int_equal(dataset.n, 1);
+	assert_learnt(0, "...3");
+	dataset_release(&dataset);
+}
+
 static void test_sequence_of_one_token_is_refused(void **state)
 {
 	struct run_config config = config_of("error");
@@ -317,6 +410,10 @@ int main(void)
 		cmocka_unit_test(test_too_long_can_be_cut_at_the_end),
 		cmocka_unit_test(test_prompts_are_cut_at_the_front),
 		cmocka_unit_test(test_pairs_are_kept_or_skipped_together),
+		cmocka_unit_test(test_equal_pairs_are_left_out_and_margins_kept),
+		cmocka_unit_test(test_completions_are_learnt_with_their_end),
+		cmocka_unit_test(test_examples_without_anything_to_learn_are_refused),
+		cmocka_unit_test(test_examples_cut_to_nothing_to_learn_are_left_out),
 		cmocka_unit_test(test_sequence_of_one_token_is_refused),
 		cmocka_unit_test(test_missing_and_broken_files_are_refused),
 		cmocka_unit_test(test_each_epoch_draws_each_row_once_in_an_order_of_its_own),

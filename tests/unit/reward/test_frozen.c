@@ -184,7 +184,7 @@ static void test_logprobs_are_of_each_id_from_the_first_on(void **state)
 			logprob = 0; /* past the end nothing is written */
 			if (k < item->n)
 				head_logprobs(model, hidden, &row, &item->ids[k], 1, 1.25f, &ban,
-					      &logprob, NULL, &arena, NULL);
+					      &logprob, NULL, NULL, &arena, NULL);
 			assert_memory_equal(&items.logprob[i][k - item->first], &logprob,
 					    sizeof logprob);
 		}

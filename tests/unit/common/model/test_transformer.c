@@ -140,8 +140,8 @@ static void check_logprobs(struct fixture *f, const char *dir, const float *hidd
 	int32_t targets[256];
 
 	assert_int_equal(next_token_entries(f, rows, targets), n);
-	head_logprobs(f->model, hidden, rows, targets, (int)n, 1, NULL, logprobs, NULL, &f->arena,
-		      NULL);
+	head_logprobs(f->model, hidden, rows, targets, (int)n, 1, NULL, logprobs, NULL, NULL,
+		      &f->arena, NULL);
 	for (size_t i = 0; i < n; i++)
 		if (!(fabsf(logprobs[i] - expected[i]) <= 5e-5F))
 			fail_msg("%s: log-probability %zu is %g, expected %g", dir, i, logprobs[i],
@@ -242,8 +242,8 @@ static float *gradients_of(struct fixture *f, struct pool *pool, double *loss)
 	float *grads = xcalloc(f->model->layout.n_floats, sizeof *grads);
 	double context[2] = {0, n};
 
-	head_train(f->model, hidden, rows, targets, n, 1, NULL, mean_loss, context, dhidden, grads,
-		   &f->arena, pool);
+	head_train(f->model, hidden, rows, targets, n, 1, NULL, mean_loss, context, NULL, dhidden,
+		   grads, &f->arena, pool);
 	transformer_backward(f->model, &batch, &kept, dhidden, grads, &f->arena, pool);
 	*loss = context[0];
 	free(hidden);
@@ -514,7 +514,7 @@ static void test_banned_ids_have_no_probability_and_no_gradient(void **state)
 	hidden = hidden_of(&f, &batch, &kept, NULL);
 	for (target = 0; target < f.model->config.n_vocab; target++) {
 		head_logprobs(f.model, hidden, &row, &target, 1, 1, &ban, &logprob, &entropy,
-			      &f.arena, NULL);
+			      NULL, &f.arena, NULL);
 		total += exp(logprob);
 		assert_true(target != banned || logprob < -1e20F);
 	}

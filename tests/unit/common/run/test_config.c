@@ -130,6 +130,12 @@ static void test_train_defaults_differ_where_they_should(void **state)
 	must_load(&c, COMMAND_REWARD_TRAIN, TRAIN_MINIMAL);
 	assert_true(c.optimizer.eps == 1e-8);
 	config_release(&c);
+	must_load(&c, COMMAND_SFT, TRAIN_MINIMAL);
+	assert_string_equal(c.sft.loss, "completion");
+	assert_true(c.data.append_eos && c.checkpoint.best);
+	config_release(&c);
+	REFUSED(COMMAND_SFT, "{\"run\":{\"dir\":\"r\"},\"data\":{\"train\":\"T\"}}",
+		"\"model.path\" is missing");
 }
 
 static void test_the_example_of_the_contract_loads(void **state)

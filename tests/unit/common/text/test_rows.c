@@ -133,6 +133,37 @@ static void test_ids_are_taken_as_they_are(void **state)
 	      "[6,7,5]");
 }
 
+static void check_targets(const char *text, const char *expected)
+{
+	struct row rows[2];
+	char found[16] = "";
+
+	if (read_row(SEQUENCE, text, rows) != STATUS_OK)
+		fail_msg("%s", err.text);
+	for (int i = 0; i < rows[0].n; i++)
+		found[i] = row_is_target(&rows[0], i) ? '1' : '0';
+	assert_string_equal(found, expected);
+	row_release(&rows[0]);
+}
+
+static void test_labels_and_prompt_length_say_what_is_learnt(void **state)
+{
+	(void)state;
+	check_targets("{\"input_ids\": [6, 4, 5]}", "111");
+	check_targets("{\"input_ids\": [6, 4, 5], \"prompt_length\": 2}", "001");
+	check_targets("{\"input_ids\": [6, 4, 5], \"labels\": [-100, 4, -100]}", "010");
+	check_targets("{\"prompt\": \"c\", \"completion\": \"ab\"}", "001");
+	check_refused(SEQUENCE, "{\"input_ids\": [6, 4], \"labels\": [6]}",
+		      "\"labels\" is an array of 1, expected an array of 2");
+	check_refused(SEQUENCE, "{\"input_ids\": [6, 4], \"labels\": [6, 5]}",
+		      "\"labels\"[1] is neither -100 nor 4");
+	check_refused(SEQUENCE, "{\"input_ids\": [6, 4], \"labels\": [6, \"4\"]}", "\"labels\"[1]");
+	check_refused(SEQUENCE, "{\"input_ids\": [6, 4], \"labels\": null}", "is null of 0");
+	check_refused(SEQUENCE, "{\"input_ids\": [6, 4], \"prompt_length\": 3}",
+		      "\"prompt_length\" is not a count from 0 to 2");
+	check_refused(SEQUENCE, "{\"input_ids\": [6, 4], \"prompt_length\": -1}", "prompt_length");
+}
+
 static void test_prompt_is_all_prompt(void **state)
 {
 	(void)state;
@@ -223,6 +254,7 @@ int main(void)
 		cmocka_unit_test(test_completion_is_encoded_with_its_prompt),
 		cmocka_unit_test(test_completion_that_changes_the_prompt_is_encoded_apart),
 		cmocka_unit_test(test_ids_are_taken_as_they_are),
+		cmocka_unit_test(test_labels_and_prompt_length_say_what_is_learnt),
 		cmocka_unit_test(test_prompt_is_all_prompt),
 		cmocka_unit_test(test_pair_shares_the_prompt),
 		cmocka_unit_test(test_dialogues_are_cut_behind_the_last_shared_assistant),

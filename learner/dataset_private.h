@@ -1,0 +1,40 @@
+/* Shared by dataset.c and dataset_read.c alone: a file being read. */
+#pragma once
+
+#include "common/base/json.h"
+#include "learner/dataset.h"
+
+/* What one line gives. */
+struct example {
+	struct row row, rejected; /* rejected.ids is NULL where there is no pair */
+	double margin;
+};
+
+/* Why rows are left out, for the warning. */
+struct left_out {
+	int too_long, nothing_to_learn, equal;
+};
+
+struct reader {
+	struct dataset *dataset;
+	const char *path;
+	const struct run_config *config;
+	struct row_context context;
+	int max_length;
+	bool cuts_front;   /* too_long: truncate keeps the end */
+	bool needs_target; /* rows without anything to learn are left out */
+	int capacity;	   /* of dataset's arrays */
+	int32_t eos_id;	   /* -1: none */
+	struct ids packed;
+	struct left_out left_out;
+};
+
+typedef enum status read_line(struct reader *reader, const struct json *object, int line,
+			      struct error *err);
+read_line dataset_read_sequence, dataset_read_example, dataset_read_pair, dataset_read_prompt;
+
+/* Whether there is something to learn behind the first id, which nothing predicts. */
+bool dataset_has_target(const struct row *row);
+/* Applies data.too_long to what a line gave and takes it over or releases it. */
+enum status dataset_add(struct reader *reader, struct example *example, int line,
+			struct error *err);

@@ -1,0 +1,172 @@
+/* What each kind of training reads from a line. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/die.h"
+#include "learner/dataset_private.h"
+
+static enum status refuse(const struct reader *reader, int line, const char *what,
+			  struct error *err)
+{
+	return error_set(err, STATUS_BAD_INPUT, "%s: line %d: %s", reader->path, line, what);
+}
+
+static bool has(const struct json *object, const char *key)
+{
+	return json_get(object, key) != NULL;
+}
+
+/* --- sequences --- */
+
+static void append_id(struct row *row, int32_t id)
+{
+	row->ids = xrealloc(row->ids, (size_t)row->n + 1, sizeof *row->ids);
+	if (row->is_target) {
+		row->is_target = xrealloc(row->is_target, (size_t)row->n + 1, 1);
+		row->is_target[row->n] = 1;
+	}
+	row->ids[row->n++] = id;
+}
+
+/* Puts the end token behind a text, where that is wanted. */
+static enum status end_text(const struct reader *reader, struct row *row, struct error *err)
+{
+	if (!reader->config->data.append_eos)
+		return STATUS_OK;
+	if (reader->eos_id < 0)
+		return error_set(err, STATUS_BAD_INPUT,
+				 "%s: the model names no end token to put after a text; set "
+				 "data.append_eos to false",
+				 reader->path);
+	append_id(row, reader->eos_id);
+	return STATUS_OK;
+}
+
+/* From here on all of the row is to be learnt. */
+static void learn_all(struct row *row)
+{
+	free(row->is_target);
+	row->is_target = NULL;
+	row->n_prompt = 0;
+}
+
+/* A sequence of its own, if there is something to predict in it.  Takes over the row. */
+static enum status add_sequence(struct reader *reader, struct row *row, int line, struct error *err)
+{
+	struct example example = {.row = *row};
+
+	*row = (struct row){0};
+	if (example.row.n >= 2)
+		return dataset_add(reader, &example, line, err);
+	row_release(&example.row);
+	return refuse(reader, line,
+		      "a sequence of fewer than 2 tokens: there is nothing to predict", err);
+}
+
+enum status dataset_read_sequence(struct reader *reader, const struct json *object, int line,
+				  struct error *err)
+{
+	bool is_text = has(object, "text");
+	struct row row;
+	enum status status = row_sequence(&row, object, line, &reader->context, err);
+
+	if (status == STATUS_OK)
+		learn_all(&row);
+	if (status == STATUS_OK && is_text)
+		status = end_text(reader, &row, err);
+	if (status == STATUS_OK && is_text && reader->config->data.packing)
+		ids_append(&reader->packed, row.ids, (size_t)row.n);
+	else if (status == STATUS_OK)
+		status = add_sequence(reader, &row, line, err);
+	row_release(&row);
+	return status;
+}
+
+/* --- examples --- */
+
+/* What is wrong with an example as it was given, NULL if nothing is. */
+static const char *example_fault(const struct row *row, const struct json *object)
+{
+	if (row->n < 2 && !has(object, "completion"))
+		return "a sequence of fewer than 2 tokens: there is nothing to predict";
+	if (row->n == row->n_prompt && (has(object, "completion") || has(object, "completion_ids")))
+		return "the completion is empty: there is nothing to learn";
+	return dataset_has_target(row) ? NULL
+				       : "nothing is to be learnt: every id is prompt or masked";
+}
+
+enum status dataset_read_example(struct reader *reader, const struct json *object, int line,
+				 struct error *err)
+{
+	bool is_text = has(object, "text") || has(object, "completion");
+	struct example example = {.margin = 0};
+	struct row *row = &example.row;
+	enum status status = row_sequence(row, object, line, &reader->context, err);
+	const char *fault;
+
+	if (status != STATUS_OK)
+		return status;
+	fault = example_fault(row, object);
+	if (fault)
+		status = refuse(reader, line, fault, err);
+	if (status == STATUS_OK && is_text)
+		status = end_text(reader, row, err);
+	if (status == STATUS_OK && strcmp(reader->config->sft.loss, "all") == 0)
+		learn_all(row);
+	if (status == STATUS_OK)
+		return dataset_add(reader, &example, line, err);
+	row_release(row);
+	return status;
+}
+
+/* --- prompts --- */
+
+enum status dataset_read_prompt(struct reader *reader, const struct json *object, int line,
+				struct error *err)
+{
+	struct example example = {.margin = 0};
+	enum status status = row_prompt(&example.row, object, line, &reader->context, err);
+
+	return status == STATUS_OK ? dataset_add(reader, &example, line, err) : status;
+}
+
+/* --- pairs --- */
+
+static enum status read_margin(const struct reader *reader, const struct json *object, int line,
+			       double *margin, struct error *err)
+{
+	const struct json *value = json_get(object, "margin");
+
+	if (!value)
+		return STATUS_OK;
+	if (json_type(value) != JSON_NUMBER)
+		return error_set(err, STATUS_BAD_INPUT,
+				 "%s: line %d: \"margin\" is %s, expected a number", reader->path,
+				 line, json_type_name(value));
+	*margin = json_number(value);
+	return STATUS_OK;
+}
+
+static bool are_equal(const struct row *a, const struct row *b)
+{
+	return a->n == b->n && memcmp(a->ids, b->ids, (size_t)a->n * sizeof *a->ids) == 0;
+}
+
+enum status dataset_read_pair(struct reader *reader, const struct json *object, int line,
+			      struct error *err)
+{
+	struct example example = {.margin = 0};
+	enum status status = read_margin(reader, object, line, &example.margin, err);
+
+	if (status == STATUS_OK)
+		status = row_pair(&example.row, &example.rejected, object, line, &reader->context,
+				  err);
+	if (status != STATUS_OK)
+		return status;
+	if (!are_equal(&example.row, &example.rejected))
+		return dataset_add(reader, &example, line, err);
+	reader->left_out.equal++;
+	row_release(&example.row);
+	row_release(&example.rejected);
+	return STATUS_OK;
+}
