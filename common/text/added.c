@@ -96,19 +96,44 @@ void segments_release(struct segments *segments)
 	*segments = (struct segments){0};
 }
 
+/* The part that holds text[at]; parts after the one given are tried. */
+static size_t part_at(const struct added_limits *limits, size_t part, size_t at)
+{
+	while (part < limits->n && limits->parts[part].end <= at)
+		part++;
+	return part;
+}
+
+/* Whether a token may be text[at, end), which begins in the given part. */
+static bool is_allowed(const struct added_limits *limits, size_t part, size_t end, int32_t id)
+{
+	for (; part < limits->n; part++) {
+		if (limits->parts[part].is_plain && limits->guarded[id])
+			return false;
+		if (limits->parts[part].end >= end)
+			return true;
+		if (limits->parts[part].is_cut)
+			return false;
+	}
+	return true;
+}
+
 /* The longest token that begins at text[at], its end in *end; NULL. */
-static const struct added_token *match_at(const struct added_set *set, const char *text, size_t n,
-					  size_t at, size_t *end)
+static const struct added_token *match_at(const struct added_set *set,
+					  const struct added_limits *limits, size_t part,
+					  const char *text, size_t n, size_t at, size_t *end)
 {
 	const struct added_token *found = NULL;
 	int32_t node = 0;
 
 	for (size_t i = at; i < n; i++) {
+		const struct added_token *token;
 		node = find_child(set, node, (uint8_t)text[i]);
 		if (node == 0)
 			break;
-		if (set->nodes[node].token) {
-			found = set->nodes[node].token;
+		token = set->nodes[node].token;
+		if (token && is_allowed(limits, part, i + 1, token->id)) {
+			found = token;
 			*end = i + 1;
 		}
 	}
@@ -138,18 +163,28 @@ static void strip(const struct added_token *token, const char *text, size_t n, s
 		*end += length;
 }
 
+/* The end of the last cut at or before text[at]; 0. */
+static size_t cut_before(const struct added_limits *limits, size_t part)
+{
+	while (part > 0 && !limits->parts[part - 1].is_cut)
+		part--;
+	return part > 0 ? limits->parts[part - 1].end : 0;
+}
+
 /* The search goes on behind the token itself, not behind the space it swallowed:
  * another token may begin in that space, as in the reference. */
-void added_set_split(const struct added_set *set, const char *text, size_t n, struct segments *out)
+void added_set_split(const struct added_set *set, const char *text, size_t n,
+		     const struct added_limits *limits, struct segments *out)
 {
-	size_t done = 0;
+	size_t done = 0, part = 0;
 
 	out->n = 0;
 	for (size_t at = 0; at < n;) {
 		const struct added_token *token = NULL;
-		size_t start = at, end;
+		size_t start = at, end, least;
+		part = part_at(limits, part, at);
 		if (set->first[(uint8_t)text[at]])
-			token = match_at(set, text, n, at, &end);
+			token = match_at(set, limits, part, text, n, at, &end);
 		if (!token) {
 			at++;
 			continue;
@@ -157,7 +192,8 @@ void added_set_split(const struct added_set *set, const char *text, size_t n, st
 		at = end;
 		if (token->is_single_word && is_within_word(text, n, start, end))
 			continue;
-		strip(token, text, n, done, &start, &end);
+		least = cut_before(limits, part);
+		strip(token, text, n, done > least ? done : least, &start, &end);
 		if (done < start)
 			push(out, done, start, -1);
 		push(out, start, end, token->id);
@@ -165,4 +201,19 @@ void added_set_split(const struct added_set *set, const char *text, size_t n, st
 	}
 	if (done < n)
 		push(out, done, n, -1);
+}
+
+bool added_set_finds(const struct added_set *set, const char *text, size_t n, const bool *guarded)
+{
+	const struct added_limits none = {0};
+
+	for (size_t at = 0; at < n; at++) {
+		size_t end;
+		const struct added_token *token =
+			set->first[(uint8_t)text[at]] ? match_at(set, &none, 0, text, n, at, &end)
+						      : NULL;
+		if (token && guarded[token->id])
+			return true;
+	}
+	return false;
 }

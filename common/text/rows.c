@@ -54,6 +54,13 @@ static enum status refuse(const struct reading *r, const char *format, ...)
 			 text);
 }
 
+/* The sentence in r->err, about a member of the row. */
+static enum status refuse_because(const struct reading *r, const char *key)
+{
+	return error_prefix(r->err, STATUS_BAD_INPUT, "%s: line %d: \"%s\"", r->context->where,
+			    r->line, key);
+}
+
 static bool has(const struct reading *r, const char *key)
 {
 	return json_get(r->object, key) != NULL;
@@ -113,12 +120,6 @@ static void encode(const struct reading *r, struct text text, bool is_start, str
 	tokenizer_encode(r->context->tokenizer, text.data, text.n, false, out);
 }
 
-static bool begins_with(const struct ids *ids, const struct ids *start)
-{
-	return start->n <= ids->n &&
-	       (start->n == 0 || memcmp(ids->data, start->data, start->n * sizeof *ids->data) == 0);
-}
-
 /* Appends the ids of prompt + completion, which begin with the prompt's: the ids
  * of the joint text if those do, else of both apart. */
 static void encode_joint(const struct reading *r, const struct ids *prompt_ids, struct text prompt,
@@ -130,7 +131,7 @@ static void encode_joint(const struct reading *r, const struct ids *prompt_ids, 
 		memcpy(joint, prompt.data, prompt.n);
 	memcpy(joint + prompt.n, completion.data, completion.n);
 	encode(r, (struct text){joint, prompt.n + completion.n}, true, out);
-	if (!begins_with(out, prompt_ids)) {
+	if (!ids_continue_with(out, 0, prompt_ids)) {
 		out->n = 0;
 		ids_append(out, prompt_ids->data, prompt_ids->n);
 		encode(r, completion, false, out);
@@ -154,6 +155,80 @@ static enum status finish(const struct reading *r, struct ids *ids, size_t n_pro
 	*row = (struct row){.ids = ids->data, .n = (int)ids->n, .n_prompt = (int)n_prompt};
 	*ids = (struct ids){0};
 	return STATUS_OK;
+}
+
+/* --- conversations --- */
+
+static bool is_list(const struct reading *r, const char *key)
+{
+	const struct json *value = json_get(r->object, key);
+
+	return value && json_type(value) == JSON_ARRAY;
+}
+
+static enum status get_messages(const struct reading *r, const char *key, bool is_target,
+				struct chat_messages *messages)
+{
+	const struct json *value = json_get(r->object, key);
+
+	if (!value)
+		return refuse(r, "\"%s\" is missing", key);
+	if (!r->context->chat)
+		return refuse(r,
+			      "\"%s\" is a list of messages, but there is no chat format: "
+			      "expected text or ids",
+			      key);
+	if (chat_messages_append(messages, value, is_target, r->err) == STATUS_OK)
+		return STATUS_OK;
+	return refuse_because(r, key);
+}
+
+/* Encodes messages and hands their ids over to *row. */
+static enum status encode_messages(const struct reading *r, const struct chat_messages *messages,
+				   enum chat_purpose purpose, struct row *row)
+{
+	struct chat_ids ids = {0};
+	enum status status = chat_encode(r->context->chat, messages, purpose, &ids, r->err);
+
+	if (status != STATUS_OK)
+		return refuse_because(r, "messages");
+	status = finish(r, &ids.ids, ids.n_prompt, row);
+	if (status == STATUS_OK && purpose == CHAT_WHOLE) {
+		row->is_target = ids.is_target;
+		ids.is_target = NULL;
+	}
+	chat_ids_release(&ids);
+	return status;
+}
+
+static enum status sequence_of_messages(const struct reading *r, struct row *row)
+{
+	struct chat_messages messages = {0};
+	enum status status;
+
+	if (has(r, "messages")) {
+		status = get_messages(r, "messages", true, &messages);
+	} else {
+		status = get_messages(r, "prompt", false, &messages);
+		if (status == STATUS_OK)
+			status = get_messages(r, "completion", true, &messages);
+	}
+	if (status == STATUS_OK)
+		status = encode_messages(r, &messages, CHAT_WHOLE, row);
+	chat_messages_release(&messages);
+	return status;
+}
+
+static enum status prompt_of_messages(const struct reading *r, struct row *row)
+{
+	struct chat_messages messages = {0};
+	enum status status =
+		get_messages(r, has(r, "messages") ? "messages" : "prompt", false, &messages);
+
+	if (status == STATUS_OK)
+		status = encode_messages(r, &messages, CHAT_PROMPT, row);
+	chat_messages_release(&messages);
+	return status;
 }
 
 /* --- sequences --- */
@@ -243,13 +318,16 @@ enum status row_sequence(struct row *row, const struct json *object, int line,
 	enum status status;
 
 	*row = (struct row){0};
+	if (has(&r, "messages") || (is_list(&r, "prompt") && has(&r, "completion")))
+		return sequence_of_messages(&r, row);
 	if (has(&r, "input_ids") || has(&r, "prompt_ids"))
 		status = sequence_of_ids(&r, &ids, &n_prompt);
 	else if ((has(&r, "prompt") && has(&r, "completion")) || has(&r, "text"))
 		status = sequence_of_text(&r, &ids, &n_prompt);
 	else
 		status = refuse(&r, "expected \"text\", or \"prompt\" and \"completion\", or "
-				    "\"input_ids\", or \"prompt_ids\" and \"completion_ids\"");
+				    "\"input_ids\", or \"prompt_ids\" and \"completion_ids\", or "
+				    "\"messages\"");
 	if (status == STATUS_OK)
 		status = finish(&r, &ids, n_prompt, row);
 	if (status == STATUS_OK && has(&r, "input_ids") && has(&r, "labels"))
@@ -269,6 +347,8 @@ enum status row_prompt(struct row *row, const struct json *object, int line,
 	enum status status;
 
 	*row = (struct row){0};
+	if (has(&r, "messages") || is_list(&r, "prompt"))
+		return prompt_of_messages(&r, row);
 	if (has(&r, "prompt_ids")) {
 		status = get_ids(&r, "prompt_ids", &ids);
 	} else if (has(&r, "input_ids")) {
@@ -278,7 +358,8 @@ enum status row_prompt(struct row *row, const struct json *object, int line,
 		if (status == STATUS_OK)
 			encode(&r, prompt, true, &ids);
 	} else {
-		status = refuse(&r, "expected \"prompt\", \"prompt_ids\" or \"input_ids\"");
+		status = refuse(&r, "expected \"prompt\", \"prompt_ids\", \"input_ids\" or "
+				    "\"messages\"");
 	}
 	if (status == STATUS_OK)
 		status = finish(&r, &ids, ids.n, row);
@@ -365,6 +446,69 @@ static enum status pair_of_text(const struct reading *r, struct ids both[2], siz
 	return STATUS_OK;
 }
 
+/* How many turns both begin with. */
+static size_t shared_turns(const struct chat_messages *a, const struct chat_messages *b)
+{
+	size_t n = 0;
+
+	while (n < a->n && n < b->n && a->data[n].role == b->data[n].role &&
+	       a->data[n].n == b->data[n].n &&
+	       memcmp(a->data[n].text, b->data[n].text, a->data[n].n) == 0)
+		n++;
+	return n;
+}
+
+/* Both with the prompt in front.  Without one the turns that both share are it, but
+ * the last turn is a completion in any case. */
+static enum status read_both(const struct reading *r, struct chat_messages both[2])
+{
+	static const char *const keys[] = {"chosen", "rejected"};
+	size_t n_shared;
+
+	for (int i = 0; i < 2; i++) {
+		if (is_list(r, "prompt") && get_messages(r, "prompt", false, &both[i]) != STATUS_OK)
+			return STATUS_BAD_INPUT;
+		if (get_messages(r, keys[i], true, &both[i]) != STATUS_OK)
+			return STATUS_BAD_INPUT;
+	}
+	if (is_list(r, "prompt"))
+		return STATUS_OK;
+	n_shared = shared_turns(&both[0], &both[1]);
+	for (int i = 0; i < 2; i++)
+		for (size_t j = 0; j < n_shared && j + 1 < both[i].n; j++)
+			both[i].data[j].is_target = false;
+	return STATUS_OK;
+}
+
+static bool share_prompt(const struct row *a, const struct row *b)
+{
+	return a->n_prompt == b->n_prompt &&
+	       memcmp(a->ids, b->ids, (size_t)a->n_prompt * sizeof *a->ids) == 0;
+}
+
+static enum status pair_of_messages(const struct reading *r, struct row *chosen,
+				    struct row *rejected)
+{
+	struct chat_messages both[2] = {{0}, {0}};
+	enum status status = read_both(r, both);
+
+	if (status == STATUS_OK)
+		status = encode_messages(r, &both[0], CHAT_WHOLE, chosen);
+	if (status == STATUS_OK)
+		status = encode_messages(r, &both[1], CHAT_WHOLE, rejected);
+	if (status == STATUS_OK && !share_prompt(chosen, rejected))
+		status = refuse(r,
+				"\"chosen\" and \"rejected\" do not part where the assistant "
+				"begins to speak");
+	if (status != STATUS_OK) {
+		row_release(chosen);
+		row_release(rejected);
+	}
+	chat_messages_release(&both[0]);
+	chat_messages_release(&both[1]);
+	return status;
+}
+
 enum status row_pair(struct row *chosen, struct row *rejected, const struct json *object, int line,
 		     const struct row_context *context, struct error *err)
 {
@@ -374,6 +518,8 @@ enum status row_pair(struct row *chosen, struct row *rejected, const struct json
 	enum status status;
 
 	*chosen = *rejected = (struct row){0};
+	if (is_list(&r, "chosen") || is_list(&r, "rejected"))
+		return pair_of_messages(&r, chosen, rejected);
 	if (has(&r, "chosen_ids") || has(&r, "rejected_ids"))
 		status = pair_of_ids(&r, both, &n_prompt);
 	else

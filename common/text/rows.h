@@ -6,7 +6,12 @@
  * (each the id of its place, or -100: not to be learnt) or "prompt_length".  BOS is
  * added once where the tokenizer says so, never to ids.  Prompt and completion: if the ids of the
  * prompt begin the ids of prompt + completion the joint ids are taken, else both
- * are encoded apart and joined. */
+ * are encoded apart and joined.
+ *
+ * Or it is a conversation in the chat format of context->chat: {"messages"}, or any
+ * of "prompt", "completion", "chosen" and "rejected" as a list of messages.  Then
+ * is_target tells what the assistant says, with the token that ends its turn; a
+ * sequence ends there. */
 #pragma once
 
 #include <stdbool.h>
@@ -14,13 +19,15 @@
 
 #include "common/base/json.h"
 #include "common/base/status.h"
+#include "common/text/chat.h"
 #include "common/text/tokenizer.h"
 
 struct row {
 	int32_t *ids; /* [n_prompt + rest], owned */
 	int n;
-	int n_prompt;	    /* ids that are prompt; 0 where the row has none */
-	uint8_t *is_target; /* [n]: 1 for what is to be learnt; NULL: all behind the prompt; owned */
+	int n_prompt; /* ids that are prompt; 0 where the row has none */
+	uint8_t *
+		is_target; /* [n]: 1 for what is to be learnt; NULL: all behind the prompt; owned */
 };
 void row_release(struct row *row);
 /* Whether id i of the row is to be learnt. */
@@ -30,15 +37,19 @@ struct row_context {
 	const struct tokenizer *tokenizer; /* NULL: only rows of ids */
 	int n_vocab;			   /* ids must be below it */
 	const char *where;		   /* "data.jsonl" for errors */
+	const struct chat *chat;	   /* NULL: no rows of messages */
 };
 
-/* {"text"}, {"prompt","completion"}, {"input_ids"} or {"prompt_ids",
- * "completion_ids"}: a whole sequence. */
+/* {"text"}, {"prompt","completion"}, {"input_ids"}, {"prompt_ids",
+ * "completion_ids"} or {"messages"}: a whole sequence.  Every turn of the assistant
+ * in messages or in a completion is a target. */
 enum status row_sequence(struct row *row, const struct json *object, int line,
 			 const struct row_context *context, struct error *err);
-/* {"prompt"}, {"prompt_ids"} or {"input_ids"}: n_prompt = n. */
+/* {"prompt"}, {"prompt_ids"}, {"input_ids"} or {"messages"} whose last turn is the
+ * user's; the assistant's begins behind it.  n_prompt = n. */
 enum status row_prompt(struct row *row, const struct json *object, int line,
 		       const struct row_context *context, struct error *err);
-/* A preference pair; the two sequences share the prompt. */
+/* A preference pair; the two sequences share the prompt.  Of messages without a
+ * prompt of messages it is the turns that both begin with. */
 enum status row_pair(struct row *chosen, struct row *rejected, const struct json *object, int line,
 		     const struct row_context *context, struct error *err);

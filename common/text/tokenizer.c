@@ -55,6 +55,13 @@ void ids_append(struct ids *ids, const int32_t *more, size_t n)
 	ids->n += n;
 }
 
+bool ids_continue_with(const struct ids *ids, size_t from, const struct ids *start)
+{
+	return start->n <= ids->n - from &&
+	       (start->n == 0 ||
+		memcmp(ids->data + from, start->data, start->n * sizeof *ids->data) == 0);
+}
+
 void ids_release(struct ids *ids)
 {
 	free(ids->data);
@@ -306,11 +313,32 @@ bool tokenizer_exists(const char *dir)
 struct encoding {
 	const struct tokenizer *tokenizer;
 	struct ids *out;
+	struct text_part *parts; /* [n_parts] of the text; NULL where it is one */
+	size_t n_parts;
+	struct added_limits limits; /* the same, for tokens looked for in the raw text */
 	struct segments raw, normalized;
 	struct buf scratch[2];
 	struct pieces pieces;
 	struct bpe_scratch bpe;
+	struct ids head;
 };
+
+static void encoding_init(struct encoding *e, const struct tokenizer *t, struct ids *out)
+{
+	*e = (struct encoding){.tokenizer = t, .out = out};
+	pieces_init(&e->pieces);
+}
+
+static void encoding_release(struct encoding *e)
+{
+	pieces_release(&e->pieces);
+	bpe_scratch_release(&e->bpe);
+	segments_release(&e->raw);
+	segments_release(&e->normalized);
+	buf_release(&e->scratch[0]);
+	buf_release(&e->scratch[1]);
+	ids_release(&e->head);
+}
 
 static void encode_stretch(struct encoding *e, const char *text, size_t n, bool at_start)
 {
@@ -323,10 +351,19 @@ static void encode_stretch(struct encoding *e, const char *text, size_t n, bool 
 			   pieces->spans[i].end - pieces->spans[i].start, e->out);
 }
 
-static void encode_segment(struct encoding *e, const char *text, size_t n, bool at_start)
+/* Text without tokens that are looked for in raw text.  is_plain: guarded ones in
+ * normalised text are none either. */
+static void encode_segment(struct encoding *e, const char *text, size_t n, bool at_start,
+			   bool is_plain)
 {
+	struct text_part whole = {.is_plain = true};
+	struct added_limits limits = {.parts = &whole, .n = 1, .guarded = e->limits.guarded};
+
 	normalizer_apply(e->tokenizer->normalizer, e->scratch, &text, &n);
-	added_set_split(e->tokenizer->normalized, text, n, &e->normalized);
+	whole.end = n;
+	if (!is_plain)
+		limits.n = 0;
+	added_set_split(e->tokenizer->normalized, text, n, &limits, &e->normalized);
 	for (size_t i = 0; i < e->normalized.n; i++) {
 		const struct segment *segment = &e->normalized.data[i];
 		if (segment->id >= 0)
@@ -337,23 +374,103 @@ static void encode_segment(struct encoding *e, const char *text, size_t n, bool 
 	}
 }
 
+/* The ids of text[start, end) alone. */
+static const struct ids *encode_head(struct encoding *e, const char *text, size_t start, size_t end,
+				     bool is_plain)
+{
+	struct ids *out = e->out;
+
+	e->head.n = 0;
+	e->out = &e->head;
+	encode_segment(e, text + start, end - start, start == 0, is_plain);
+	e->out = out;
+	return &e->head;
+}
+
+/* Encodes text[start, end) and counts the ids up to each cut within it and at its
+ * end.  Where those are not the first of the whole, the text is encoded anew from
+ * the cut on. */
+static void encode_run(struct encoding *e, const char *text, size_t start, size_t end,
+		       size_t first_part, bool is_plain)
+{
+	size_t before = e->out->n, i = first_part;
+
+	encode_segment(e, text + start, end - start, start == 0, is_plain);
+	for (; i < e->n_parts && e->parts[i].end < end; i++) {
+		struct text_part *part = &e->parts[i];
+		const struct ids *head;
+		if (!part->is_cut)
+			continue;
+		head = encode_head(e, text, start, part->end, is_plain);
+		part->n_ids = before + head->n;
+		if (ids_continue_with(e->out, before, head))
+			continue;
+		e->out->n = before;
+		ids_append(e->out, head->data, head->n);
+		before = e->out->n;
+		start = part->end;
+		encode_segment(e, text + start, end - start, false, is_plain);
+	}
+	for (; i < e->n_parts && e->parts[i].end == end; i++)
+		e->parts[i].n_ids = e->out->n;
+}
+
+/* A guarded token that a plain part holds once it is normalised: that part has to be
+ * encoded by itself, for normalised text no longer tells where it came from. */
+static bool is_hostile(struct encoding *e, const struct text_part *part, const char *text,
+		       size_t start, size_t end)
+{
+	const char *at = text + start;
+	size_t n = end - start;
+
+	if (!part->is_plain)
+		return false;
+	normalizer_apply(e->tokenizer->normalizer, e->scratch, &at, &n);
+	return added_set_finds(e->tokenizer->normalized, at, n, e->limits.guarded);
+}
+
+/* text[start, end), which lies between tokens: one run, unless parts of it are
+ * hostile.  part: the first that ends behind start. */
+static void encode_between(struct encoding *e, const char *text, size_t start, size_t end,
+			   size_t part)
+{
+	size_t first = part;
+
+	for (size_t at = start, stop; part < e->n_parts && at < end; part++, at = stop) {
+		stop = e->parts[part].end < end ? e->parts[part].end : end;
+		if (!is_hostile(e, &e->parts[part], text, at, stop))
+			continue;
+		if (start < at)
+			encode_run(e, text, start, at, first, false);
+		encode_run(e, text, at, stop, part, true);
+		start = stop;
+		first = part + 1;
+	}
+	if (start < end)
+		encode_run(e, text, start, end, first, false);
+}
+
 static void encode_text(struct encoding *e, const char *text, size_t n)
 {
-	added_set_split(e->tokenizer->raw, text, n, &e->raw);
+	size_t part = 0;
+
+	added_set_split(e->tokenizer->raw, text, n, &e->limits, &e->raw);
 	for (size_t i = 0; i < e->raw.n; i++) {
 		const struct segment *segment = &e->raw.data[i];
 		if (segment->id >= 0)
 			ids_append(e->out, &segment->id, 1);
 		else
-			encode_segment(e, text + segment->start, segment->end - segment->start,
-				       segment->start == 0);
+			encode_between(e, text, segment->start, segment->end, part);
+		for (; part < e->n_parts && e->parts[part].end <= segment->end; part++)
+			if (segment->id >= 0)
+				e->parts[part].n_ids = e->out->n;
 	}
 }
 
 void tokenizer_encode(const struct tokenizer *t, const char *text, size_t length, bool add_special,
 		      struct ids *out)
 {
-	struct encoding e = {.tokenizer = t, .out = out};
+	struct encoding e;
 	struct buf repaired = BUF_INIT;
 
 	if (!utf8_is_valid(text, length)) {
@@ -361,19 +478,30 @@ void tokenizer_encode(const struct tokenizer *t, const char *text, size_t length
 		text = repaired.data;
 		length = repaired.length;
 	}
-	pieces_init(&e.pieces);
+	encoding_init(&e, t, out);
 	if (add_special)
 		ids_append(out, t->postprocessor.prefix.data, t->postprocessor.prefix.n);
 	encode_text(&e, text, length);
 	if (add_special)
 		ids_append(out, t->postprocessor.suffix.data, t->postprocessor.suffix.n);
-	pieces_release(&e.pieces);
-	bpe_scratch_release(&e.bpe);
-	segments_release(&e.raw);
-	segments_release(&e.normalized);
-	buf_release(&e.scratch[0]);
-	buf_release(&e.scratch[1]);
+	encoding_release(&e);
 	buf_release(&repaired);
+}
+
+void tokenizer_encode_parts(const struct tokenizer *t, const char *text, struct text_part *parts,
+			    size_t n_parts, const bool *guarded, struct ids *out)
+{
+	struct encoding e;
+
+	encoding_init(&e, t, out);
+	e.parts = parts;
+	e.n_parts = n_parts;
+	e.limits = (struct added_limits){parts, n_parts, guarded};
+	for (size_t i = 0; i < n_parts; i++)
+		parts[i].n_ids = out->n;
+	if (n_parts > 0)
+		encode_text(&e, text, parts[n_parts - 1].end);
+	encoding_release(&e);
 }
 
 const int32_t *tokenizer_prefix(const struct tokenizer *t, size_t *n)
@@ -439,6 +567,19 @@ void tokenizer_decode_completion(const struct tokenizer *t, const int32_t *promp
 int tokenizer_size(const struct tokenizer *t)
 {
 	return t->vocabulary.size;
+}
+
+const char *tokenizer_token(const struct tokenizer *t, int32_t id, size_t *length)
+{
+	if (id < 0 || id >= t->vocabulary.size)
+		return NULL;
+	*length = t->vocabulary.tokens[id].length;
+	return t->vocabulary.tokens[id].text;
+}
+
+bool tokenizer_is_special(const struct tokenizer *t, int32_t id)
+{
+	return id >= 0 && id < t->vocabulary.size && t->vocabulary.tokens[id].is_special;
 }
 
 int32_t tokenizer_token_id(const struct tokenizer *t, const char *token, size_t length)

@@ -20,6 +20,8 @@ struct ids {
 	size_t capacity;
 };
 void ids_append(struct ids *ids, const int32_t *more, size_t n);
+/* Whether the ids from a place on begin with those of start. */
+bool ids_continue_with(const struct ids *ids, size_t from, const struct ids *start);
 void ids_release(struct ids *ids);
 
 /* From dir/tokenizer.json and dir/tokenizer_config.json (the latter optional).
@@ -37,6 +39,21 @@ bool tokenizer_exists(const char *dir);
 void tokenizer_encode(const struct tokenizer *tokenizer, const char *text, size_t length,
 		      bool add_special, struct ids *out);
 
+/* A part of a text: from where the one before it ends to its own end. */
+struct text_part {
+	size_t end;    /* in bytes */
+	bool is_plain; /* guarded tokens in it are text like any other */
+	bool is_cut;   /* what follows does not change the ids up to its end */
+	size_t n_ids;  /* set if is_cut: how many those are */
+};
+/* Appends the ids of a text whose parts cover it, valid UTF-8.  The ids are those of
+ * tokenizer_encode without specials, but for guarded tokens in plain parts, and
+ * where the ids up to a cut are not the first ids of the whole: there the text is
+ * encoded apart.  guarded [tokenizer_size]: the ids meant. */
+void tokenizer_encode_parts(const struct tokenizer *tokenizer, const char *text,
+			    struct text_part *parts, size_t n_parts, const bool *guarded,
+			    struct ids *out);
+
 /* The *n ids that the post-processor puts in front (BOS), borrowed. */
 const int32_t *tokenizer_prefix(const struct tokenizer *tokenizer, size_t *n);
 
@@ -52,6 +69,9 @@ void tokenizer_decode_completion(const struct tokenizer *tokenizer, const int32_
 				 struct buf *out);
 
 int tokenizer_size(const struct tokenizer *tokenizer); /* largest id + 1 */
+/* The token's text, borrowed; NULL if there is no such token. */
+const char *tokenizer_token(const struct tokenizer *tokenizer, int32_t id, size_t *length);
+bool tokenizer_is_special(const struct tokenizer *tokenizer, int32_t id);
 /* -1 if the token is not in the vocabulary. */
 int32_t tokenizer_token_id(const struct tokenizer *tokenizer, const char *token, size_t length);
 /* Ids named by tokenizer_config.json; -1 where none. */

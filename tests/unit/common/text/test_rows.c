@@ -207,7 +207,8 @@ static void test_wrong_rows_are_refused_with_their_line(void **state)
 		      "\"completion\" is a number, expected a string");
 	check_refused(SEQUENCE, "{\"prompt_ids\": [1]}", "\"completion_ids\" is missing");
 	check_refused(PROMPT, "{\"text\": \"a\"}", "expected \"prompt\", \"prompt_ids\"");
-	check_refused(PROMPT, "{\"prompt\": []}", "\"prompt\" is an array, expected a string");
+	check_refused(PROMPT, "{\"prompt\": {}}", "\"prompt\" is an object, expected a string");
+	check_refused(PROMPT, "{\"prompt\": []}", "but there is no chat format");
 	check_refused(PAIR, "{\"prompt\": \"a\", \"chosen\": \"b\"}", "\"rejected\" is missing");
 	check_refused(PAIR, "{\"chosen_ids\": [1], \"rejected\": \"b\"}",
 		      "\"rejected_ids\" is missing");
