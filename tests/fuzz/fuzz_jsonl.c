@@ -15,6 +15,9 @@ static void check_row(struct row *row, int n_vocab)
 	for (int i = 0; i < row->n; i++)
 		if (row->ids[i] < 0 || row->ids[i] >= n_vocab)
 			abort();
+	for (int i = 0; row->is_target && i < row->n; i++)
+		if (row->is_target[i] > 1 || (row->is_target[i] && i < row->n_prompt))
+			abort();
 	row_release(row);
 }
 
@@ -39,18 +42,23 @@ static void read_rows(const struct json *object, int line, const struct row_cont
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct tokenizer *tokenizer;
+	static struct chat *chat;
 	struct buf text = BUF_INIT;
 	struct jsonl jsonl;
 	struct error err;
 
 	if (!tokenizer &&
-	    tokenizer_load(&tokenizer, "tests/golden/tokenizers/byte_level", &err) != STATUS_OK)
+	    (tokenizer_load(&tokenizer, "tests/golden/chat/bytes", &err) != STATUS_OK ||
+	     chat_load(&chat, "chatml", "", tokenizer, &err) != STATUS_OK))
 		die("%s", err.text);
 	buf_append(&text, data, size);
 	if (jsonl_split(&jsonl, "input", &text, &err) != STATUS_OK)
 		return 0;
 	for (size_t i = 0; i < jsonl.n; i++) {
-		struct row_context context = {tokenizer, 400, "input"};
+		struct row_context context = {.tokenizer = tokenizer,
+					      .n_vocab = tokenizer_size(tokenizer),
+					      .where = "input",
+					      .chat = chat};
 		struct json *object = jsonl_parse(&jsonl, i, &err);
 		if (object)
 			read_rows(object, jsonl.numbers[i], &context);
