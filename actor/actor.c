@@ -24,8 +24,7 @@ struct actor {
 	struct pool *pool;
 	struct model *model;
 	struct stop_ids stop;
-	struct generator *generator; /* NULL before the first prompts */
-	int capacity;		     /* positions of its slots */
+	struct generator *generator;
 	int64_t version; /* of the weights; -1 before the first */
 	int next_reward; /* index of the reward rank that gets the next group */
 
@@ -35,10 +34,31 @@ struct actor {
 	struct rollouts finished; /* not sent yet */
 };
 
+/* The generator, whose cache must hold one of the longest sequences at least. */
+static enum status create_generator(struct actor *actor, int node_ranks, struct error *err)
+{
+	const struct run_config *config = actor->config;
+	int n_actors = actor->topology->count[ROLE_ACTOR];
+	int slots = (int)((config->rollout.batch_size + n_actors - 1) / n_actors);
+	int64_t longest = config->data.max_length + config->rollout.max_new_tokens;
+	size_t bytes = generator_cache_bytes(config->rollout.kv_cache_mb, node_ranks);
+
+	if (longest > actor->model->config.max_positions)
+		longest = actor->model->config.max_positions;
+	actor->generator = generator_create(actor->model, slots, bytes, actor->pool);
+	if (longest - 1 <= generator_positions(actor->generator))
+		return STATUS_OK;
+	return error_set(err, STATUS_BAD_INPUT,
+			 "rollout.kv_cache_mb: %zu MiB hold the keys and values of %d positions, "
+			 "expected %" PRId64 " or more: data.max_length and "
+			 "rollout.max_new_tokens together",
+			 bytes >> 20, generator_positions(actor->generator), longest);
+}
+
 /* Everything the actor needs but the weights, which come from the learner. */
 enum status actor_create(struct actor **out, const struct run_config *config,
 			 const struct topology *topology, struct channel *channel, int rank,
-			 struct pool *pool, struct error *err)
+			 int node_ranks, struct pool *pool, struct error *err)
 {
 	struct actor *actor = xcalloc(1, sizeof *actor);
 	struct hf_load_options options = {.head = HEAD_LM};
@@ -59,7 +79,7 @@ enum status actor_create(struct actor **out, const struct run_config *config,
 	if (status != STATUS_OK)
 		return status;
 	actor->model = model_create(&description, false);
-	return STATUS_OK;
+	return create_generator(actor, node_ranks, err);
 }
 
 void actor_destroy(struct actor *actor)
@@ -136,24 +156,6 @@ static void request_done(void *context, struct request *request)
 		send_group(actor);
 }
 
-/* A generator with room for the longest of the prompts at hand. */
-static void ensure_generator(struct actor *actor)
-{
-	const struct run_config *config = actor->config;
-	int n_actors = actor->topology->count[ROLE_ACTOR], longest = 0;
-	int slots = (int)((config->rollout.batch_size + n_actors - 1) / n_actors);
-
-	for (size_t i = 0; i < actor->work.n; i++)
-		if (actor->work.items[i].n_prompt > longest)
-			longest = actor->work.items[i].n_prompt;
-	longest += (int)config->rollout.max_new_tokens;
-	if (actor->generator && longest <= actor->capacity)
-		return;
-	generator_destroy(actor->generator);
-	actor->capacity = longest;
-	actor->generator = generator_create(actor->model, longest, slots, actor->pool);
-}
-
 static void generate(struct actor *actor, const struct message *message)
 {
 	const struct run_config *config = actor->config;
@@ -181,7 +183,6 @@ static void generate(struct actor *actor, const struct message *message)
 						      .sample = (uint32_t)rollout->sample};
 	}
 	fault_point("actor.prompts");
-	ensure_generator(actor);
 	generator_run(actor->generator, actor->requests, (int)actor->work.n, &options, request_done,
 		      actor);
 	send_group(actor);

@@ -8,10 +8,11 @@
 
 /* State of one actor: the policy's newest weights and a generator. */
 struct actor;
-/* Reads the policy's description (not its weights: those come as version 0). */
+/* Reads the policy's description (not its weights: those come as version 0).
+ * node_ranks: ranks of the job on this node, which share its memory. */
 enum status actor_create(struct actor **actor, const struct run_config *config,
 			 const struct topology *topology, struct channel *channel, int rank,
-			 struct pool *pool, struct error *err);
+			 int node_ranks, struct pool *pool, struct error *err);
 void actor_destroy(struct actor *actor);
 size_t actor_bytes(const struct actor *actor); /* weights that it holds */
 /* MESSAGE_WEIGHTS: takes the version.  MESSAGE_PROMPTS: generates all of them and

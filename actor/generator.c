@@ -3,7 +3,16 @@
  *
  * An engine is a set of slots with a cache.  A small model gets one engine for
  * each thread, and the engines draw requests from one counter; a large model gets
- * a single engine whose products use all threads. */
+ * a single engine whose products use all threads.
+ *
+ * Memory is given to what there is, not to what may come: a request is admitted
+ * when blocks of the cache are free for its prompt and some are left for those at
+ * work.  When none is left the youngest request gives its blocks back and waits; it
+ * goes on later by running its prompt and its completion so far as a prompt, which
+ * has the same bits.
+ *
+ * Requests of one prompt that follow each other share its run and the whole blocks
+ * of its keys and values. */
 #include "actor/generator.h"
 
 #include <pthread.h>
@@ -12,6 +21,7 @@
 #include <string.h>
 
 #include "common/base/die.h"
+#include "common/base/memory.h"
 #include "common/base/rng.h"
 #include "common/model/head.h"
 #include "common/model/sequences.h"
@@ -19,8 +29,12 @@
 #include "common/ops/softmax.h"
 #include "proto/rollout.h"
 
-enum { PREFILL_TOKENS = 2048 };			       /* prompts run together */
-static const size_t max_cache_bytes = (size_t)2 << 30; /* of all engines */
+enum {
+	PREFILL_TOKENS = 2048, /* prompts run together */
+	LOGITS = 1 << 24,      /* so many at a time, or one row */
+	MAX_BLOCKS = 1 << 24,
+	FIRST_TOKENS = 64,     /* of a completion's memory, which doubles */
+};
 
 struct slot {
 	struct request *request; /* NULL: free */
@@ -28,8 +42,13 @@ struct slot {
 };
 
 struct engine {
-	struct kv_cache *cache;
+	struct kv_cache *cache; /* one slot more: the shared prompt */
 	struct slot *slots;
+	int n_busy;
+	struct request **waiting; /* [n_waiting] taken but without memory, the oldest on top */
+	int n_waiting, capacity;
+	const struct request *shared; /* whose prompt the last slot holds, or NULL */
+	float *shared_hidden;	      /* [C], after it */
 	struct arena arena;
 };
 
@@ -38,8 +57,8 @@ struct generator {
 	struct pool *pool;
 	struct engine *engines;
 	int n_engines;
-	int n_slots; /* of each engine */
-	int capacity;
+	int n_slots;  /* of each engine */
+	int n_blocks; /* of each engine's cache, at most */
 };
 
 /* One call of generator_run. */
@@ -62,27 +81,36 @@ void request_release(struct request *request)
 	request->logprob = NULL;
 }
 
-struct generator *generator_create(const struct model *model, int capacity, int max_slots,
+static struct engine engine_create(const struct generator *generator)
+{
+	size_t n = (size_t)generator->n_slots;
+	struct engine engine = {
+		.cache = kv_cache_create(generator->model, generator->n_slots + 1,
+					 generator->n_blocks),
+		.slots = xcalloc(n, sizeof *engine.slots),
+		.shared_hidden = xcalloc((size_t)generator->model->config.n_channels,
+					 sizeof *engine.shared_hidden),
+	};
+
+	arena_init(&engine.arena);
+	return engine;
+}
+
+struct generator *generator_create(const struct model *model, int max_slots, size_t cache_bytes,
 				   struct pool *pool)
 {
 	struct generator *generator = xcalloc(1, sizeof *generator);
-	size_t one = kv_cache_bytes(model, 1, capacity);
-	int n;
+	int n = model_is_small(model) ? pool_threads(pool) : 1;
+	size_t n_blocks = cache_bytes / (size_t)n / kv_cache_block_bytes(model);
 
 	generator->model = model;
 	generator->pool = pool;
-	generator->capacity = capacity;
-	generator->n_engines = model_is_small(model) ? pool_threads(pool) : 1;
-	n = (max_slots + generator->n_engines - 1) / generator->n_engines;
-	while (n > 1 && one * (size_t)n * (size_t)generator->n_engines > max_cache_bytes)
-		n = (n + 1) / 2;
-	generator->n_slots = n;
-	generator->engines = xcalloc((size_t)generator->n_engines, sizeof *generator->engines);
-	for (int i = 0; i < generator->n_engines; i++) {
-		generator->engines[i].cache = kv_cache_create(model, n, capacity);
-		generator->engines[i].slots = xcalloc((size_t)n, sizeof(struct slot));
-		arena_init(&generator->engines[i].arena);
-	}
+	generator->n_engines = n;
+	generator->n_slots = (max_slots + n - 1) / n;
+	generator->n_blocks = n_blocks < MAX_BLOCKS ? (int)n_blocks : MAX_BLOCKS;
+	generator->engines = xcalloc((size_t)n, sizeof *generator->engines);
+	for (int i = 0; i < n; i++)
+		generator->engines[i] = engine_create(generator);
 	return generator;
 }
 
@@ -91,15 +119,43 @@ void generator_destroy(struct generator *generator)
 	if (!generator)
 		return;
 	for (int i = 0; i < generator->n_engines; i++) {
-		kv_cache_destroy(generator->engines[i].cache);
-		free(generator->engines[i].slots);
-		arena_release(&generator->engines[i].arena);
+		struct engine *engine = &generator->engines[i];
+
+		kv_cache_destroy(engine->cache);
+		free(engine->slots);
+		free(engine->waiting);
+		free(engine->shared_hidden);
+		arena_release(&engine->arena);
 	}
 	free(generator->engines);
 	free(generator);
 }
 
+size_t generator_cache_bytes(int64_t limit_mb, int n_ranks)
+{
+	return limit_mb > 0 ? (size_t)limit_mb << 20 : memory_of_node() / 4 / (size_t)n_ranks;
+}
+
+int generator_positions(const struct generator *generator)
+{
+	return generator->n_blocks * ATTENTION_KEY_BLOCK;
+}
+
 /* --- choosing tokens --- */
+
+/* Room for one more token. */
+static void make_room(struct request *request)
+{
+	int n = request->n_completion;
+	bool is_full = n >= FIRST_TOKENS ? (n & (n - 1)) == 0 : n == 0;
+	size_t capacity = n > 0 ? 2 * (size_t)n : FIRST_TOKENS;
+
+	if (!is_full)
+		return;
+	request->completion =
+		xrealloc(request->completion, capacity, sizeof *request->completion);
+	request->logprob = xrealloc(request->logprob, capacity, sizeof *request->logprob);
+}
 
 /* Rows of logits, one for each chosen slot. */
 struct choice {
@@ -125,6 +181,7 @@ static void choose_row(void *args, int i, int thread)
 	int32_t id;
 
 	(void)thread;
+	make_room(request);
 	head_apply_ban(&ban, logits, 0, 1, v);
 	id = softmax_sample(&logprob, logits, v, options->n_allowed, NULL, inverse, u);
 	request->completion[request->n_completion] = id;
@@ -140,8 +197,16 @@ static bool is_stop(const struct generate_options *options, int32_t id)
 	return false;
 }
 
+/* The request leaves its slot. */
+static void release_slot(struct engine *engine, struct slot *slot)
+{
+	kv_cache_clear(engine->cache, (int)(slot - engine->slots));
+	slot->request = NULL;
+	engine->n_busy--;
+}
+
 /* Frees the slot if its request has ended. */
-static void retire(struct job *job, struct slot *slot)
+static void retire(struct job *job, struct engine *engine, struct slot *slot)
 {
 	struct request *request = slot->request;
 	const struct generate_options *options = job->options;
@@ -152,7 +217,7 @@ static void retire(struct job *job, struct slot *slot)
 		request->finish = FINISH_LENGTH;
 	else
 		return;
-	slot->request = NULL;
+	release_slot(engine, slot);
 	if (!job->done)
 		return;
 	pthread_mutex_lock(&job->done_lock);
@@ -165,78 +230,267 @@ static void choose_tokens(struct job *job, struct engine *engine, struct slot *c
 			  int n, const float *hidden, struct pool *pool)
 {
 	const struct model *model = job->generator->model;
+	size_t v = (size_t)model->config.n_vocab, c = (size_t)model->config.n_channels;
 	size_t mark = arena_mark(&engine->arena);
-	struct choice choice = {.job = job, .slots = slots};
+	int at_once = LOGITS / (int)v > 0 ? LOGITS / (int)v : 1;
+	struct choice choice = {.job = job};
 
-	choice.logits = arena_alloc(&engine->arena, (size_t)n * (size_t)model->config.n_vocab,
-				    sizeof(float));
-	head_logits(model, hidden, n, choice.logits, pool);
-	pool_run(pool, n, choose_row, &choice);
+	at_once = at_once < n ? at_once : n;
+	choice.logits = arena_alloc(&engine->arena, (size_t)at_once * v, sizeof(float));
+	for (int i = 0; i < n; i += at_once) {
+		int rows = n - i < at_once ? n - i : at_once;
+
+		choice.slots = slots + i;
+		head_logits(model, hidden + (size_t)i * c, rows, choice.logits, pool);
+		pool_run(pool, rows, choose_row, &choice);
+	}
 	arena_rewind(&engine->arena, mark);
 	for (int i = 0; i < n; i++)
-		retire(job, slots[i]);
+		retire(job, engine, slots[i]);
 }
 
-/* --- slots --- */
+/* --- requests and memory --- */
 
-static struct request *take_request(struct job *job)
+static void put_back(struct engine *engine, struct request *request)
 {
-	int i = atomic_fetch_add(&job->next, 1);
-	struct request *request;
+	if (engine->n_waiting == engine->capacity) {
+		engine->capacity = engine->capacity ? 2 * engine->capacity : 16;
+		engine->waiting = xrealloc((void *)engine->waiting, (size_t)engine->capacity,
+					   sizeof *engine->waiting);
+	}
+	engine->waiting[engine->n_waiting++] = request;
+}
 
-	if (i >= job->n)
-		return NULL;
-	request = &job->requests[i];
-	ASSERT(request->n_prompt + job->options->max_new_tokens <= job->generator->capacity + 1);
-	request->completion = xcalloc((size_t)job->options->max_new_tokens, sizeof(int32_t));
-	request->logprob = xcalloc((size_t)job->options->max_new_tokens, sizeof(float));
-	request->n_completion = 0;
-	return request;
+static struct request *take_request(struct job *job, struct engine *engine)
+{
+	int i;
+
+	if (engine->n_waiting > 0)
+		return engine->waiting[--engine->n_waiting];
+	i = atomic_fetch_add(&job->next, 1);
+	return i < job->n ? &job->requests[i] : NULL;
+}
+
+static void forget_shared(struct job *job, struct engine *engine)
+{
+	kv_cache_clear(engine->cache, job->generator->n_slots);
+	engine->shared = NULL;
+}
+
+/* Takes memory back: the shared prompt's, or that of the youngest request at work,
+ * which is put back. */
+static void free_memory(struct job *job, struct engine *engine)
+{
+	struct slot *youngest = NULL;
+
+	if (engine->shared) {
+		forget_shared(job, engine);
+		return;
+	}
+	for (int s = 0; s < job->generator->n_slots; s++) {
+		struct slot *slot = &engine->slots[s];
+
+		if (slot->request && (!youngest || slot->request > youngest->request))
+			youngest = slot;
+	}
+	ASSERT(youngest && engine->n_busy > 1);
+	put_back(engine, youngest->request);
+	release_slot(engine, youngest);
+}
+
+/* --- admission --- */
+
+static bool same_prompt(const struct request *a, const struct request *b)
+{
+	return a->n_prompt == b->n_prompt &&
+	       (a->prompt == b->prompt ||
+		memcmp(a->prompt, b->prompt, (size_t)a->n_prompt * sizeof *a->prompt) == 0);
+}
+
+/* Requests that begin together. */
+struct admission {
+	int n; /* of them */
+	struct slot **slots;
+	int *sources;  /* the row of hidden after each one's prompt */
+	int n_prompts; /* that are run */
+	int *numbers;  /* their slots */
+	int *offsets;  /* [n_prompts + 1] */
+	int n_promised; /* blocks that copies of prompts will take */
+};
+
+static struct admission admission_create(struct arena *arena, int n_slots)
+{
+	size_t n = (size_t)n_slots;
+	struct admission a = {.slots = arena_alloc(arena, n, sizeof(struct slot *)),
+			      .sources = arena_alloc(arena, n, sizeof(int)),
+			      .numbers = arena_alloc(arena, n, sizeof(int)),
+			      .offsets = arena_alloc(arena, n + 1, sizeof(int))};
+
+	a.offsets[0] = 0;
+	return a;
+}
+
+/* Blocks for a request's prompt and its next position, less the whole ones it shares. */
+static int blocks_needed(const struct request *request, bool is_shared)
+{
+	int n = request->n_prompt + request->n_completion;
+
+	return kv_cache_blocks_for(n + 1) - (is_shared ? n / ATTENTION_KEY_BLOCK : 0);
+}
+
+/* Whether blocks are left for it; those at work soon want some too. */
+static bool has_memory(const struct engine *engine, const struct admission *a, int n_blocks)
+{
+	int n_free = kv_cache_free_blocks(engine->cache) - a->n_promised;
+
+	return engine->n_busy == 0 ? n_free >= n_blocks
+				   : n_free - n_blocks >= (engine->n_busy + 1) / 2;
+}
+
+/* Puts a request into the free slot number s; false where memory lacks.  The prompt
+ * may be known: from this admission, or as the shared one. */
+static bool admit_request(struct job *job, struct engine *engine, struct admission *a, int s,
+			  struct request *request)
+{
+	const struct slot *before = a->n > 0 ? a->slots[a->n - 1] : NULL;
+	bool is_new = request->n_completion == 0;
+	bool is_shared = is_new && engine->shared && same_prompt(request, engine->shared);
+	bool is_copy = is_new && !is_shared && before && before->request->n_completion == 0 &&
+		       same_prompt(request, before->request);
+	int n = request->n_prompt + request->n_completion;
+	int n_blocks = blocks_needed(request, is_copy || is_shared);
+
+	if (!has_memory(engine, a, n_blocks) && !is_shared && engine->shared)
+		forget_shared(job, engine);
+	if (!has_memory(engine, a, n_blocks))
+		return false;
+	if (is_copy) {
+		a->sources[a->n] = a->sources[a->n - 1];
+		a->n_promised += n_blocks;
+	} else if (is_shared) {
+		a->sources[a->n] = job->generator->n_slots;
+		kv_cache_fork(engine->cache, job->generator->n_slots, s);
+		kv_cache_reserve(engine->cache, s, n + 1);
+	} else {
+		a->sources[a->n] = a->n_prompts;
+		kv_cache_reserve(engine->cache, s, n + 1);
+		a->numbers[a->n_prompts] = s;
+		a->offsets[a->n_prompts + 1] = a->offsets[a->n_prompts] + n;
+		a->n_prompts++;
+	}
+	engine->slots[s].request = request;
+	engine->n_busy++;
+	a->slots[a->n++] = &engine->slots[s];
+	return true;
+}
+
+/* hidden [n_prompts, C] after the prompts of an admission. */
+static void run_prompts(struct job *job, struct engine *engine, const struct admission *a,
+			float *hidden, struct pool *pool)
+{
+	struct arena *arena = &engine->arena;
+	struct batch batch = {.offsets = a->offsets, .n_seqs = a->n_prompts};
+	size_t mark = arena_mark(arena);
+	int32_t *ids = arena_alloc(arena, (size_t)a->offsets[a->n_prompts], sizeof *ids);
+
+	for (int i = 0; i < a->n_prompts; i++) {
+		const struct request *request = engine->slots[a->numbers[i]].request;
+		int32_t *at = ids + a->offsets[i];
+
+		memcpy(at, request->prompt, (size_t)request->n_prompt * sizeof *ids);
+		if (request->n_completion > 0)
+			memcpy(at + request->n_prompt, request->completion,
+			       (size_t)request->n_completion * sizeof *ids);
+	}
+	batch.ids = ids;
+	if (a->n_prompts > 0)
+		transformer_prefill(job->generator->model, engine->cache, a->numbers, &batch,
+				    hidden, arena, pool);
+	arena_rewind(arena, mark);
+}
+
+/* Keys and values of the prompts that this admission has twice or more. */
+static void copy_prompts(struct engine *engine, const struct admission *a, int n_slots)
+{
+	for (int i = 0; i < a->n; i++) {
+		int s = (int)(a->slots[i] - engine->slots);
+		int n = a->slots[i]->request->n_prompt;
+
+		if (a->sources[i] == n_slots || a->numbers[a->sources[i]] == s)
+			continue;
+		kv_cache_fork(engine->cache, a->numbers[a->sources[i]], s);
+		kv_cache_reserve(engine->cache, s, n + 1);
+	}
+}
+
+/* Keeps the last prompt of an admission if the next request has it too. */
+static void share_last(struct job *job, struct engine *engine, const struct admission *a,
+		       const float *hidden)
+{
+	const struct request *last = a->slots[a->n - 1]->request;
+	int n_slots = job->generator->n_slots, c = job->generator->model->config.n_channels;
+	int source = a->sources[a->n - 1], next = atomic_load(&job->next);
+
+	if (source == n_slots)
+		return;
+	if (engine->shared)
+		forget_shared(job, engine);
+	if (last->n_completion > 0 || next >= job->n || !same_prompt(last, &job->requests[next]))
+		return;
+	if (!kv_cache_fork(engine->cache, a->numbers[source], n_slots))
+		return;
+	engine->shared = last;
+	memcpy(engine->shared_hidden, hidden + (size_t)source * c, (size_t)c * sizeof *hidden);
 }
 
 /* Fills free slots and runs the new prompts, as many together as make sense. */
 static bool admit(struct job *job, struct engine *engine, struct pool *pool)
 {
-	struct generator *generator = job->generator;
-	struct arena *arena = &engine->arena;
-	size_t mark = arena_mark(arena);
-	int n = 0, total = 0;
-	int *numbers = arena_alloc(arena, (size_t)generator->n_slots, sizeof *numbers);
-	int *offsets = arena_alloc(arena, (size_t)generator->n_slots + 1, sizeof *offsets);
-	struct slot **slots = arena_alloc(arena, (size_t)generator->n_slots, sizeof *slots);
-	int32_t *ids;
-	float *hidden;
-	struct batch batch;
+	int n_slots = job->generator->n_slots, c = job->generator->model->config.n_channels;
+	size_t mark = arena_mark(&engine->arena), row = (size_t)c * sizeof(float);
+	struct admission a = admission_create(&engine->arena, n_slots);
+	float *hidden, *rows;
 
-	offsets[0] = 0;
-	for (int s = 0; s < generator->n_slots && total < PREFILL_TOKENS; s++) {
-		struct slot *slot = &engine->slots[s];
+	for (int s = 0; s < n_slots && a.offsets[a.n_prompts] < PREFILL_TOKENS; s++) {
+		struct request *request;
 
-		if (slot->request)
+		if (engine->slots[s].request)
 			continue;
-		slot->request = take_request(job);
-		if (!slot->request)
+		request = take_request(job, engine);
+		if (!request)
 			break;
-		kv_cache_clear(engine->cache, s);
-		numbers[n] = s;
-		slots[n++] = slot;
-		total += slot->request->n_prompt;
-		offsets[n] = total;
+		if (!admit_request(job, engine, &a, s, request)) {
+			put_back(engine, request);
+			break;
+		}
 	}
-	if (n > 0) {
-		ids = arena_alloc(arena, (size_t)total, sizeof *ids);
-		for (int i = 0; i < n; i++)
-			memcpy(ids + offsets[i], slots[i]->request->prompt,
-			       (size_t)slots[i]->request->n_prompt * sizeof *ids);
-		batch = (struct batch){.ids = ids, .offsets = offsets, .n_seqs = n};
-		hidden = arena_alloc(arena, (size_t)n * generator->model->config.n_channels,
-				     sizeof *hidden);
-		transformer_prefill(generator->model, engine->cache, numbers, &batch, hidden, arena,
-				    pool);
-		choose_tokens(job, engine, slots, n, hidden, pool);
+	if (a.n > 0) {
+		hidden = arena_alloc(&engine->arena, (size_t)n_slots + 1, row);
+		rows = arena_alloc(&engine->arena, (size_t)a.n, row);
+		run_prompts(job, engine, &a, hidden, pool);
+		copy_prompts(engine, &a, n_slots);
+		memcpy(hidden + (size_t)n_slots * c, engine->shared_hidden, row);
+		share_last(job, engine, &a, hidden);
+		for (int i = 0; i < a.n; i++)
+			memcpy(rows + (size_t)i * c, hidden + (size_t)a.sources[i] * c, row);
+		choose_tokens(job, engine, a.slots, a.n, rows, pool);
 	}
-	arena_rewind(arena, mark);
-	return n > 0;
+	arena_rewind(&engine->arena, mark);
+	return a.n > 0;
+}
+
+/* --- going on --- */
+
+/* Room for the next position of every busy slot, of fewer slots if need be. */
+static void reserve_next(struct job *job, struct engine *engine)
+{
+	for (int s = 0; s < job->generator->n_slots; s++) {
+		const struct slot *slot = &engine->slots[s];
+
+		while (slot->request &&
+		       !kv_cache_reserve(engine->cache, s, kv_cache_length(engine->cache, s) + 1))
+			free_memory(job, engine);
+	}
 }
 
 /* One more token for every busy slot; false when there is none. */
@@ -251,6 +505,7 @@ static bool advance(struct job *job, struct engine *engine, struct pool *pool)
 	struct slot **slots = arena_alloc(arena, (size_t)generator->n_slots, sizeof *slots);
 	float *hidden;
 
+	reserve_next(job, engine);
 	for (int s = 0; s < generator->n_slots; s++) {
 		if (!engine->slots[s].request)
 			continue;
@@ -278,6 +533,10 @@ static void run_engine(struct job *job, struct engine *engine, struct pool *pool
 			;
 		is_busy = advance(job, engine, pool);
 	}
+	forget_shared(job, engine);
+	if (engine->n_waiting > 0)
+		die("a prompt of %d ids does not fit into the cache of %d positions",
+		    engine->waiting[0]->n_prompt, generator_positions(job->generator));
 }
 
 static void run_engine_alone(void *args, int i, int thread)
@@ -299,6 +558,11 @@ void generator_run(struct generator *generator, struct request *requests, int n,
 			  .context = context,
 			  .done_lock = PTHREAD_MUTEX_INITIALIZER};
 
+	for (int i = 0; i < n; i++) {
+		requests[i].completion = NULL;
+		requests[i].logprob = NULL;
+		requests[i].n_completion = 0;
+	}
 	if (model_is_small(generator->model))
 		pool_run(generator->pool, generator->n_engines, run_engine_alone, &job);
 	else

@@ -32,11 +32,16 @@ struct request {
 void request_release(struct request *request);
 
 struct generator;
-/* For prompts and completions of at most capacity positions together, and at most
- * max_slots of them at a time; fewer where the cache would pass 2 GiB. */
-struct generator *generator_create(const struct model *model, int capacity, int max_slots,
+/* For at most max_slots requests at a time.  Caches of keys and values take memory as
+ * it is needed, at most cache_bytes. */
+struct generator *generator_create(const struct model *model, int max_slots, size_t cache_bytes,
 				   struct pool *pool);
 void generator_destroy(struct generator *generator);
+/* The longest sequence that the cache holds.  A completion's last token is never an
+ * input, so n_prompt + max_new_tokens - 1 of each request must not be more. */
+int generator_positions(const struct generator *generator);
+/* cache_bytes from a limit in MiB; 0: a quarter of the node's memory for its n_ranks. */
+size_t generator_cache_bytes(int64_t limit_mb, int n_ranks);
 
 /* Called as soon as a request is finished, in any order, one call at a time; may
  * be NULL. */

@@ -17,11 +17,10 @@ enum { MAX_SLOTS = 64 };
 
 struct generate {
 	const char *prompt; /* of the command line, or NULL */
-	int64_t max_new_tokens, min_new_tokens, samples, seed;
+	int64_t max_new_tokens, min_new_tokens, samples, seed, kv_cache_mb;
 	double temperature;
 	struct stop_ids stop;
-	struct generator *generator; /* made for the longest prompt so far */
-	int capacity;
+	struct generator *generator;
 };
 
 /* --- output --- */
@@ -84,23 +83,15 @@ static enum status read_prompt(struct line_job *job, size_t i, struct row *row, 
 				   " new tokens do not fit into the model's %d positions",
 				   job->input.path, line, row->n, generate->max_new_tokens,
 				   config->max_positions);
+	if (status == STATUS_OK &&
+	    row->n + generate->max_new_tokens - 1 > generator_positions(generate->generator))
+		status = error_set(err, STATUS_BAD_INPUT,
+				   "%s: line %d: a prompt of %d ids and %" PRId64
+				   " new tokens do not fit into a cache of %d positions; "
+				   "--kv-cache-mb raises it",
+				   job->input.path, line, row->n, generate->max_new_tokens,
+				   generator_positions(generate->generator));
 	return status;
-}
-
-static void ensure_generator(struct line_job *job, const struct row *rows, size_t n)
-{
-	struct generate *generate = job->command->context;
-	int longest = 0;
-
-	for (size_t i = 0; i < n; i++)
-		if (rows[i].n > longest)
-			longest = rows[i].n;
-	longest += (int)generate->max_new_tokens;
-	if (generate->generator && longest <= generate->capacity)
-		return;
-	generator_destroy(generate->generator);
-	generate->capacity = longest;
-	generate->generator = generator_create(job->model, longest, MAX_SLOTS, job->pool);
 }
 
 static void sample_rows(struct line_job *job, const struct row *rows, size_t first, size_t n,
@@ -123,7 +114,6 @@ static void sample_rows(struct line_job *job, const struct row *rows, size_t fir
 					       .n_prompt = rows[i / samples].n,
 					       .row = (uint32_t)(first + i / samples),
 					       .sample = (uint32_t)(i % samples)};
-	ensure_generator(job, rows, n);
 	generator_run(generate->generator, requests, (int)total, &options, NULL, NULL);
 	for (size_t i = 0; i < total; i++) {
 		print_line(job, &rows[i / samples], &requests[i], out);
@@ -165,6 +155,9 @@ static enum status prepare(struct line_job *job, struct error *err)
 {
 	struct generate *generate = job->command->context;
 
+	size_t bytes = generator_cache_bytes(generate->kv_cache_mb, comm_local_ranks());
+
+	generate->generator = generator_create(job->model, MAX_SLOTS, bytes, job->pool);
 	return stop_ids_read(&generate->stop, job->model_dir, &job->model->config, err);
 }
 
@@ -214,6 +207,13 @@ int generate_main(int argc, char **argv)
 		 .min = 0,
 		 .max = 1e15,
 		 .help = "of the random numbers (1)"},
+		{.name = "--kv-cache-mb",
+		 .type = OPTION_INT,
+		 .target = &generate.kv_cache_mb,
+		 .min = 0,
+		 .max = 1e9,
+		 .help = "most memory for keys and values, MiB; 0: a quarter of the node's, "
+			 "shared among its ranks"},
 	};
 	const struct line_command command = {
 		.usage = "rlhf generate --model DIR (--input FILE | --prompt TEXT)",

@@ -38,6 +38,7 @@ struct ring {
 	struct reward *reward;
 	char *judge; /* identity of the reward sources, on every rank */
 	int rank;
+	int node_ranks; /* ranks on this node */
 };
 
 static bool plays(const struct ring *ring, enum role role)
@@ -106,7 +107,7 @@ static void print_table(const struct ring *ring, const struct rank_info *infos)
 	log_info("kernels: %s; judged by %s", isa_name(ring->session.isa), ring->judge);
 }
 
-/* The pool, sized by who shares the node; infos [n_ranks] is filled. */
+/* Who shares the node, and the pool sized by it; infos [n_ranks] is filled. */
 static void make_team(struct ring *ring, struct rank_info *infos)
 {
 	struct rank_info mine = {0};
@@ -114,6 +115,8 @@ static void make_team(struct ring *ring, struct rank_info *infos)
 
 	snprintf(mine.host, sizeof mine.host, "%s", comm_host());
 	comm_allgather(ring->session.world, &mine, sizeof mine, infos);
+	for (int r = 0; r < ring->topology.n_ranks; r++)
+		ring->node_ranks += strcmp(infos[r].host, mine.host) == 0;
 	ring->pool = pool_create(session_threads(&ring->session, ranks_sharing_cores(ring, infos)));
 	name_roles(&ring->topology, ring->rank, name, sizeof name);
 	log_set_name(name);
@@ -148,7 +151,8 @@ static enum status create_roles(struct ring *ring, struct error *err)
 	share_judge(ring);
 	if (plays(ring, ROLE_ACTOR))
 		status = actor_create(&ring->actor, &session->config, &ring->topology,
-				      ring->channel, ring->rank, ring->pool, err);
+				      ring->channel, ring->rank, ring->node_ranks, ring->pool,
+				      err);
 	status = comm_agree(session->world, status, err);
 	if (status == STATUS_OK && plays(ring, ROLE_LEARNER)) {
 		struct ppo_setup setup = {.config = &session->config,

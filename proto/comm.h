@@ -27,7 +27,7 @@ int comm_size(const struct comm *comm);
 bool comm_is_lead(const struct comm *comm); /* rank 0 */
 void comm_set_phase(const char *phase);	    /* a literal, for messages of failure */
 const char *comm_host(void);
-int comm_local_ranks(void); /* ranks of the world on this node */
+int comm_local_ranks(void); /* ranks of the world on this node; Collective */
 
 /* Ranks with the same color >= 0, ordered by world rank; NULL for color < 0.
  * Collective over comm. */

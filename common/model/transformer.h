@@ -16,6 +16,7 @@
 
 #include "common/base/arena.h"
 #include "common/base/pool.h"
+#include "common/model/kv_cache.h"
 #include "common/model/model.h"
 
 struct batch {
@@ -44,20 +45,13 @@ void transformer_backward(const struct model *model, const struct batch *batch,
 			  const struct kept *kept, float *dhidden, float *grads,
 			  struct arena *arena, struct pool *pool);
 
-/* Keys and values of n_slots sequences of at most capacity positions. */
-struct kv_cache;
-struct kv_cache *kv_cache_create(const struct model *model, int n_slots, int capacity);
-void kv_cache_destroy(struct kv_cache *cache);
-void kv_cache_clear(struct kv_cache *cache, int slot);
-int kv_cache_length(const struct kv_cache *cache, int slot);
-size_t kv_cache_bytes(const struct model *model, int n_slots, int capacity);
-
-/* Runs whole sequences, sequence b into the empty slot slots[b].
+/* Runs whole sequences, sequence b into the empty slot slots[b], where room for it has
+ * been reserved.
  * last_hidden [n_seqs, C]: the hidden state of each sequence's last position. */
 void transformer_prefill(const struct model *model, struct kv_cache *cache, const int *slots,
 			 const struct batch *batch, float *last_hidden, struct arena *arena,
 			 struct pool *pool);
-/* One more position in each of n slots.  hidden [n, C]. */
+/* One more position in each of n slots, reserved too.  hidden [n, C]. */
 void transformer_decode(const struct model *model, struct kv_cache *cache, const int *slots,
 			const int32_t *ids, int n, float *hidden, struct arena *arena,
 			struct pool *pool);

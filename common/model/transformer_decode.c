@@ -4,104 +4,41 @@
  * gives it. */
 #include "common/model/transformer_private.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/die.h"
 
-struct kv_cache {
-	int n_slots;
-	int capacity; /* positions a slot can hold */
-	int n_layers;
-	struct attention_cache *caches; /* [L][n_slots] */
-	float *memory;
-};
-
-static struct attention_cache *cache_at(const struct kv_cache *cache, int layer, int slot)
-{
-	return &cache->caches[(size_t)layer * cache->n_slots + slot];
-}
-
-size_t kv_cache_bytes(const struct model *model, int n_slots, int capacity)
-{
-	struct attention_shape shape = attention_shape_of(&model->config);
-	return 2 * attention_cache_floats(capacity, &shape) * (size_t)n_slots *
-	       (size_t)model->config.n_layers * sizeof(float);
-}
-
-struct kv_cache *kv_cache_create(const struct model *model, int n_slots, int capacity)
-{
-	struct attention_shape shape = attention_shape_of(&model->config);
-	size_t each = attention_cache_floats(capacity, &shape);
-	size_t n = (size_t)n_slots * (size_t)model->config.n_layers;
-	struct kv_cache *cache = xcalloc(1, sizeof *cache);
-
-	cache->n_slots = n_slots;
-	cache->capacity = capacity;
-	cache->n_layers = model->config.n_layers;
-	cache->caches = xcalloc(n, sizeof *cache->caches);
-	cache->memory = xaligned(2 * each * n, sizeof(float));
-	for (size_t i = 0; i < n; i++) {
-		cache->caches[i].k = cache->memory + 2 * each * i;
-		cache->caches[i].v = cache->memory + 2 * each * i + each;
-	}
-	return cache;
-}
-
-void kv_cache_destroy(struct kv_cache *cache)
-{
-	if (!cache)
-		return;
-	free(cache->caches);
-	free(cache->memory);
-	free(cache);
-}
-
-void kv_cache_clear(struct kv_cache *cache, int slot)
-{
-	for (int l = 0; l < cache->n_layers; l++)
-		cache_at(cache, l, slot)->length = 0;
-}
-
-int kv_cache_length(const struct kv_cache *cache, int slot)
-{
-	return cache_at(cache, 0, slot)->length;
-}
-
 struct cached_attention {
-	struct kv_cache *cache;
-	const int *slots;
+	const struct kv_cache *cache;
+	const int *slots; /* [n] */
 	int n;
-	const struct batch *batch;	/* prefill only */
-	struct attention_cache *views;	/* [n], decode only */
+	const int *offsets;	       /* [n + 1], prefill only */
+	struct attention_cache *views; /* [n], of the layer at hand */
 	struct attention_shape shape;
 	struct pool *pool;
 };
 
+static void view_layer(const struct cached_attention *a, int layer)
+{
+	for (int b = 0; b < a->n; b++)
+		a->views[b] = kv_cache_layer(a->cache, a->slots[b], layer);
+}
+
 static void attend_prefill(void *context, int layer, const float *qkv, float *out, float *lse)
 {
 	const struct cached_attention *a = context;
-	const int *offsets = a->batch->offsets;
-	size_t width = (size_t)(a->shape.n_heads + 2 * a->shape.n_kv_heads) * a->shape.head_dim;
 
-	attention_forward(out, lse, qkv, offsets, a->n, &a->shape, a->pool);
-	for (int b = 0; b < a->n; b++)
-		attention_cache_append(cache_at(a->cache, layer, a->slots[b]),
-				       qkv + (size_t)offsets[b] * width,
-				       offsets[b + 1] - offsets[b], &a->shape);
+	view_layer(a, layer);
+	attention_forward(out, lse, qkv, a->offsets, a->n, &a->shape, a->pool);
+	attention_cache_append(a->views, qkv, a->offsets, a->n, &a->shape, a->pool);
 }
 
 static void attend_decode(void *context, int layer, const float *qkv, float *out, float *lse)
 {
 	const struct cached_attention *a = context;
-	size_t width = (size_t)(a->shape.n_heads + 2 * a->shape.n_kv_heads) * a->shape.head_dim;
 
 	(void)lse;
-	for (int b = 0; b < a->n; b++) {
-		struct attention_cache *cache = cache_at(a->cache, layer, a->slots[b]);
-		attention_cache_append(cache, qkv + (size_t)b * width, 1, &a->shape);
-		a->views[b] = *cache;
-	}
+	view_layer(a, layer);
 	attention_decode(out, qkv, a->views, a->n, &a->shape, a->pool);
 }
 
@@ -112,7 +49,7 @@ void transformer_prefill(const struct model *model, struct kv_cache *cache, cons
 	struct cached_attention attention = {.cache = cache,
 					     .slots = slots,
 					     .n = batch->n_seqs,
-					     .batch = batch,
+					     .offsets = batch->offsets,
 					     .shape = attention_shape_of(&model->config),
 					     .pool = pool};
 	struct attend attend = {.run = attend_prefill, .context = &attention};
@@ -121,13 +58,15 @@ void transformer_prefill(const struct model *model, struct kv_cache *cache, cons
 	int *positions = batch_positions(batch, arena);
 	float *hidden = arena_alloc(arena, (size_t)t * c, sizeof(float));
 
+	attention.views = arena_alloc(arena, (size_t)batch->n_seqs, sizeof *attention.views);
 	for (int b = 0; b < batch->n_seqs; b++)
-		ASSERT(kv_cache_length(cache, slots[b]) == 0 &&
-		       batch->offsets[b + 1] - batch->offsets[b] <= cache->capacity);
+		ASSERT(kv_cache_length(cache, slots[b]) == 0);
 	transformer_run(model, batch->ids, positions, t, &attend, hidden, NULL, arena, pool);
-	for (int b = 0; b < batch->n_seqs; b++)
+	for (int b = 0; b < batch->n_seqs; b++) {
+		kv_cache_advance(cache, slots[b], batch->offsets[b + 1] - batch->offsets[b]);
 		memcpy(last_hidden + (size_t)b * c,
 		       hidden + (size_t)(batch->offsets[b + 1] - 1) * c, (size_t)c * sizeof(float));
+	}
 	arena_rewind(arena, mark);
 }
 
@@ -145,10 +84,10 @@ void transformer_decode(const struct model *model, struct kv_cache *cache, const
 	int *positions = arena_alloc(arena, (size_t)n, sizeof(int));
 
 	attention.views = arena_alloc(arena, (size_t)n, sizeof *attention.views);
-	for (int b = 0; b < n; b++) {
+	for (int b = 0; b < n; b++)
 		positions[b] = kv_cache_length(cache, slots[b]);
-		ASSERT(positions[b] < cache->capacity);
-	}
 	transformer_run(model, ids, positions, n, &attend, hidden, NULL, arena, pool);
+	for (int b = 0; b < n; b++)
+		kv_cache_advance(cache, slots[b], 1);
 	arena_rewind(arena, mark);
 }

@@ -164,36 +164,57 @@ void attention_backward(float *dqkv, const float *dout, const float *out, const 
 
 /* --- cache --- */
 
-size_t attention_cache_floats(int capacity, const struct attention_shape *shape)
+/* Floats of the keys of a block, and of its values. */
+static size_t half_block(const struct attention_shape *shape)
 {
-	size_t n_blocks = ((size_t)capacity + BLOCK - 1) / BLOCK;
-	return n_blocks * (size_t)shape->n_kv_heads * (size_t)shape->head_dim * BLOCK;
+	return (size_t)shape->n_kv_heads * (size_t)shape->head_dim * BLOCK;
 }
 
-static void append_one(struct attention_cache *cache, const float *k, const float *v,
-		       const struct attention_shape *shape)
+size_t attention_block_floats(const struct attention_shape *shape)
 {
-	size_t d = (size_t)shape->head_dim, kv_heads = (size_t)shape->n_kv_heads;
-	size_t block = (size_t)(cache->length / BLOCK), lane = (size_t)(cache->length % BLOCK);
-
-	for (size_t h = 0; h < kv_heads; h++) {
-		size_t base = (block * kv_heads + h) * d * BLOCK;
-		for (size_t i = 0; i < d; i++)
-			cache->k[base + i * BLOCK + lane] = k[h * d + i];
-		memcpy(cache->v + base + lane * d, v + h * d, d * sizeof *v);
-	}
-	cache->length++;
+	return 2 * half_block(shape);
 }
 
-void attention_cache_append(struct attention_cache *cache, const float *qkv, int n,
-			    const struct attention_shape *shape)
+/* Key and value of one head, D floats each, as position number `at`. */
+static void write_position(const struct attention_cache *cache, int at, int kv_head, const float *k,
+			   const float *v, const struct attention_shape *shape)
 {
-	struct layout at = layout_of(shape);
+	size_t d = (size_t)shape->head_dim, lane = (size_t)(at % BLOCK);
+	float *keys = cache->blocks[at / BLOCK] + cache->offset + (size_t)kv_head * d * BLOCK;
+	float *values = keys + half_block(shape);
 
-	for (int i = 0; i < n; i++) {
-		const float *row = qkv + (size_t)i * at.row;
-		append_one(cache, row + at.k, row + at.v, shape);
-	}
+	for (size_t i = 0; i < d; i++)
+		keys[i * BLOCK + lane] = k[i];
+	memcpy(values + lane * d, v, d * sizeof *v);
+}
+
+static void append_task(void *args, int i, int thread)
+{
+	const struct task *task = args;
+	const struct layout *at = &task->layout;
+	int seq = i / task->shape->n_kv_heads, kv_head = i % task->shape->n_kv_heads;
+	int begin = task->offsets[seq], n = task->offsets[seq + 1] - begin;
+	const struct attention_cache *cache = &task->caches[seq];
+	const float *k = task->qkv + (size_t)begin * at->row + at->k +
+			 (size_t)kv_head * (size_t)task->shape->head_dim;
+
+	(void)thread;
+	for (int t = 0; t < n; t++, k += at->row)
+		write_position(cache, cache->length + t, kv_head, k, k + at->v - at->k,
+			       task->shape);
+}
+
+void attention_cache_append(const struct attention_cache *caches, const float *qkv,
+			    const int *offsets, int n_seqs, const struct attention_shape *shape,
+			    struct pool *pool)
+{
+	struct task task = {.shape = shape,
+			    .layout = layout_of(shape),
+			    .qkv = qkv,
+			    .offsets = offsets,
+			    .caches = caches};
+
+	pool_run(pool, n_seqs * shape->n_kv_heads, append_task, &task);
 }
 
 static void decode_task(void *args, int i, int thread)
@@ -205,19 +226,21 @@ static void decode_task(void *args, int i, int thread)
 	size_t d = (size_t)shape->head_dim;
 	size_t q = kv_head * d * (size_t)at->per_group;
 	const struct attention_cache *cache = &task->caches[seq];
+	const float *k = task->qkv + seq * at->row + at->k + kv_head * d;
 	struct attention_step work = {
 		.n_heads = at->per_group,
 		.q = task->qkv + seq * at->row + q,
 		.out = task->out + seq * at->out + q,
-		.k = cache->k + kv_head * d * BLOCK,
-		.v = cache->v + kv_head * d * BLOCK,
-		.block_stride = (size_t)shape->n_kv_heads * d * BLOCK,
-		.length = cache->length,
+		.blocks = cache->blocks,
+		.k = cache->offset + kv_head * d * BLOCK,
+		.v = cache->offset + half_block(shape) + kv_head * d * BLOCK,
+		.length = cache->length + 1,
 		.d = shape->head_dim,
 		.scale = shape->scale,
 	};
 
 	(void)thread;
+	write_position(cache, cache->length, (int)kv_head, k, k + at->v - at->k, shape);
 	task->kernels->decode(&work);
 }
 

@@ -35,19 +35,21 @@ void attention_backward(float *dqkv, const float *dout, const float *out, const 
 			const float *qkv, const int *offsets, int n_seqs,
 			const struct attention_shape *shape, struct pool *pool);
 
-/* Keys and values of one sequence in one layer.  Layout of the memory:
- * k [capacity/64][K][D][64] and v [capacity/64][K][64][D]. */
+/* Keys and values of one sequence in one layer, in blocks of 64 positions that may
+ * lie anywhere.  A block is k [K][D][64] and then v [K][64][D]. */
 struct attention_cache {
-	float *k;
-	float *v;
-	int length; /* positions held */
+	float *const *blocks; /* [ceil(positions / 64)], borrowed */
+	size_t offset;	      /* of this layer's part from the beginning of each block */
+	int length;	      /* positions held; what is appended does not count yet */
 };
-/* Floats for k and for v each; capacity is rounded up to whole blocks. */
-size_t attention_cache_floats(int capacity, const struct attention_shape *shape);
-/* Appends the k and v parts of n rows of qkv; the caller has made room. */
-void attention_cache_append(struct attention_cache *cache, const float *qkv, int n,
-			    const struct attention_shape *shape);
-/* One new position for each of n sequences: row b of qkv [n, (H+2K) D], whose
- * key and value have been appended already, attends to all of caches[b]. */
+/* Floats of one layer's part of a block. */
+size_t attention_block_floats(const struct attention_shape *shape);
+/* Writes the k and v parts of rows offsets[b] .. offsets[b+1]-1 of qkv behind what
+ * caches[b] holds; the caller has made room. */
+void attention_cache_append(const struct attention_cache *caches, const float *qkv,
+			    const int *offsets, int n_seqs, const struct attention_shape *shape,
+			    struct pool *pool);
+/* One new position for each of n sequences: row b of qkv [n, (H+2K) D] is appended to
+ * caches[b] and attends to all that it holds then. */
 void attention_decode(float *out, const float *qkv, const struct attention_cache *caches, int n,
 		      const struct attention_shape *shape, struct pool *pool);

@@ -478,14 +478,14 @@ static void decode_heads(struct decode *w, const struct attention_step *step, in
 	}
 	memset(out, 0, (size_t)(end - begin) * d * sizeof *out);
 	for (int block = 0; block < step->length; block += BLOCK) {
-		size_t at = (size_t)(block / BLOCK) * step->block_stride;
+		const float *at = step->blocks[block / BLOCK];
 		int n = min_int(BLOCK, step->length - block);
 
 		for (int h = 0; h < end - begin; h++) {
 			vf alpha;
-			score_block(w->s, w->q[h], step->k + at, n, d);
+			score_block(w->s, w->q[h], at + step->k, n, d);
 			alpha = softmax_step_one(w->s, round_up(n, PARTIALS), &w->m[h], &w->l[h]);
-			output_block(out + (size_t)h * d, w->s, step->v + at, n, d, alpha);
+			output_block(out + (size_t)h * d, w->s, at + step->v, n, d, alpha);
 		}
 	}
 	for (int h = 0; h < end - begin; h++) {

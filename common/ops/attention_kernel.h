@@ -34,9 +34,10 @@ struct attention_step {
 	int n_heads;
 	const float *q; /* [n_heads, d] */
 	float *out;	/* [n_heads, d] */
-	/* Blocks of [d, 64] and [64, d], block_stride apart. */
-	const float *k, *v;
-	size_t block_stride;
+	/* [ceil(length / 64)]; in each, this head's keys [d, 64] are at k and its
+	 * values [64, d] at v. */
+	float *const *blocks;
+	size_t k, v;
 	int length; /* positions held, the new one included */
 	int d;
 	float scale;

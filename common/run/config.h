@@ -76,7 +76,7 @@ struct run_config {
 	struct {
 		int64_t batch_size, max_new_tokens, min_new_tokens;
 		double temperature;
-		int64_t samples_per_prompt;
+		int64_t samples_per_prompt, kv_cache_mb;
 	} rollout;
 	struct {
 		int64_t iterations, epochs, minibatches;

@@ -189,6 +189,11 @@ const struct config_key config_keys[] = {
 	{.name = "rollout.temperature", .type = KEY_NUMBER, .commands = PPO,
 	 .offset = AT(rollout.temperature), .fallback = "1.0", .min = 0, .max = 1e6,
 	 .flags = KEY_ABOVE_MIN, .help = "divides the logits"},
+	{.name = "rollout.kv_cache_mb", .type = KEY_INT, .commands = PPO,
+	 .offset = AT(rollout.kv_cache_mb), .fallback = "0", .min = 0, .max = MAX_COUNT,
+	 .flags = KEY_MAY_CHANGE,
+	 .help = "most memory for keys and values on an actor, MiB; 0: a quarter of its node's, "
+		 "shared among the node's ranks"},
 
 	{.name = "ppo.iterations", .type = KEY_INT, .commands = PPO,
 	 .offset = AT(ppo.iterations), .fallback = "100", .min = 1, .max = MAX_COUNT,

@@ -85,7 +85,7 @@ static void create(struct bench *b, int n_seqs, int t)
 {
 	size_t rows = (size_t)n_seqs * t, d = (size_t)b->shape.head_dim;
 	size_t width = (size_t)(b->shape.n_heads + 2 * b->shape.n_kv_heads) * d;
-	size_t floats = attention_cache_floats(t, &b->shape);
+	size_t n_blocks = ((size_t)t + ATTENTION_KEY_BLOCK - 1) / ATTENTION_KEY_BLOCK;
 
 	b->n_seqs = n_seqs;
 	b->t = t;
@@ -96,16 +96,20 @@ static void create(struct bench *b, int n_seqs, int t)
 	b->lse = random_floats(rows * (size_t)b->shape.n_heads);
 	for (int i = 0; i <= n_seqs; i++)
 		b->offsets[i] = i * t;
-	for (int i = 0; i < n_seqs; i++)
-		b->caches[i] =
-			(struct attention_cache){random_floats(floats), random_floats(floats), t};
+	for (int i = 0; i < n_seqs; i++) {
+		float **blocks = xcalloc(n_blocks, sizeof *blocks);
+		for (size_t k = 0; k < n_blocks; k++)
+			blocks[k] = random_floats(attention_block_floats(&b->shape));
+		b->caches[i] = (struct attention_cache){.blocks = blocks, .length = t};
+	}
 }
 
 static void destroy(struct bench *b)
 {
 	for (int i = 0; i < b->n_seqs; i++) {
-		free(b->caches[i].k);
-		free(b->caches[i].v);
+		for (int k = 0; k * ATTENTION_KEY_BLOCK < b->t; k++)
+			free(b->caches[i].blocks[k]);
+		free((void *)b->caches[i].blocks);
 	}
 	free(b->qkv);
 	free(b->dqkv);

@@ -25,10 +25,11 @@ enum {
 	N_REQUESTS = 24,
 	LONGEST_PROMPT = 9,
 	MAX_NEW = 12,
-	CAPACITY = LONGEST_PROMPT + MAX_NEW - 1, /* the last token is never an input */
+	CAPACITY = LONGEST_PROMPT + MAX_NEW - 1,
 	V = 97,
 	SMALL_POSITIONS = 32,
 	LARGE_POSITIONS = 70000,
+	CACHE_BYTES = 1 << 28,
 };
 
 /* Enough of them that some completions end early and some by length. */
@@ -127,7 +128,7 @@ static void run_requests(const struct model *model, int slots, int n_threads,
 			 struct request *requests, int n, const struct generate_options *options)
 {
 	struct pool *pool = pool_create(n_threads);
-	struct generator *generator = generator_create(model, CAPACITY, slots, pool);
+	struct generator *generator = generator_create(model, slots, CACHE_BYTES, pool);
 
 	generator_run(generator, requests, n, options, NULL, NULL);
 	generator_destroy(generator);
@@ -232,7 +233,7 @@ static void test_a_generator_runs_again_as_if_it_were_new(void **state)
 	struct generate_options options = usual_options();
 	struct request expected[N_REQUESTS], requests[N_REQUESTS];
 	struct pool *pool = pool_create(2);
-	struct generator *generator = generator_create(model, CAPACITY, 4, pool);
+	struct generator *generator = generator_create(model, 4, CACHE_BYTES, pool);
 
 	(void)state;
 	run_usual(model, expected, &options);
@@ -245,6 +246,102 @@ static void test_a_generator_runs_again_as_if_it_were_new(void **state)
 	}
 	generator_run(generator, requests, 0, &options, NULL, NULL);
 	release_requests(expected, N_REQUESTS);
+	generator_destroy(generator);
+	pool_destroy(pool);
+	model_destroy(model);
+}
+
+/* --- memory --- */
+
+enum { LONG_PROMPT = 150, LONG_NEW = 120, N_LONG = 9 };
+
+static int32_t long_prompt[LONG_PROMPT];
+
+/* Groups of three requests with the same prompt, of which some end soon. */
+static void set_long_requests(struct request *requests)
+{
+	static const int lengths[] = {3, 64, 150};
+
+	for (int k = 0; k < LONG_PROMPT; k++)
+		long_prompt[k] = (k * 29 + 5) % V;
+	for (int i = 0; i < N_LONG; i++)
+		requests[i] = (struct request){.prompt = long_prompt,
+					       .n_prompt = lengths[i / 3],
+					       .row = (uint32_t)i / 3,
+					       .sample = (uint32_t)i % 3};
+}
+
+/* With room for n_blocks in each cache. */
+static void run_long(const struct model *model, int slots, int n_threads, int n_blocks,
+		     struct request *requests)
+{
+	static const struct stop_ids seldom = {.ids = {2}, .n = 1};
+	struct generate_options options = usual_options();
+	struct pool *pool = pool_create(n_threads);
+	int n_engines = model_is_small(model) ? n_threads : 1;
+	size_t bytes = kv_cache_block_bytes(model) * (size_t)n_blocks * (size_t)n_engines;
+	struct generator *generator = generator_create(model, slots, bytes, pool);
+
+	options.max_new_tokens = LONG_NEW;
+	options.stop = &seldom;
+	set_long_requests(requests);
+	assert_int_equal(generator_positions(generator), 64 * n_blocks);
+	generator_run(generator, requests, N_LONG, &options, NULL, NULL);
+	generator_destroy(generator);
+	pool_destroy(pool);
+}
+
+static void check_memory(const struct model *model, const struct request *expected, int slots,
+			 int n_threads, int n_blocks)
+{
+	struct request requests[N_LONG];
+
+	run_long(model, slots, n_threads, n_blocks, requests);
+	for (int i = 0; i < N_LONG; i++)
+		assert_same_request(&requests[i], &expected[i]);
+	release_requests(requests, N_LONG);
+}
+
+/* 5 blocks hold one of the longest; from 6 to 12 of them requests wait, lose their
+ * blocks and begin again. */
+static void test_bytes_do_not_depend_on_the_memory_for_keys_and_values(void **state)
+{
+	struct model *models[] = {learned_model(300), learned_model(LARGE_POSITIONS)};
+	struct request expected[N_LONG];
+
+	(void)state;
+	run_long(models[0], 1, 1, 1000, expected);
+	assert_int_equal(expected[8].n_completion, LONG_NEW);
+	for (int m = 0; m < 2; m++)
+		for (int n_blocks = 5; n_blocks < 13; n_blocks++) {
+			check_memory(models[m], expected, 4, 1, n_blocks);
+			check_memory(models[m], expected, 9, 2, n_blocks);
+		}
+	release_requests(expected, N_LONG);
+	model_destroy(models[0]);
+	model_destroy(models[1]);
+}
+
+/* A request alone gives the bytes that it gives in a group of its prompt. */
+static void test_bytes_do_not_depend_on_the_sharing_of_prompts(void **state)
+{
+	struct model *model = learned_model(300);
+	struct generate_options options = usual_options();
+	struct pool *pool = pool_create(1);
+	struct generator *generator = generator_create(model, 2, CACHE_BYTES, pool);
+	struct request together[N_LONG], alone[N_LONG];
+
+	(void)state;
+	options.stop = &no_stop;
+	set_long_requests(together);
+	set_long_requests(alone);
+	generator_run(generator, together, N_LONG, &options, NULL, NULL);
+	for (int i = 0; i < N_LONG; i++) {
+		generator_run(generator, &alone[i], 1, &options, NULL, NULL);
+		assert_same_request(&together[i], &alone[i]);
+	}
+	release_requests(together, N_LONG);
+	release_requests(alone, N_LONG);
 	generator_destroy(generator);
 	pool_destroy(pool);
 	model_destroy(model);
@@ -548,7 +645,7 @@ static void check_done(struct model *model)
 	struct request requests[N_REQUESTS];
 	struct finished finished = {.requests = requests};
 	struct pool *pool = pool_create(2);
-	struct generator *generator = generator_create(model, CAPACITY, 3, pool);
+	struct generator *generator = generator_create(model, 3, CACHE_BYTES, pool);
 
 	set_requests(requests);
 	generator_run(generator, requests, N_REQUESTS, &options, note_done, &finished);
@@ -573,6 +670,8 @@ int main(void)
 		cmocka_unit_test(
 			test_bytes_of_a_large_vocabulary_do_not_depend_on_slots_or_threads),
 		cmocka_unit_test(test_a_generator_runs_again_as_if_it_were_new),
+		cmocka_unit_test(test_bytes_do_not_depend_on_the_memory_for_keys_and_values),
+		cmocka_unit_test(test_bytes_do_not_depend_on_the_sharing_of_prompts),
 		cmocka_unit_test(test_logprobs_are_those_of_the_full_forward_to_the_bit),
 		cmocka_unit_test(test_completions_end_with_an_end_id_or_by_length),
 		cmocka_unit_test(test_end_ids_cannot_be_drawn_before_the_minimum),

@@ -380,7 +380,9 @@ static void check_decode(const char *name)
 		int32_t ids[64];
 		struct batch prompts = {.ids = ids, .offsets = offsets, .n_seqs = 2};
 
-		cache = kv_cache_create(f.model, 2, f.length);
+		cache = kv_cache_create(f.model, 2, 2 * kv_cache_blocks_for(f.length));
+		assert_true(kv_cache_reserve(cache, 0, f.length));
+		assert_true(kv_cache_reserve(cache, 1, f.length));
 		memcpy(ids, f.ids, (size_t)prompt * sizeof *ids);
 		memcpy(ids + prompt, f.ids + f.length, (size_t)prompt * sizeof *ids);
 		transformer_prefill(f.model, cache, slots, &prompts, last, &f.arena, NULL);
@@ -423,7 +425,8 @@ static void check_greedy(const char *name)
 		prompt.ids = expected;
 		hidden = xcalloc((size_t)f.model->config.n_channels, sizeof *hidden);
 		logits = xcalloc((size_t)f.model->config.n_vocab, sizeof *logits);
-		cache = kv_cache_create(f.model, 1, TOTAL);
+		cache = kv_cache_create(f.model, 1, kv_cache_blocks_for(TOTAL));
+		assert_true(kv_cache_reserve(cache, 0, TOTAL));
 		transformer_prefill(f.model, cache, &slot, &prompt, hidden, &f.arena, NULL);
 		for (int i = PROMPT; i < TOTAL; i++) {
 			int32_t best = 0;

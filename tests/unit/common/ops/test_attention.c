@@ -274,25 +274,32 @@ static void test_sequences_do_not_see_each_other(void **state)
 
 struct memory {
 	struct attention_cache cache;
-	size_t floats;
+	float **blocks;
+	int n_blocks;
 };
 
-/* Filled with NaN: what has not been appended must not be used. */
+/* Blocks of three layers, of which the middle one is used.  Filled with NaN: what has
+ * not been appended must not be used. */
 static struct memory memory_create(int capacity, const struct attention_shape *s)
 {
-	struct memory m = {.floats = attention_cache_floats(capacity, s)};
+	size_t floats = attention_block_floats(s);
+	struct memory m = {.n_blocks = (capacity + ATTENTION_KEY_BLOCK - 1) / ATTENTION_KEY_BLOCK};
 
-	m.cache.k = xaligned(m.floats, sizeof(float));
-	m.cache.v = xaligned(m.floats, sizeof(float));
-	for (size_t i = 0; i < m.floats; i++)
-		m.cache.k[i] = m.cache.v[i] = NAN;
+	m.blocks = xcalloc((size_t)m.n_blocks, sizeof *m.blocks);
+	for (int b = 0; b < m.n_blocks; b++) {
+		m.blocks[b] = xaligned(3 * floats, sizeof(float));
+		for (size_t i = 0; i < 3 * floats; i++)
+			m.blocks[b][i] = NAN;
+	}
+	m.cache = (struct attention_cache){.blocks = m.blocks, .offset = floats};
 	return m;
 }
 
 static void memory_destroy(struct memory *m)
 {
-	free(m->cache.k);
-	free(m->cache.v);
+	for (int b = 0; b < m->n_blocks; b++)
+		free(m->blocks[b]);
+	free(m->blocks);
 }
 
 /* Every position, decoded after a prefill, has the bits of `whole`. */
@@ -301,12 +308,15 @@ static void compare_decoding(const float *qkv, const float *whole, int prompt, i
 {
 	struct memory m = memory_create(t, s);
 	float *out = xaligned((size_t)out_floats(s), sizeof *out);
+	int middle = prompt / 2;
 
-	attention_cache_append(&m.cache, qkv, prompt, s);
+	/* the prompt in two pieces */
+	attention_cache_append(&m.cache, qkv, (int[]){0, middle}, 1, s, NULL);
+	m.cache.length = middle;
+	attention_cache_append(&m.cache, qkv, (int[]){middle, prompt}, 1, s, NULL);
 	for (int i = prompt; i < t; i++) {
 		const float *row = qkv + (size_t)i * row_floats(s);
-		attention_cache_append(&m.cache, row, 1, s);
-		assert_int_equal(m.cache.length, i + 1);
+		m.cache.length = i;
 		attention_decode(out, row, &m.cache, 1, s, NULL);
 		assert_memory_equal(out, whole + (size_t)i * out_floats(s),
 				    (size_t)out_floats(s) * sizeof *out);
@@ -373,7 +383,8 @@ static void check_decode_batch(const struct attention_shape *s)
 	for (int b = 0; b < N; b++) {
 		float *qkv = random_qkv(s, lengths[b], 20 + b);
 		m[b] = memory_create(lengths[b], s);
-		attention_cache_append(&m[b].cache, qkv, lengths[b], s);
+		attention_cache_append(&m[b].cache, qkv, (int[]){0, lengths[b] - 1}, 1, s, pool);
+		m[b].cache.length = lengths[b] - 1;
 		caches[b] = m[b].cache;
 		memcpy(rows + (size_t)b * row_floats(s),
 		       qkv + (size_t)(lengths[b] - 1) * row_floats(s),

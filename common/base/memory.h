@@ -1,0 +1,8 @@
+/* How much memory there is. */
+#pragma once
+
+#include <stddef.h>
+
+/* Bytes that processes on this node may use together: the machine's memory, or the limit
+ * of the control group that this process is in. */
+size_t memory_of_node(void);
