@@ -49,11 +49,11 @@ static enum status fill(void *context, const char *dir, struct error *err)
 		status = line_log_sync(&ppo->rollouts, err);
 	if (status == STATUS_OK)
 		status = state_save_model(ppo->policy, &ppo->policy_config, tokenizer_dir, NULL,
-					  dir, "model", err);
+					  NULL, dir, "model", err);
 	fault_point("checkpoint.policy");
 	if (status == STATUS_OK)
-		status = state_save_model(ppo->critic, &ppo->critic_config, NULL, NULL, dir,
-					  "critic", err);
+		status = state_save_model(ppo->critic, &ppo->critic_config, NULL, NULL, NULL,
+					  dir, "critic", err);
 	fault_point("checkpoint.critic");
 	if (status == STATUS_OK)
 		status = state_write_text(dir, "config.json", ppo->config->text,
@@ -86,7 +86,8 @@ enum status ppo_save_final(struct ppo *ppo, struct error *err)
 
 	fault_point("final.begin");
 	status = state_save_model(ppo->policy, &ppo->policy_config, tokenizer_dir, NULL,
-				  ppo->setup.run->path, "final", err);
+				  ppo->config->model.save_dtype, ppo->setup.run->path, "final",
+				  err);
 	fault_point("final.end");
 	return status;
 }

@@ -71,6 +71,11 @@ static enum status create_model(struct supervised *run, struct error *err)
 				 "tokenizer %s",
 				 config.n_vocab, tokenizer_size(run->tokenizer),
 				 run->tokenizer_dir);
+	/* Readers of GPT-2 other than transformers want the older name too. */
+	if (strcmp(hf_family_name(config.family), "gpt2") == 0)
+		status = edit_id(&run->config_text, "n_ctx", config.max_positions, err);
+	if (status != STATUS_OK)
+		return status;
 	if (config.head != HEAD_LM)
 		return error_set(err, STATUS_BAD_INPUT,
 				 "model.create describes a classifier, expected a causal language "

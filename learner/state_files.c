@@ -51,14 +51,20 @@ enum status state_save(const struct state_save *save, struct error *err)
 
 enum status state_save_model(const struct model *model, const struct buf *config_text,
 			     const char *tokenizer_dir, const char *const *edits,
-			     const char *dir, const char *name, struct error *err)
+			     const char *save_dtype, const char *dir, const char *name,
+			     struct error *err)
 {
 	struct hf_save_options options = {
-		.config_text = config_text->data, .tokenizer_dir = tokenizer_dir, .edits = edits};
+		.config_text = config_text->data,
+		.tokenizer_dir = tokenizer_dir,
+		.edits = edits,
+		.as = HF_SAVE_STATE};
 	size_t n = model->layout.n_floats, bad = first_non_finite(model->weights, n, NULL);
 	char *path = path_join(dir, name);
 	enum status status;
 
+	if (save_dtype)
+		hf_save_as_parse(save_dtype, &options.as);
 	if (bad < n)
 		status = error_set(err, STATUS_FAILED,
 				   "%s: weight %zu of %zu is not finite; nothing is saved, the "

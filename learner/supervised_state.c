@@ -40,7 +40,7 @@ static enum status fill(void *context, const char *dir, struct error *err)
 	print_state(run, &state);
 	if (status == STATUS_OK)
 		status = state_save_model(run->model, &run->config_text, run->tokenizer_dir, NULL,
-					  dir, "model", err);
+					  NULL, dir, "model", err);
 	fault_point("checkpoint.model");
 	if (status == STATUS_OK)
 		status = state_write_text(dir, "config.json", run->config->text,
@@ -75,7 +75,7 @@ enum status supervised_save_result(struct supervised *run, const char *name, con
 	if (run->task->describe)
 		run->task->describe(numbers, n, &texts, edits);
 	status = state_save_model(run->model, &run->config_text, run->tokenizer_dir, edits,
-				  run->session.run.path, name, err);
+				  run->config->model.save_dtype, run->session.run.path, name, err);
 	buf_release(&texts);
 	return status;
 }

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "common/base/die.h"
+#include "common/base/json.h"
 #include "common/base/log.h"
 #include "common/base/rng.h"
 #include "common/model/hf_families.h"
@@ -263,9 +264,9 @@ static enum status complain(const struct hf_problems *problems, const char *dir,
 	return STATUS_BAD_INPUT;
 }
 
-/* Copies a tensor of the right shape into a block. */
-static enum status load_tensor(const struct model *model, int i, const struct tensor_view *view,
-			       float *block, struct pool *pool, struct error *err)
+/* Copies a tensor of the right shape into the weights. */
+static enum status load_tensor(struct model *model, int i, const struct tensor_view *view,
+			       struct pool *pool, struct error *err)
 {
 	float *values = xmalloc(view->n_elements * sizeof *values);
 	enum status status = tensor_read(view, 0, view->n_elements, values, err);
@@ -279,7 +280,7 @@ static enum status load_tensor(const struct model *model, int i, const struct te
 				   "number",
 				   view->path, view->name, bad, values[bad]);
 	if (status == STATUS_OK)
-		hf_tensor_scatter(model, i, values, block);
+		hf_tensor_scatter(model, i, values, model->weights);
 	free(values);
 	return status;
 }
@@ -313,7 +314,7 @@ static enum status load_tensors(struct model *model, struct source *source, stru
 		status = complain(&problems, source->store.dir, err);
 	for (int i = 0; i < n && status == STATUS_OK; i++)
 		if (views[i])
-			status = load_tensor(model, i, views[i], model->weights, pool, err);
+			status = load_tensor(model, i, views[i], pool, err);
 	model->dtype = common_dtype(views, n);
 	hf_problems_release(&problems);
 	free(views);
@@ -330,6 +331,24 @@ static void create_score_head(struct model *model, uint64_t seed)
 	for (int i = 0; i < model->config.n_channels; i++)
 		weight[i] = (float)(std * rng_normal(seed, RNG_INIT, PARAM_SCORE_WEIGHT, 0, 0,
 						     (uint32_t)i));
+}
+
+/* The state of a run is F32 and says what its result will be. */
+static void restore_dtype(struct model *model, const char *dir)
+{
+	static const enum dtype known[] = {DTYPE_F16, DTYPE_BF16, DTYPE_F64};
+	struct buf text = BUF_INIT;
+	struct json *root = NULL;
+	const struct json *name;
+
+	if (hf_read_config_text(&text, dir, NULL) == STATUS_OK)
+		root = json_parse(text.data, text.length, dir, NULL);
+	name = json_get(root, HF_DTYPE_KEY);
+	for (size_t i = 0; name && json_type(name) == JSON_STRING && i < 3; i++)
+		if (strcmp(json_string(name, NULL), dtype_config_name(known[i])) == 0)
+			model->dtype = known[i];
+	json_free(root);
+	buf_release(&text);
 }
 
 static void subtract_offset(struct model *model, double offset)
@@ -369,42 +388,12 @@ enum status hf_load(struct model **out, const char *dir, const struct hf_load_op
 	if (source.new_score)
 		create_score_head(model, options->seed);
 	subtract_offset(model, source.head.offset);
+	restore_dtype(model, dir);
 	model_pack(model, pool);
 	*out = model;
 	model = NULL;
 done:
 	model_destroy(model);
 	source_close(&source);
-	return status;
-}
-
-enum status hf_read_block(const struct model *model, float *block, const char *path,
-			  struct error *err)
-{
-	struct safetensors file;
-	enum status status = safetensors_open(&file, path, err);
-	int n = hf_tensor_count(model);
-
-	if (status != STATUS_OK)
-		return status;
-	if (file.n != (size_t)n)
-		status = error_set(err, STATUS_BAD_INPUT, "%s: %zu tensors, expected %d", path,
-				   file.n, n);
-	for (int i = 0; i < n && status == STATUS_OK; i++) {
-		struct hf_tensor wanted;
-		const struct tensor_view *view;
-
-		hf_tensor_describe(model, i, &wanted);
-		view = safetensors_find(&file, wanted.name);
-		if (view && view->dtype == DTYPE_F32 && has_shape(view, &wanted)) {
-			status = load_tensor(model, i, view, block, NULL, err);
-		} else {
-			status = error_set(err, STATUS_BAD_INPUT,
-					   "%s: tensor \"%s\" is missing or not F32 of the "
-					   "model's shape",
-					   path, wanted.name);
-		}
-	}
-	safetensors_close(&file);
 	return status;
 }

@@ -56,25 +56,33 @@ void hf_tensor_describe(const struct model *model, int i, struct hf_tensor *tens
 void hf_tensor_gather(const struct model *model, int i, const float *block, float *out);
 void hf_tensor_scatter(const struct model *model, int i, const float *in, float *block);
 
-/* Writes a block as one safetensors file of F32, with fsync.  sha256 (65 bytes), the
- * file's, may be NULL.  STATUS_FAILED if a value is not finite: nothing is written. */
-enum status hf_write_block(const struct model *model, const float *block, const char *path,
-			   char *sha256, struct error *err);
-/* Reads it back; the tensors must be those of the model, with their shapes, and their
- * values finite.  Where it fails, the block is partly written over. */
-enum status hf_read_block(const struct model *model, float *block, const char *path,
-			  struct error *err);
+/* The type of the weights that are written. */
+enum hf_save_as {
+	HF_SAVE_LOADED, /* that of the checkpoint which the model came from */
+	HF_SAVE_F32,
+	HF_SAVE_BF16,
+	HF_SAVE_STATE, /* F32, for a run that goes on: config.json records what
+			* HF_SAVE_LOADED means, and loading restores it */
+};
+bool hf_save_as_parse(const char *name, enum hf_save_as *as); /* loaded, f32, bf16 */
+#define HF_DTYPE_KEY "rlhf_dtype"			       /* of config.json; HF_SAVE_STATE */
 
 /* A whole directory, which replaces the one there was: config.json from source_dir's
  * with the changes in edits (pairs of key and JSON text, ended by NULL; keys set by
- * the model itself, architectures and labels, are added), model.safetensors,
- * tokenizer files and generation_config.json copied from tokenizer_dir (NULL: none).
- * config_text replaces source_dir's config when the model was created from nothing. */
+ * the model itself, architectures and labels, are added), model.safetensors or shards
+ * of at most max_shard_bytes (0: 5 GB) and their index, tokenizer files and
+ * generation_config.json copied from tokenizer_dir (NULL: none).  config_text replaces
+ * source_dir's config when the model was created from nothing.
+ *
+ * A directory that holds anything but a checkpoint is refused.  STATUS_FAILED if a
+ * weight is not finite, or not once it is rounded.  On failure nothing has changed. */
 struct hf_save_options {
 	const char *source_dir;
 	const char *config_text;
 	const char *tokenizer_dir;
 	const char *const *edits;
+	enum hf_save_as as;
+	uint64_t max_shard_bytes;
 };
 enum status hf_save(const struct model *model, const char *dir,
 		    const struct hf_save_options *options, struct error *err);

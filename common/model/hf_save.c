@@ -1,5 +1,5 @@
-/* Writing a Hugging Face directory: one safetensors file, config.json with only what
- * changed replaced, tokenizer files copied byte for byte. */
+/* Writing a Hugging Face directory: safetensors files, config.json with only what changed
+ * replaced, tokenizer files copied byte for byte. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -10,103 +10,260 @@
 
 #include "common/base/die.h"
 #include "common/base/file.h"
-#include "common/base/hash.h"
 #include "common/base/json.h"
 #include "common/model/hf_checkpoint.h"
 #include "common/model/hf_families.h"
 #include "common/model/safetensors.h"
 #include "common/ops/elementwise.h"
 
-/* --- one file --- */
+/* --- weights --- */
 
-struct block_plan {
+/* 5 GB, as Hugging Face's own writer. */
+#define MAX_SHARD_BYTES 5000000000U
+
+struct saving {
+	const struct model *model;
+	const struct hf_save_options *options;
+	const char *dir;
+	enum dtype dtype; /* written */
 	struct hf_tensor *tensors;
-	struct tensor_spec *specs; /* in file order */
 	int n;
-	struct buf header;
-	uint64_t file_bytes;
 };
 
-static void plan_block(struct block_plan *plan, const struct model *model)
+static enum dtype dtype_to_write(const struct model *model, enum hf_save_as as)
 {
-	*plan = (struct block_plan){.n = hf_tensor_count(model)};
-	plan->tensors = xcalloc((size_t)plan->n, sizeof *plan->tensors);
-	plan->specs = xcalloc((size_t)plan->n, sizeof *plan->specs);
-	for (int i = 0; i < plan->n; i++) {
-		struct hf_tensor *tensor = &plan->tensors[i];
-
-		hf_tensor_describe(model, i, tensor);
-		plan->specs[i] = (struct tensor_spec){.name = tensor->name,
-						      .rank = tensor->rank,
-						      .shape = {tensor->shape[0], tensor->shape[1]},
-						      .dtype = DTYPE_F32};
+	switch (as) {
+	case HF_SAVE_BF16:
+		return DTYPE_BF16;
+	case HF_SAVE_F32:
+	case HF_SAVE_STATE:
+		return DTYPE_F32;
+	case HF_SAVE_LOADED:
+		break;
 	}
-	safetensors_plan(plan->specs, (size_t)plan->n, &plan->header, &plan->file_bytes);
+	return model->dtype;
 }
 
-static void release_plan(struct block_plan *plan)
+bool hf_save_as_parse(const char *name, enum hf_save_as *as)
 {
-	free(plan->tensors);
-	free(plan->specs);
-	buf_release(&plan->header);
+	static const struct {
+		const char *name;
+		enum hf_save_as as;
+	} known[] = {{"loaded", HF_SAVE_LOADED}, {"f32", HF_SAVE_F32}, {"bf16", HF_SAVE_BF16}};
+
+	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+		if (strcmp(known[i].name, name) == 0) {
+			*as = known[i].as;
+			return true;
+		}
+	return false;
 }
 
-/* Number of the tensor that a spec, now sorted, came from: whose name it borrows. */
-static int tensor_of(const struct block_plan *plan, const struct tensor_spec *spec)
+static uint64_t bytes_of(const struct saving *saving, int tensor)
 {
-	return (int)((size_t)(spec->name - plan->tensors->name) / sizeof *plan->tensors);
+	return (uint64_t)saving->tensors[tensor].n_elements * dtype_bytes(saving->dtype);
 }
 
-static enum status write_planned(const struct block_plan *plan, const struct model *model,
-				 const float *block, int fd, const char *path, char *sha256,
-				 struct error *err)
+/* Rounding a number of another type's range gives infinity. */
+static enum status check_range(const struct saving *saving, const struct hf_tensor *tensor,
+			       const float *values, const void *stored, struct error *err)
 {
-	struct sha256 sha;
-	uint8_t digest[32];
-	enum status status =
-		file_write_at(fd, plan->header.data, plan->header.length, 0, path, err);
+	float *back;
+	size_t bad;
 
-	sha256_init(&sha);
-	sha256_update(&sha, plan->header.data, plan->header.length);
-	for (int i = 0; i < plan->n && status == STATUS_OK; i++) {
-		const struct tensor_spec *spec = &plan->specs[i];
-		float *values = xmalloc(spec->bytes);
+	if (saving->dtype != DTYPE_F16 && saving->dtype != DTYPE_BF16)
+		return STATUS_OK;
+	back = xmalloc(tensor->n_elements * sizeof *back);
+	dtype_to_float(saving->dtype, stored, tensor->n_elements, back);
+	bad = first_non_finite(back, tensor->n_elements, NULL);
+	free(back);
+	if (bad == tensor->n_elements)
+		return STATUS_OK;
+	return error_set(err, STATUS_FAILED,
+			 "%s: not written: element %zu of %s is %g, too large for %s; "
+			 "model.save_dtype may be f32",
+			 saving->dir, bad, tensor->name, values[bad],
+			 dtype_config_name(saving->dtype));
+}
 
-		hf_tensor_gather(model, tensor_of(plan, spec), block, values);
-		sha256_update(&sha, values, spec->bytes);
-		status = file_write_at(fd, values, spec->bytes, spec->offset, path, err);
-		free(values);
-	}
-	sha256_final(&sha, digest);
-	for (int i = 0; sha256 && i < 32; i++)
-		snprintf(sha256 + 2 * i, 3, "%02x", digest[i]);
+static enum status write_tensor(const struct saving *saving, const struct tensor_spec *spec, int fd,
+				const char *path, struct error *err)
+{
+	/* The spec borrows its tensor's name. */
+	size_t i = (size_t)(spec->name - saving->tensors->name) / sizeof *saving->tensors;
+	const struct hf_tensor *tensor = &saving->tensors[i];
+	float *values = xmalloc(tensor->n_elements * sizeof *values);
+	void *stored = saving->dtype == DTYPE_F32 ? values : xmalloc(spec->bytes);
+	enum status status;
+
+	hf_tensor_gather(saving->model, (int)i, saving->model->weights, values);
+	if (saving->dtype != DTYPE_F32)
+		dtype_from_float(saving->dtype, values, tensor->n_elements, stored);
+	status = check_range(saving, tensor, values, stored, err);
+	if (status == STATUS_OK)
+		status = file_write_at(fd, stored, spec->bytes, spec->offset, path, err);
+	if (stored != values)
+		free(stored);
+	free(values);
 	return status;
 }
 
-enum status hf_write_block(const struct model *model, const float *block, const char *path,
-			   char *sha256, struct error *err)
+static enum status write_planned(const struct saving *saving, const struct tensor_spec *specs,
+				 int n, const struct buf *header, const char *path,
+				 struct error *err)
 {
-	struct block_plan plan;
-	size_t bad = first_non_finite(block, model->layout.n_floats, NULL);
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	enum status status;
-	int fd;
 
-	if (bad < model->layout.n_floats)
-		return error_set(err, STATUS_FAILED,
-				 "%s: not written: value %zu is not a finite number", path, bad);
-	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return error_set(err, STATUS_BAD_INPUT, "%s: cannot be created: %s", path,
 				 strerror(errno));
-	plan_block(&plan, model);
-	status = write_planned(&plan, model, block, fd, path, sha256, err);
+	status = file_write_at(fd, header->data, header->length, 0, path, err);
+	for (int i = 0; i < n && status == STATUS_OK; i++)
+		status = write_tensor(saving, &specs[i], fd, path, err);
 	if (status == STATUS_OK && fsync(fd) != 0)
 		status = error_set(err, STATUS_BAD_INPUT, "%s: cannot be synced: %s", path,
 				   strerror(errno));
 	if (close(fd) != 0 && status == STATUS_OK)
 		status = error_set(err, STATUS_BAD_INPUT, "%s: cannot be closed: %s", path,
 				   strerror(errno));
-	release_plan(&plan);
+	return status;
+}
+
+/* Tensors [first, first + n) as one file. */
+static enum status write_file(const struct saving *saving, int first, int n, const char *name,
+			      struct error *err)
+{
+	struct tensor_spec *specs = xcalloc((size_t)n, sizeof *specs);
+	char *path = path_join(saving->dir, name);
+	struct buf header = BUF_INIT;
+	uint64_t file_bytes;
+	enum status status;
+
+	for (int i = 0; i < n; i++) {
+		const struct hf_tensor *tensor = &saving->tensors[first + i];
+
+		specs[i] = (struct tensor_spec){.name = tensor->name,
+						.rank = tensor->rank,
+						.shape = {tensor->shape[0], tensor->shape[1]},
+						.dtype = saving->dtype};
+	}
+	safetensors_plan(specs, (size_t)n, &header, &file_bytes);
+	status = write_planned(saving, specs, n, &header, path, err);
+	buf_release(&header);
+	free(specs);
+	free(path);
+	return status;
+}
+
+/* Fills shard [n] with the number of each tensor's shard, from 0; returns how many there
+ * are.  A shard ends before the tensor that would make it too large. */
+static int cut_shards(const struct saving *saving, int *shard)
+{
+	uint64_t most = saving->options->max_shard_bytes, bytes = 0;
+	int n_shards = 0;
+
+	if (most == 0)
+		most = MAX_SHARD_BYTES;
+	for (int i = 0; i < saving->n; i++) {
+		if (i > 0 && bytes + bytes_of(saving, i) > most) {
+			n_shards++;
+			bytes = 0;
+		}
+		shard[i] = n_shards;
+		bytes += bytes_of(saving, i);
+	}
+	return n_shards + 1;
+}
+
+static void name_shard(char name[60], int shard, int n_shards)
+{
+	snprintf(name, 60, "model-%05d-of-%05d.safetensors", shard + 1, n_shards);
+}
+
+static int compare_tensors(const void *a, const void *b)
+{
+	const struct hf_tensor *const *x = a, *const *y = b;
+
+	return strcmp((*x)->name, (*y)->name);
+}
+
+/* As Hugging Face's writer: members sorted, two spaces, a line end. */
+static enum status write_index(const struct saving *saving, const int *shard, int n_shards,
+			       struct error *err)
+{
+	const struct hf_tensor **sorted = xcalloc((size_t)saving->n, sizeof *sorted);
+	char *path = path_join(saving->dir, "model.safetensors.index.json"), name[60];
+	uint64_t bytes = 0, parameters = 0;
+	struct buf text = BUF_INIT;
+	enum status status;
+
+	for (int i = 0; i < saving->n; i++) {
+		sorted[i] = &saving->tensors[i];
+		bytes += bytes_of(saving, i);
+		parameters += sorted[i]->n_elements;
+	}
+	qsort(sorted, (size_t)saving->n, sizeof *sorted, compare_tensors);
+	buf_printf(&text,
+		   "{\n  \"metadata\": {\n    \"total_parameters\": %" PRIu64
+		   ",\n    \"total_size\": %" PRIu64 "\n  },\n  \"weight_map\": {\n",
+		   parameters, bytes);
+	for (int i = 0; i < saving->n; i++) {
+		name_shard(name, shard[sorted[i] - saving->tensors], n_shards);
+		buf_printf(&text, "    \"%s\": \"%s\"%s\n", sorted[i]->name, name,
+			   i < saving->n - 1 ? "," : "");
+	}
+	buf_append_string(&text, "  }\n}\n");
+	status = file_replace(path, text.data, text.length, err);
+	buf_release(&text);
+	free(sorted);
+	free(path);
+	return status;
+}
+
+static enum status write_shards(const struct saving *saving, struct error *err)
+{
+	int *shard = xcalloc((size_t)saving->n, sizeof *shard);
+	int n_shards = cut_shards(saving, shard), first = 0;
+	enum status status = STATUS_OK;
+
+	while (first < saving->n && status == STATUS_OK) {
+		int end = first;
+		char name[60];
+
+		while (end < saving->n && shard[end] == shard[first])
+			end++;
+		name_shard(name, shard[first], n_shards);
+		status = write_file(saving, first, end - first,
+				    n_shards == 1 ? "model.safetensors" : name, err);
+		first = end;
+	}
+	if (status == STATUS_OK && n_shards > 1)
+		status = write_index(saving, shard, n_shards, err);
+	free(shard);
+	return status;
+}
+
+static enum status write_weights(const struct model *model, const char *dir,
+				 const struct hf_save_options *options, struct error *err)
+{
+	struct saving saving = {.model = model,
+				.options = options,
+				.dir = dir,
+				.dtype = dtype_to_write(model, options->as),
+				.n = hf_tensor_count(model)};
+	size_t n = model->layout.n_floats, bad = first_non_finite(model->weights, n, NULL);
+	enum status status;
+
+	if (bad < n)
+		return error_set(err, STATUS_FAILED,
+				 "%s: not written: weight %zu of %zu is not a finite number", dir,
+				 bad, n);
+	saving.tensors = xcalloc((size_t)saving.n, sizeof *saving.tensors);
+	for (int i = 0; i < saving.n; i++)
+		hf_tensor_describe(model, i, &saving.tensors[i]);
+	status = write_shards(&saving, err);
+	free(saving.tensors);
 	return status;
 }
 
@@ -143,43 +300,67 @@ static bool config_says_tied(const struct json *root, const struct hf_family *fa
 	return tied && json_type(tied) == JSON_BOOL ? json_bool(tied) : family->ties_by_default;
 }
 
-static enum status set_labels(struct buf *text, bool has_count, struct error *err)
+/* One label is a score: transformers 5 refuses to call that a choice among classes. */
+static enum status set_one_label(struct buf *text, const struct json *root, struct error *err)
 {
+	const struct json *problem = json_get(root, "problem_type");
 	enum status status = set_member(text, "id2label", "{\"0\": \"LABEL_0\"}", err);
 
 	if (status == STATUS_OK)
 		status = set_member(text, "label2id", "{\"LABEL_0\": 0}", err);
-	if (status == STATUS_OK && has_count)
+	if (status == STATUS_OK && json_get(root, "num_labels"))
 		status = set_member(text, "num_labels", "1", err);
+	if (status == STATUS_OK && problem && json_type(problem) == JSON_STRING &&
+	    strcmp(json_string(problem, NULL), "single_label_classification") == 0)
+		status = set_member(text, "problem_type", "null", err);
+	return status;
+}
+
+/* The keys that name the type of the weights, where the config has them; and of a run's
+ * state the type that the result will have, where that is another. */
+static enum status set_dtype(struct buf *text, const struct model *model, enum hf_save_as as,
+			     const struct json *root, struct error *err)
+{
+	static const char *const keys[] = {"dtype", "torch_dtype"};
+	char value[20];
+	enum status status = STATUS_OK;
+
+	snprintf(value, sizeof value, "\"%s\"", dtype_config_name(dtype_to_write(model, as)));
+	for (int i = 0; i < 2 && status == STATUS_OK; i++)
+		if (json_get(root, keys[i]))
+			status = set_member(text, keys[i], value, err);
+	if (status == STATUS_OK && as == HF_SAVE_STATE && model->dtype != DTYPE_F32) {
+		snprintf(value, sizeof value, "\"%s\"", dtype_config_name(model->dtype));
+		status = set_member(text, HF_DTYPE_KEY, value, err);
+	} else if (status == STATUS_OK && json_get(root, HF_DTYPE_KEY)) {
+		status = json_edit(text, HF_DTYPE_KEY, NULL, err);
+	}
 	return status;
 }
 
 /* Keys that follow from the model itself. */
-static enum status set_own_members(struct buf *text, const struct model *model, struct error *err)
+static enum status set_own_members(struct buf *text, const struct model *model, enum hf_save_as as,
+				   struct error *err)
 {
 	const struct model_config *config = &model->config;
 	const struct hf_family *family = config->family;
 	bool is_score = config->head == HEAD_SCORE;
 	struct json *root = json_parse(text->data, text->length, "config.json", err);
-	bool has_dtype = json_get(root, "dtype"), has_torch_dtype = json_get(root, "torch_dtype");
-	bool has_count = json_get(root, "num_labels");
 	bool must_untie = !is_score && !config->tied && config_says_tied(root, family);
 	char architectures[100];
 	enum status status = root ? STATUS_OK : STATUS_BAD_INPUT;
 
-	json_free(root);
 	snprintf(architectures, sizeof architectures, "[\"%s\"]",
 		 is_score ? family->score_architecture : family->lm_architecture);
 	if (status == STATUS_OK)
 		status = set_member(text, "architectures", architectures, err);
-	if (status == STATUS_OK && has_dtype)
-		status = set_member(text, "dtype", "\"float32\"", err);
-	if (status == STATUS_OK && (has_torch_dtype || !has_dtype))
-		status = set_member(text, "torch_dtype", "\"float32\"", err);
+	if (status == STATUS_OK)
+		status = set_dtype(text, model, as, root, err);
 	if (status == STATUS_OK && is_score && config->n_labels == 1)
-		status = set_labels(text, has_count, err);
+		status = set_one_label(text, root, err);
 	if (status == STATUS_OK && must_untie)
 		status = set_member(text, "tie_word_embeddings", "false", err);
+	json_free(root);
 	return status;
 }
 
@@ -194,7 +375,7 @@ static enum status make_config(const struct model *model, const struct hf_save_o
 		status = hf_read_config_text(text, options->source_dir, err);
 	}
 	if (status == STATUS_OK)
-		status = set_own_members(text, model, err);
+		status = set_own_members(text, model, options->as, err);
 	for (int i = 0; status == STATUS_OK && options->edits && options->edits[i]; i += 2)
 		status = set_member(text, options->edits[i], options->edits[i + 1], err);
 	return status;
@@ -202,50 +383,115 @@ static enum status make_config(const struct model *model, const struct hf_save_o
 
 /* --- the directory --- */
 
-static enum status copy_tokenizer(const char *from, const char *to, struct error *err)
+/* What goes with a model and is copied as it is. */
+static const char *const copied_names[] = {
+	"tokenizer.json",	  "tokenizer_config.json", "special_tokens_map.json",
+	"added_tokens.json",	  "vocab.json",		   "merges.txt",
+	"tokenizer.model",	  "chat_template.jinja",   "chat_template.json",
+	"generation_config.json",
+};
+enum { N_COPIED = sizeof copied_names / sizeof *copied_names };
+#define TEMPLATES "additional_chat_templates"
+
+static enum status copy_file(const char *from, const char *to, const char *name, struct error *err)
 {
-	static const char *const names[] = {
-		"tokenizer.json",
-		"tokenizer_config.json",
-		"special_tokens_map.json",
-		"added_tokens.json",
-		"vocab.json",
-		"merges.txt",
-		"tokenizer.model",
-		"chat_template.jinja",
-		"generation_config.json",
-	};
+	char *source = path_join(from, name), *target = path_join(to, name);
+	enum status status = file_exists(source) ? file_copy(source, target, err) : STATUS_OK;
+
+	free(source);
+	free(target);
+	return status;
+}
+
+static enum status copy_templates(const char *from, const char *to, struct error *err)
+{
+	char *source = path_join(from, TEMPLATES), *target = path_join(to, TEMPLATES);
+	char **names = NULL;
+	size_t n = 0;
 	enum status status = STATUS_OK;
 
-	for (size_t i = 0; i < sizeof names / sizeof *names && status == STATUS_OK; i++) {
-		char *source = path_join(from, names[i]), *target = path_join(to, names[i]);
-
-		if (file_exists(source))
-			status = file_copy(source, target, err);
-		free(source);
-		free(target);
+	if (file_is_dir(source)) {
+		status = file_list(source, &names, &n, err);
+		if (status == STATUS_OK)
+			status = file_make_dirs(target, err);
 	}
+	for (size_t i = 0; i < n; i++) {
+		if (status == STATUS_OK)
+			status = copy_file(source, target, names[i], err);
+		free(names[i]);
+	}
+	free(names);
+	free(source);
+	free(target);
+	return status;
+}
+
+static enum status copy_tokenizer(const char *from, const char *to, struct error *err)
+{
+	enum status status = STATUS_OK;
+
+	for (int i = 0; i < N_COPIED && status == STATUS_OK; i++)
+		status = copy_file(from, to, copied_names[i], err);
+	return status == STATUS_OK ? copy_templates(from, to, err) : status;
+}
+
+/* Names of a checkpoint's files: what is written or copied here, shards of any number. */
+static bool is_of_checkpoint(const char *name)
+{
+	int i, n, end = 0;
+
+	for (int k = 0; k < N_COPIED; k++)
+		if (strcmp(name, copied_names[k]) == 0)
+			return true;
+	if (sscanf(name, "model-%5d-of-%5d.safetensors%n", &i, &n, &end) == 2 && end > 0 &&
+	    !name[end])
+		return true;
+	return strcmp(name, "config.json") == 0 || strcmp(name, "model.safetensors") == 0 ||
+	       strcmp(name, "model.safetensors.index.json") == 0 || strcmp(name, TEMPLATES) == 0;
+}
+
+/* A directory that holds anything else is somebody's, and is not replaced. */
+static enum status check_target(const char *dir, struct error *err)
+{
+	char **names = NULL;
+	size_t n = 0;
+	enum status status = STATUS_OK;
+
+	if (!file_exists(dir))
+		return STATUS_OK;
+	if (!file_is_dir(dir))
+		return error_set(err, STATUS_BAD_INPUT,
+				 "%s: is a file, expected a new directory or a checkpoint to replace",
+				 dir);
+	status = file_list(dir, &names, &n, err);
+	for (size_t i = 0; i < n; i++) {
+		if (status == STATUS_OK && !is_of_checkpoint(names[i]))
+			status = error_set(err, STATUS_BAD_INPUT,
+					   "%s: holds %.100s, which is no file of a checkpoint; "
+					   "expected a new directory or a checkpoint to replace",
+					   dir, names[i]);
+		free(names[i]);
+	}
+	free(names);
 	return status;
 }
 
 static enum status fill_directory(const struct model *model, const char *dir,
 				  const struct hf_save_options *options, struct error *err)
 {
-	char *weights = path_join(dir, "model.safetensors"),
-	     *config = path_join(dir, "config.json");
+	char *config = path_join(dir, "config.json");
 	struct buf text = BUF_INIT;
 	enum status status = make_config(model, options, &text, err);
 
 	if (status == STATUS_OK)
 		status = file_replace(config, text.data, text.length, err);
 	if (status == STATUS_OK)
-		status = hf_write_block(model, model->weights, weights, NULL, err);
+		status = write_weights(model, dir, options, err);
 	if (status == STATUS_OK && options->tokenizer_dir)
 		status = copy_tokenizer(options->tokenizer_dir, dir, err);
 	if (status == STATUS_OK)
 		status = file_sync_dir(dir, err);
 	buf_release(&text);
-	free(weights);
 	free(config);
 	return status;
 }
@@ -287,8 +533,9 @@ enum status hf_save(const struct model *model, const char *path,
 		length--;
 	dir = xstrndup(path, length);
 	temporary = xasprintf("%s.tmp", dir);
-	status = file_remove_tree(temporary, err);
-
+	status = check_target(dir, err);
+	if (status == STATUS_OK)
+		status = file_remove_tree(temporary, err);
 	if (status == STATUS_OK)
 		status = file_make_dirs(temporary, err);
 	if (status == STATUS_OK)

@@ -52,7 +52,7 @@ struct run_config {
 	struct {
 		char *path;
 		const struct json *create;
-		char *tokenizer;
+		char *tokenizer, *save_dtype;
 	} model; /* create: borrowed */
 	struct {
 		struct reward_source sources[MAX_REWARD_SOURCES];

@@ -1,10 +1,10 @@
 /* Writes a tiny random checkpoint for the end-to-end tests.
  *
- *     make_model DIR lm|reward VOCAB SEED [zero-head]
+ *     make_model DIR lm|reward VOCAB SEED [zero-head|bf16]
  *
  * Llama's kind, 2 layers of 32 or 64 channels, 128 positions, no tokenizer, end
  * token VOCAB - 1.  zero-head: the output matrix is zero, so that every next token
- * has the same probability. */
+ * has the same probability.  bf16: weights are stored as bfloat16. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,7 +36,7 @@ int main(int argc, char **argv)
 	enum status status;
 
 	if (argc < 5) {
-		fprintf(stderr, "usage: make_model DIR lm|reward VOCAB SEED [zero-head]\n");
+		fprintf(stderr, "usage: make_model DIR lm|reward VOCAB SEED [zero-head|bf16]\n");
 		return 2;
 	}
 	is_reward = strcmp(argv[2], "reward") == 0;
@@ -47,7 +47,9 @@ int main(int argc, char **argv)
 		config.n_labels = is_reward;
 		model = model_create(&config, false);
 		model_init_random(model, (uint64_t)atoi(argv[4]), 0.2);
-		if (argc > 5) {
+		if (argc > 5 && strcmp(argv[5], "bf16") == 0) {
+			options.as = HF_SAVE_BF16;
+		} else if (argc > 5) {
 			const struct param *head = param_find(&model->layout, PARAM_LM_HEAD, -1);
 			memset(model->weights + head->offset, 0,
 			       (size_t)head->rows * (size_t)head->cols * sizeof(float));

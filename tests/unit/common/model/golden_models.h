@@ -38,7 +38,6 @@ static const char *const not_loaded_yet[] = {
 	"opt",
 	"opt-post-norm",
 	"gpt_neox-pythia-layout",
-	"qwen2-bf16",
 	"score-gpt_neox",
 	"score-gptj",
 	"score-qwen3",

@@ -761,93 +761,364 @@ static void test_config_text_is_kept_but_for_what_changed(void **state)
 	model_destroy(again);
 }
 
-/* --- blocks --- */
-
-static void test_a_block_comes_back_with_its_bits(void **state)
-{
-	struct model *model = load(MODELS "gpt2", HEAD_LM);
-	float *block = xcalloc(model->layout.n_floats, sizeof *block);
-	char *path = path_join(dir, "m.safetensors"), sha[65], expected[65];
-	struct error err = {""};
-	struct buf bytes;
-
-	(void)state;
-	assert_int_equal(hf_write_block(model, model->weights, path, sha, &err), STATUS_OK);
-	read_bytes(dir, "m.safetensors", &bytes);
-	sha256_hex(bytes.data, bytes.length, expected);
-	assert_string_equal(sha, expected);
-	assert_int_equal(hf_read_block(model, block, path, &err), STATUS_OK);
-	assert_memory_equal(block, model->weights, model->layout.n_floats * sizeof *block);
-	buf_release(&bytes);
-	free(path);
-	free(block);
-	model_destroy(model);
-}
-
-static void test_a_block_that_is_not_finite_is_not_written(void **state)
+static void test_weights_that_are_not_finite_are_not_written(void **state)
 {
 	static const float values[] = {NAN, INFINITY, -INFINITY};
+	struct hf_save_options options = {.source_dir = MODELS "gpt2"};
 	struct model *model = load(MODELS "gpt2", HEAD_LM);
-	char *path = path_join(dir, "m.safetensors");
 	struct error err = {""};
 
 	(void)state;
 	for (int i = 0; i < 3; i++) {
 		model->weights[1234] = values[i];
-		assert_int_equal(hf_write_block(model, model->weights, path, NULL, &err),
-				 STATUS_FAILED);
-		assert_non_null(strstr(err.text, "value 1234 is not a finite number"));
-		assert_false(file_exists(path));
+		assert_int_equal(hf_save(model, saved, &options, &err), STATUS_FAILED);
+		assert_non_null(strstr(err.text, "weight 1234 of"));
+		assert_false(file_exists(saved));
 	}
-	free(path);
 	model_destroy(model);
 }
 
-static void assert_block_refused(const struct model *model, struct store *store,
-				 const char *sentence)
-{
-	float *block = xcalloc(model->layout.n_floats, sizeof *block);
-	char *path = path_join(dir, "model.safetensors");
-	struct error err = {""};
+/* --- types of the weights --- */
 
-	finish_store(store);
-	assert_int_equal(hf_read_block(model, block, path, &err), STATUS_BAD_INPUT);
-	if (strncmp(err.text, path, strlen(path)) != 0 || !strstr(err.text, sentence))
-		fail_msg("expected \"%s\", found \"%s\"", sentence, err.text);
-	free(path);
-	free(block);
+/* From F32. */
+static void convert(struct stored *item, enum dtype dtype)
+{
+	size_t n = item->bytes.length / sizeof(float);
+	char *bytes = xmalloc(n * dtype_bytes(dtype));
+
+	dtype_from_float(dtype, (const float *)(const void *)item->bytes.data, n, bytes);
+	item->bytes.length = 0;
+	buf_append(&item->bytes, bytes, n * dtype_bytes(dtype));
+	snprintf(item->dtype, sizeof item->dtype, "%s", dtype_name(dtype));
+	free(bytes);
 }
 
-static void test_a_block_must_be_exactly_that_of_the_model(void **state)
+/* The golden model with all tensors stored in a type. */
+static void write_as(enum dtype dtype, const char *dtype_key)
 {
-	struct model *model = load(MODELS "llama-gqa", HEAD_LM);
 	struct store store;
-	struct stored *item;
-	float bad = NAN;
-	int64_t one = 1;
+	char value[20];
+
+	copy("llama-gqa", "config.json");
+	edit_config("torch_dtype", NULL);
+	snprintf(value, sizeof value, "\"%s\"", dtype_config_name(dtype));
+	if (dtype_key)
+		edit_config(dtype_key, value);
+	read_store(&store, "llama-gqa");
+	for (int i = 0; i < store.n; i++)
+		convert(&store.items[i], dtype);
+	finish_store(&store);
+}
+
+/* All tensors of a file have that type, and the values of the model rounded to it. */
+static void assert_stored_as(const struct model *model, enum dtype dtype)
+{
+	char *path = path_join(saved, "model.safetensors");
+	struct safetensors file;
+	struct error err;
+
+	assert_int_equal(safetensors_open(&file, path, &err), STATUS_OK);
+	assert_int_equal(file.n, hf_tensor_count(model));
+	for (int i = 0; i < hf_tensor_count(model); i++) {
+		struct hf_tensor tensor;
+		const struct tensor_view *view;
+		float *values;
+		char *expected, *found;
+
+		hf_tensor_describe(model, i, &tensor);
+		view = safetensors_find(&file, tensor.name);
+		assert_non_null(view);
+		assert_int_equal(view->dtype, dtype);
+		values = xmalloc(tensor.n_elements * sizeof *values);
+		expected = xmalloc(view->bytes);
+		found = xmalloc(view->bytes);
+		hf_tensor_gather(model, i, model->weights, values);
+		dtype_from_float(dtype, values, tensor.n_elements, expected);
+		assert_int_equal(tensor_read_bytes(view, found, &err), STATUS_OK);
+		assert_memory_equal(found, expected, view->bytes);
+		free(values);
+		free(expected);
+		free(found);
+	}
+	safetensors_close(&file);
+	free(path);
+}
+
+static void assert_config_says(const char *key, const char *value)
+{
+	char *path = path_join(saved, "config.json");
+	struct error err;
+	struct json *config = json_parse_file(path, MAX_BYTES, &err);
+	const struct json *found = json_get(config, key);
+
+	assert_non_null(config);
+	if (!value)
+		assert_null(found);
+	else
+		assert_string_equal(json_string(found, NULL), value);
+	json_free(config);
+	free(path);
+}
+
+static void test_weights_are_saved_in_the_type_that_they_came_in(void **state)
+{
+	static const enum dtype dtypes[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_F64};
+	static const char *const keys[] = {"dtype", "torch_dtype", NULL};
+	struct hf_save_options options = {.source_dir = dir};
 
 	(void)state;
+	for (int i = 0; i < 4; i++)
+		for (int k = 0; k < 3; k++) {
+			struct model *model;
+
+			write_as(dtypes[i], keys[k]);
+			model = load(dir, HEAD_LM);
+			assert_int_equal(model->dtype, dtypes[i]);
+			save(model, &options);
+			assert_stored_as(model, dtypes[i]);
+			assert_same_file(dir, saved, "config.json");
+			model_destroy(model);
+		}
+}
+
+static void test_weights_are_saved_in_the_type_that_is_asked_for(void **state)
+{
+	static const struct {
+		const char *name;
+		enum dtype dtype;
+	} cases[] = {{"f32", DTYPE_F32}, {"bf16", DTYPE_BF16}, {"loaded", DTYPE_F16}};
+	struct hf_save_options options = {.source_dir = dir};
+	struct model *model;
+
+	(void)state;
+	write_as(DTYPE_F16, "dtype");
+	model = load(dir, HEAD_LM);
+	for (int i = 0; i < 3; i++) {
+		assert_true(hf_save_as_parse(cases[i].name, &options.as));
+		save(model, &options);
+		assert_stored_as(model, cases[i].dtype);
+		assert_config_says("dtype", dtype_config_name(cases[i].dtype));
+		assert_config_says(HF_DTYPE_KEY, NULL);
+	}
+	assert_false(hf_save_as_parse("f64", &options.as));
+	model_destroy(model);
+}
+
+/* A run's state is F32, bit for bit, and its result is what it would have been. */
+static void test_the_state_of_a_run_keeps_bits_and_remembers_the_type(void **state)
+{
+	struct hf_save_options options = {.source_dir = dir, .as = HF_SAVE_STATE};
+	struct model *model, *again;
+
+	(void)state;
+	write_as(DTYPE_BF16, "dtype");
+	model = load(dir, HEAD_LM);
+	for (size_t i = 0; i < model->layout.n_floats; i += 7)
+		model->weights[i] += 0x1p-20f;
+	save(model, &options);
+	assert_stored_as(model, DTYPE_F32);
+	assert_config_says("dtype", "float32");
+	assert_config_says(HF_DTYPE_KEY, "bfloat16");
+	again = load(saved, HEAD_LM);
+	assert_int_equal(again->dtype, DTYPE_BF16);
+	model_destroy(model);
+	model = again;
+	options = (struct hf_save_options){.source_dir = saved};
+	save(model, &options);
+	assert_stored_as(model, DTYPE_BF16);
+	assert_same_file(dir, saved, "config.json");
+	model_destroy(model);
+}
+
+static void test_a_weight_too_large_for_the_type_is_not_saved(void **state)
+{
+	struct hf_save_options options = {.source_dir = dir};
+	struct error err = {""};
+	struct model *model;
+
+	(void)state;
+	write_as(DTYPE_F16, "dtype");
+	model = load(dir, HEAD_LM);
+	model->weights[5] = 65519;
+	save(model, &options);
+	model->weights[5] = 65520;
+	assert_int_equal(hf_save(model, saved, &options, &err), STATUS_FAILED);
+	assert_non_null(strstr(err.text, "model.embed_tokens.weight is 65520, too large for float16"));
+	options.as = HF_SAVE_F32;
+	save(model, &options);
+	model_destroy(model);
+}
+
+static void test_tensors_of_several_types_are_saved_in_one_that_holds_all(void **state)
+{
+	struct hf_save_options options = {.source_dir = dir};
+	struct store store;
+	struct model *model;
+
+	(void)state;
+	copy("llama-gqa", "config.json");
 	read_store(&store, "llama-gqa");
-	drop(&store, "lm_head.weight");
-	assert_block_refused(model, &store, "20 tensors, expected 21");
-	read_store(&store, "llama-gqa");
-	append(&store, "more", "F32", 1, &one, "abcd", 4);
-	assert_block_refused(model, &store, "22 tensors, expected 21");
-	read_store(&store, "llama-gqa");
-	stored(&store, "lm_head.weight")->name[0] = 'L';
-	assert_block_refused(model, &store, "tensor \"lm_head.weight\" is missing or not F32");
-	/* The transposed shape has the same number of elements. */
-	read_store(&store, "llama-gqa");
-	item = stored(&store, "lm_head.weight");
-	item->shape[0] = 32;
-	item->shape[1] = 97;
-	assert_block_refused(model, &store, "tensor \"lm_head.weight\" is missing or not F32");
-	read_store(&store, "llama-gqa");
-	store_as(stored(&store, "lm_head.weight"), "BF16");
-	assert_block_refused(model, &store, "tensor \"lm_head.weight\" is missing or not F32");
-	read_store(&store, "llama-gqa");
-	memcpy(stored(&store, "lm_head.weight")->bytes.data + 8, &bad, sizeof bad);
-	assert_block_refused(model, &store, "tensor \"lm_head.weight\": element 2 is nan");
+	convert(stored(&store, "model.norm.weight"), DTYPE_BF16);
+	finish_store(&store);
+	model = load(dir, HEAD_LM);
+	assert_int_equal(model->dtype, DTYPE_F32);
+	save(model, &options);
+	assert_stored_as(model, DTYPE_F32);
+	model_destroy(model);
+}
+
+/* --- shards --- */
+
+static size_t bytes_of_file(const char *name)
+{
+	struct buf bytes;
+	size_t n;
+
+	read_bytes(saved, name, &bytes);
+	n = bytes.length;
+	buf_release(&bytes);
+	return n;
+}
+
+static void test_a_large_checkpoint_is_saved_in_shards(void **state)
+{
+	struct hf_save_options options = {.source_dir = MODELS "llama-gqa",
+					  .max_shard_bytes = 20000};
+	struct model *model = load(MODELS "llama-gqa", HEAD_LM), *again;
+	size_t n_files, n_shards = 0;
+	char **names;
+	struct error err;
+	struct buf index;
+
+	(void)state;
+	save(model, &options);
+	assert_int_equal(file_list(saved, &names, &n_files, &err), STATUS_OK);
+	for (size_t i = 0; i < n_files; i++) {
+		if (strncmp(names[i], "model-", 6) == 0) {
+			char expected[60];
+
+			n_shards++;
+			snprintf(expected, sizeof expected, "model-%05zu-of-%05zu.safetensors",
+				 n_shards, n_files - 2);
+			assert_string_equal(names[i], expected);
+			assert_true(bytes_of_file(names[i]) < 20000 + 2000); /* and a header */
+		}
+		free(names[i]);
+	}
+	free(names);
+	assert_true(n_shards > 2);
+	assert_int_equal(n_files, n_shards + 2);
+	read_bytes(saved, "model.safetensors.index.json", &index);
+	assert_memory_equal(index.data, "{\n  \"metadata\": {\n    \"total_parameters\": ", 42);
+	assert_non_null(strstr(index.data, "  \"weight_map\": {\n    \"lm_head.weight\": \"model-0"));
+	assert_string_equal(index.data + index.length - 7, "\n  }\n}\n");
+	buf_release(&index);
+	again = load(saved, HEAD_LM);
+	assert_same_weights(model, again);
+	/* One file again: the shards and the index are gone. */
+	options.max_shard_bytes = 0;
+	save(model, &options);
+	assert_int_equal(file_list(saved, &names, &n_files, &err), STATUS_OK);
+	assert_int_equal(n_files, 2);
+	for (size_t i = 0; i < n_files; i++)
+		free(names[i]);
+	free(names);
+	model_destroy(model);
+	model_destroy(again);
+}
+
+static void test_a_tensor_larger_than_a_shard_has_one_of_its_own(void **state)
+{
+	struct hf_save_options options = {.source_dir = MODELS "gpt2", .max_shard_bytes = 1};
+	struct model *model = load(MODELS "gpt2", HEAD_LM), *again;
+	char name[60];
+
+	(void)state;
+	save(model, &options);
+	snprintf(name, sizeof name, "model-%05d-of-%05d.safetensors", hf_tensor_count(model),
+		 hf_tensor_count(model));
+	assert_true(bytes_of_file(name) > 0);
+	again = load(saved, HEAD_LM);
+	assert_same_weights(model, again);
+	model_destroy(model);
+	model_destroy(again);
+}
+
+/* --- what is replaced and what is copied --- */
+
+static void test_a_directory_of_something_else_is_not_replaced(void **state)
+{
+	static const char *const foreign[] = {"notes.txt", "model-1-of-x.safetensors", "step-3",
+					      "model-00001-of-00002.safetensors.bak"};
+	struct hf_save_options options = {.source_dir = MODELS "gpt2"};
+	struct model *model = load(MODELS "gpt2", HEAD_LM);
+	struct error err = {""};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++) {
+		char *path = path_join(saved, foreign[i]), *weights;
+
+		save(model, &options);
+		weights = path_join(saved, "model.safetensors");
+		write_bytes(saved, foreign[i], "x", 1);
+		assert_int_equal(hf_save(model, saved, &options, &err), STATUS_BAD_INPUT);
+		assert_non_null(strstr(err.text, foreign[i]));
+		assert_true(file_exists(path) && file_exists(weights));
+		assert_int_equal(unlink(path), 0);
+		free(path);
+		free(weights);
+	}
+	assert_int_equal(file_remove_tree(saved, &err), STATUS_OK);
+	write_bytes(root, "out", "a file", 6);
+	assert_int_equal(hf_save(model, saved, &options, &err), STATUS_BAD_INPUT);
+	assert_non_null(strstr(err.text, "is a file, expected a new directory"));
+	model_destroy(model);
+}
+
+static void test_files_that_go_with_a_model_are_copied(void **state)
+{
+	static const char *const names[] = {"tokenizer.json", "tokenizer_config.json",
+					    "special_tokens_map.json", "added_tokens.json",
+					    "vocab.json", "merges.txt", "tokenizer.model",
+					    "chat_template.jinja", "chat_template.json",
+					    "generation_config.json",
+					    "additional_chat_templates/rag.jinja"};
+	struct hf_save_options options = {.source_dir = MODELS "gpt2", .tokenizer_dir = dir};
+	struct model *model = load(MODELS "gpt2", HEAD_LM);
+	char *templates = path_join(dir, "additional_chat_templates");
+	struct error err;
+
+	(void)state;
+	assert_int_equal(file_make_dirs(templates, &err), STATUS_OK);
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		write_bytes(dir, names[i], names[i], strlen(names[i]) - i % 2);
+	for (int round = 0; round < 2; round++) {
+		save(model, &options);
+		for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+			assert_same_file(dir, saved, names[i]);
+	}
+	free(templates);
+	model_destroy(model);
+}
+
+static void test_one_label_is_not_a_choice_among_classes(void **state)
+{
+	struct hf_save_options options = {.source_dir = dir};
+	struct model *model;
+	struct buf text;
+
+	(void)state;
+	copy("rm-llama", "config.json");
+	copy("rm-llama", "model.safetensors");
+	edit_config("problem_type", "\"single_label_classification\"");
+	model = load(dir, HEAD_SCORE);
+	save(model, &options);
+	read_bytes(saved, "config.json", &text);
+	assert_non_null(strstr(text.data, "\"problem_type\": null"));
+	buf_release(&text);
+	edit_config("problem_type", "\"regression\"");
+	save(model, &options);
+	assert_same_file(dir, saved, "config.json");
 	model_destroy(model);
 }
 
@@ -905,9 +1176,17 @@ int main(void)
 		CASE(test_saving_over_its_own_source_works),
 		CASE(test_a_save_that_fails_keeps_what_was_there),
 		CASE(test_config_text_is_kept_but_for_what_changed),
-		CASE(test_a_block_comes_back_with_its_bits),
-		CASE(test_a_block_that_is_not_finite_is_not_written),
-		CASE(test_a_block_must_be_exactly_that_of_the_model),
+		CASE(test_weights_that_are_not_finite_are_not_written),
+		CASE(test_weights_are_saved_in_the_type_that_they_came_in),
+		CASE(test_weights_are_saved_in_the_type_that_is_asked_for),
+		CASE(test_the_state_of_a_run_keeps_bits_and_remembers_the_type),
+		CASE(test_a_weight_too_large_for_the_type_is_not_saved),
+		CASE(test_tensors_of_several_types_are_saved_in_one_that_holds_all),
+		CASE(test_a_large_checkpoint_is_saved_in_shards),
+		CASE(test_a_tensor_larger_than_a_shard_has_one_of_its_own),
+		CASE(test_a_directory_of_something_else_is_not_replaced),
+		CASE(test_files_that_go_with_a_model_are_copied),
+		CASE(test_one_label_is_not_a_choice_among_classes),
 		CASE(test_positions_grow_unless_they_are_bounded),
 	};
 	return cmocka_run_group_tests(tests, make_root, remove_root);
