@@ -12,6 +12,7 @@
 #include "common/base/file.h"
 #include "common/model/safetensors.h"
 #include "common/ops/elementwise.h"
+#include "common/run/fault.h"
 
 /* Where the parameters lie in the file. */
 struct plan {
@@ -206,9 +207,11 @@ enum status moments_load(struct trainer *trainer, const char *dir, const char *p
 
 	for (int i = 0; i < 2 && status == STATUS_OK; i++) {
 		char *path = xasprintf("%s/%s-%c.safetensors", dir, prefix, "mv"[i]);
+		char *part = xasprintf("%s-%c", prefix, "mv"[i]);
 
-		if (moments[i])
+		if (moments[i] && !fault_omits(part))
 			status = load_moment(trainer, moments[i], path, err);
+		free(part);
 		free(path);
 	}
 	return status;

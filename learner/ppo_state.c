@@ -129,7 +129,8 @@ static enum status read_state(struct ppo *ppo, const struct json *state, const c
 	if (!kl_coef || json_type(kl_coef) != JSON_NUMBER)
 		return error_set(err, STATUS_BAD_INPUT, "%s: kl_coef is missing or not a number",
 				 path);
-	ppo->kl_coef = json_number(kl_coef);
+	if (!fault_omits("kl_coef"))
+		ppo->kl_coef = json_number(kl_coef);
 	return STATUS_OK;
 }
 

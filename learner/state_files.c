@@ -82,8 +82,13 @@ enum status state_load_model(struct model **model, struct buf *config_text, cons
 {
 	struct hf_load_options options = {
 		.head = head, .create_score = create_score, .seed = seed};
+	const char *slash = strrchr(dir, '/');
 	enum status status = hf_load(model, dir, &options, pool, err);
 
+	if (status == STATUS_OK && fault_omits(slash ? slash + 1 : dir)) {
+		zero_fill((*model)->weights, (*model)->layout.n_floats, pool);
+		model_pack(*model, pool);
+	}
 	return status == STATUS_OK ? hf_read_config_text(config_text, dir, err) : status;
 }
 
@@ -103,6 +108,8 @@ enum status state_read_counters(const struct json *state, const struct state_cou
 	for (size_t i = 0; i < n; i++) {
 		const struct json *value = json_get(state, counters[i].key);
 
+		if (fault_omits(counters[i].key))
+			continue;
 		if (!value || !json_int64(value, counters[i].value) || *counters[i].value < 0)
 			return error_set(err, STATUS_BAD_INPUT, "%s: %s is missing or not a count",
 					 path, counters[i].key);

@@ -19,6 +19,7 @@
 
 #include "common/base/die.h"
 #include "common/ops/elementwise.h"
+#include "common/run/fault.h"
 
 /* Whole sequences of at most so many tokens make a microbatch. */
 enum { MICROBATCH_TOKENS = 1024 };
@@ -259,6 +260,8 @@ bool trainer_step(struct trainer *trainer, const int *lengths, int n, double lea
 	step.stats = xcalloc((size_t)step.n_lanes * (size_t)n_stats, sizeof *step.stats);
 	sum_local_lanes(&step);
 	sum_local_stats(&step);
+	if (fault_nan("trainer.gradient"))
+		trainer->gradients[0][n_floats / 2] = NAN;
 	for (int k = 0; k < n_stats; k++)
 		stats[k] = step.stats[k];
 	free(step.stats);

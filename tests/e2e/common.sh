@@ -88,3 +88,20 @@ make_toy() {
 		 "checkpoint": {"every_steps": 2, "keep": 2}}
 	JSON
 }
+
+# For a run of pretrain from the toy policy: rows of ids, and checkpoints often enough
+# that kills fall into all phases.
+make_rows() {
+	for i in $(seq 0 39); do
+		echo "{\"input_ids\":[1,$((i % 7 + 2)),$((i % 5 + 3)),$((i % 11 + 4)),$((i % 3))]}"
+	done >rows.jsonl
+	cat >pretrain.json <<-'JSON'
+		{"run": {"dir": "run", "seed": 3},
+		 "model": {"path": "policy"},
+		 "data": {"train": "rows.jsonl"},
+		 "train": {"steps": 8, "batch_size": 16},
+		 "optimizer": {"learning_rate": 0.01, "weight_decay": 0.1},
+		 "schedule": {"name": "cosine", "warmup_steps": 2},
+		 "checkpoint": {"every_steps": 2}}
+	JSON
+}

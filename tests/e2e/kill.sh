@@ -1,19 +1,23 @@
-# Sourced by test_kill.sh and soak_kill.sh: kills a run again and again and compares
-# its bytes with those of a run that was left alone.
+# Sourced by the tests that kill: kills a run again and again and compares its bytes
+# with those of the run "whole", which was left alone.
 # shellcheck shell=bash
 
-# Runs the command on 4 ranks until it is done, killing it once on each launch for
-# which "kills" is left; who is killed, and when, is random.
-run_with_kills() { # RUN KILLS
-	local run=$1 kills=$2 launches=0 rc pid victims victim
+# Runs COMMAND CONFIG on RANKS ranks (0: alone) until it is done, killing it once on
+# each launch for which KILLS are left; who is killed is random, and when, within MS
+# milliseconds.
+run_with_kills() { # RUN KILLS MS RANKS COMMAND CONFIG
+	local run=$1 kills=$2 ms=$3 ranks=$4 command=$5 config=$6
+	local launches=0 rc pid victims victim after start=()
+	[ "$ranks" -eq 0 ] || start=(mpirun --oversubscribe -n "$ranks")
 	while :; do
 		launches=$((launches + 1))
-		[ $launches -le $((kills + 40)) ] || fail "$run: no end after $launches launches"
-		mpirun --oversubscribe -n 4 "$RLHF" ppo config.json --set run.dir="$run" 2>>"$run.log" &
+		[ $launches -le $((4 * kills + 40)) ] || fail "$run: no end after $launches launches"
+		"${start[@]}" "$RLHF" "$command" "$config" --set run.dir="$run" 2>>"$run.log" &
 		pid=$!
 		if [ "$kills" -gt 0 ]; then
-			sleep "0.$((RANDOM % 90 + 10))"
-			# mpirun itself, or one of its ranks.
+			after=$((RANDOM % ms))
+			sleep "$((after / 1000)).$(printf %03d $((after % 1000)))"
+			# The launcher itself, or one of its ranks.
 			mapfile -t victims < <(pgrep -P "$pid" || true; echo "$pid")
 			victim=${victims[$((RANDOM % ${#victims[@]}))]}
 			kill -KILL "$victim" 2>/dev/null && kills=$((kills - 1))
@@ -21,11 +25,15 @@ run_with_kills() { # RUN KILLS
 		rc=0
 		wait "$pid" 2>/dev/null || rc=$?
 		if [ $rc -eq 0 ]; then
-			break
+			# It may have been done before all the kills: once more from the start.
+			[ "$kills" -gt 0 ] || break
+			same_run whole "$run" "after kills ($launches launches)"
+			rm -rf "$run"
 		fi
-		[ $rc -gt 3 ] || fail "$run: exit $rc: $(tail -n 3 "$run.log")"
+		[ $rc -eq 0 ] || [ $rc -gt 3 ] || fail "$run: exit $rc: $(tail -n 3 "$run.log")"
 	done
 	same_run whole "$run" "after kills ($launches launches)"
+	rm -rf "$run"
 }
 
 # One SIGKILL at a named point of a run on N ranks (0: alone), then the same command.

@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# A checkpoint holds all that a run needs: a run killed and gone on with has the bytes
+# of one left alone, and one that is gone on with without any single part of the
+# checkpoint has not.  On the way, gradients that are not finite on one rank alone are
+# skipped by all.
+# shellcheck source=tests/e2e/common.sh
+. "$(dirname "$0")/common.sh"
+make_toy
+make_rows
+
+launches() { # NAME RANKS ROLES NAN COMMAND...; the parts of a checkpoint on standard input
+	local name=$1 ranks=$2 nan=$4 roles parts part
+	read -ra roles <<<"$3"
+	mapfile -t parts # all of them now: mpirun would take what is left
+	shift 4
+	# The run left alone, and again with the bad gradients on one rank of several.
+	RLHF_FAULT=$nan "$@" --set run.dir="$name" 2>log || fail "$name: $(cat log)"
+	grep -q '"optim/skipped":2,' "$name/metrics.jsonl" || fail "$name: two steps were not skipped"
+	RLHF_FAULT=$nan RLHF_FAULT_RANK=1 on "$ranks" "$@" "${roles[@]}" --set run.dir="$name-2" 2>log ||
+		fail "$name on $ranks ranks: $(cat log)"
+	same_run "$name" "$name-2" "$name with NaN on one of $ranks ranks"
+	# Killed after a checkpoint, and gone on with.
+	(RLHF_FAULT=$nan,kill:checkpoint.after_rename:2 "$@" --set run.dir="$name-killed") >log 2>&1 &&
+		fail "$name was not killed"
+	cp -r "$name-killed" "$name-resumed"
+	"$@" --set run.dir="$name-resumed" 2>log || fail "$name resumed: $(cat log)"
+	same_run "$name" "$name-resumed" "$name resumed"
+	for part in "${parts[@]}"; do
+		cp -r "$name-killed" "$name-$part"
+		RLHF_FAULT=omit:$part "$@" --set run.dir="$name-$part" 2>log ||
+			fail "$name without $part: $(cat log)"
+		if [ "$(fingerprint "$name")" = "$(fingerprint "$name-$part")" ]; then
+			fail "$name: nobody sees that $part is missing"
+		fi
+	done
+}
+launches pretrain 2 '' nan:trainer.gradient:1,nan:trainer.gradient:3 \
+	"$RLHF" pretrain pretrain.json <<'PARTS'
+model
+optimizer-m
+optimizer-v
+step
+updates
+skipped
+metrics_bytes
+PARTS
+# Steps of policy and critic take turns: 24 of them, of which 16 before the kill.
+launches ppo 4 '--set roles.learner=2 --set roles.actor=1 --set roles.reward=1' \
+	nan:trainer.gradient:3,nan:trainer.gradient:6 \
+	"$RLHF" ppo config.json --set ppo.kl.controller=adaptive <<'PARTS'
+model
+critic
+policy-m
+policy-v
+critic-m
+critic-v
+step
+episode
+policy_updates
+critic_updates
+policy_skipped
+critic_skipped
+metrics_bytes
+rollouts_bytes
+kl_coef
+PARTS
