@@ -5,6 +5,7 @@ int ppo_main(int argc, char **argv);	  /* the ring */
 int generate_main(int argc, char **argv); /* an actor alone */
 int logprobs_main(int argc, char **argv); /* a frozen policy alone */
 int score_main(int argc, char **argv);	  /* a reward model alone */
+int tokenize_main(int argc, char **argv); /* a tokenizer alone */
 int inspect_main(int argc, char **argv);  /* a directory or a .safetensors file */
 int status_main(int argc, char **argv);	  /* a run */
 int report_main(int argc, char **argv);	  /* a run as a page */

@@ -154,11 +154,14 @@ static enum status check(void *context, struct error *err)
 static enum status prepare(struct line_job *job, struct error *err)
 {
 	struct generate *generate = job->command->context;
-
 	size_t bytes = generator_cache_bytes(generate->kv_cache_mb, comm_local_ranks());
 
 	generate->generator = generator_create(job->model, MAX_SLOTS, bytes, job->pool);
-	return stop_ids_read(&generate->stop, job->model_dir, &job->model->config, err);
+	if (stop_ids_read(&generate->stop, job->model_dir, &job->model->config, err) != STATUS_OK)
+		return STATUS_BAD_INPUT;
+	if (job->chat)
+		stop_ids_add(&generate->stop, chat_end_id(job->chat), &job->model->config);
+	return STATUS_OK;
 }
 
 static void release(struct line_job *job)

@@ -17,10 +17,11 @@
 #include "proto/kernels.h"
 #include "proto/lines.h"
 
-enum { BLOCK_LINES = 64, N_COMMON_OPTIONS = 5 };
+/* Of the common options, those that a tokenizer alone has too come first. */
+enum { BLOCK_LINES = 64, N_TEXT_OPTIONS = 4, N_COMMON_OPTIONS = 6 };
 
 struct line_args {
-	const char *model, *input, *output, *isa;
+	const char *model, *input, *output, *chat, *isa;
 	int64_t threads;
 };
 
@@ -70,23 +71,41 @@ static enum status share_input(struct line_job *job, const char *path, struct er
 	return jsonl_split(&job->input, path, &text, err);
 }
 
-static enum status load_model(struct line_job *job, struct error *err)
+static enum status load_text(struct line_job *job, const char *chat, struct error *err)
+{
+	int n_vocab = job->model ? job->model->config.n_vocab : 0;
+	enum status status = STATUS_OK;
+
+	if (job->command->tokenizer_alone || tokenizer_exists(job->model_dir))
+		status = tokenizer_load(&job->tokenizer, job->model_dir, err);
+	if (status == STATUS_OK && job->tokenizer)
+		status = chat_load(&job->chat, chat, job->model_dir, job->tokenizer, err);
+	if (status == STATUS_OK && !job->model)
+		n_vocab = tokenizer_size(job->tokenizer);
+	job->rows = (struct row_context){.tokenizer = job->tokenizer,
+					 .n_vocab = n_vocab,
+					 .where = job->input.path,
+					 .chat = job->chat};
+	return status;
+}
+
+static enum status load(struct line_job *job, const char *chat, struct error *err)
 {
 	struct hf_load_options options = {.head = job->command->head};
-	enum status status = hf_load(&job->model, job->model_dir, &options, job->pool, err);
+	enum status status = STATUS_OK;
 
-	if (status == STATUS_OK && tokenizer_exists(job->model_dir))
-		status = tokenizer_load(&job->tokenizer, job->model_dir, err);
+	if (!job->command->tokenizer_alone)
+		status = hf_load(&job->model, job->model_dir, &options, job->pool, err);
 	if (status == STATUS_OK)
-		job->rows = (struct row_context){.tokenizer = job->tokenizer,
-						 .n_vocab = job->model->config.n_vocab,
-						 .where = job->input.path};
+		status = load_text(job, chat, err);
 	if (status == STATUS_OK && job->command->prepare)
 		status = job->command->prepare(job, err);
 	return status;
 }
 
-static enum status run_job(struct line_job *job, const struct line_args *args, struct error *err)
+/* Kernels and threads, for a model. */
+static enum status start_computing(struct line_job *job, const struct line_args *args,
+				   struct error *err)
 {
 	int threads = (int)args->threads;
 	enum isa isa;
@@ -98,9 +117,19 @@ static enum status run_job(struct line_job *job, const struct line_args *args, s
 	if (threads == 0)
 		threads = pool_cores() / comm_local_ranks();
 	job->pool = pool_create(threads > 0 ? threads : 1);
-	status = share_input(job, args->input, err);
+	return STATUS_OK;
+}
+
+static enum status run_job(struct line_job *job, const struct line_args *args, struct error *err)
+{
+	enum status status = STATUS_OK;
+
+	if (!job->command->tokenizer_alone)
+		status = start_computing(job, args, err);
 	if (status == STATUS_OK)
-		status = comm_agree(job->world, load_model(job, err), err);
+		status = share_input(job, args->input, err);
+	if (status == STATUS_OK)
+		status = comm_agree(job->world, load(job, args->chat, err), err);
 	if (status == STATUS_OK && comm_is_lead(job->world))
 		status = line_output_open(&job->output, args->output, err);
 	status = comm_agree(job->world, status, err);
@@ -119,6 +148,7 @@ static void job_release(struct line_job *job)
 	if (job->command->release)
 		job->command->release(job);
 	model_destroy(job->model);
+	chat_destroy(job->chat);
 	tokenizer_destroy(job->tokenizer);
 	jsonl_release(&job->input);
 	pool_destroy(job->pool);
@@ -143,6 +173,11 @@ static enum status parse_args(const struct line_command *command, struct line_ar
 		 .type = OPTION_STRING,
 		 .target = &args->output,
 		 .help = "file to write; standard output if not given"},
+		{.name = "--chat",
+		 .type = OPTION_STRING,
+		 .target = &args->chat,
+		 .help = "chat format of messages: auto (what the checkpoint's template is), or "
+			 "chatml, llama-3, zephyr, ... (README)"},
 		{.name = "--threads",
 		 .type = OPTION_INT,
 		 .target = &args->threads,
@@ -154,14 +189,14 @@ static enum status parse_args(const struct line_command *command, struct line_ar
 		 .target = &args->isa,
 		 .help = "kernels: auto, portable, avx2, avx512"},
 	};
-	size_t n = N_COMMON_OPTIONS + command->n_options;
+	size_t n_common = command->tokenizer_alone ? N_TEXT_OPTIONS : N_COMMON_OPTIONS;
+	size_t n = n_common + command->n_options;
 	struct option *options = xcalloc(n, sizeof *options);
 	enum status status;
 
-	memcpy(options, common, sizeof common);
+	memcpy(options, common, n_common * sizeof *common);
 	if (command->n_options > 0)
-		memcpy(options + N_COMMON_OPTIONS, command->options,
-		       command->n_options * sizeof *options);
+		memcpy(options + n_common, command->options, command->n_options * sizeof *options);
 	status = options_parse(options, n, argc, argv, command->usage, command->example, help, err);
 	free(options);
 	if (status == STATUS_OK && !*help && command->prompt && !args->input == !*command->prompt)
@@ -174,7 +209,7 @@ static enum status parse_args(const struct line_command *command, struct line_ar
 
 int line_command_main(const struct line_command *command, int argc, char **argv)
 {
-	struct line_args args = {.isa = "auto"};
+	struct line_args args = {.chat = "auto", .isa = "auto"};
 	struct line_job job = {.command = command};
 	struct error err;
 	bool help = false;

@@ -1,5 +1,5 @@
-/* What generate, logprobs and score share: a model, lines of JSON in, lines out,
- * dealt to the ranks of a job. */
+/* What generate, logprobs, score and tokenize share: a model or its tokenizer alone,
+ * lines of JSON in, lines out, dealt to the ranks of a job. */
 #pragma once
 
 #include <stdbool.h>
@@ -21,9 +21,10 @@ struct line_job {
 	const struct line_command *command;
 	const char *model_dir;
 	struct comm *world;
-	struct pool *pool;
-	struct model *model;
+	struct pool *pool;	     /* NULL as the model */
+	struct model *model;	     /* NULL if the command needs the tokenizer alone */
 	struct tokenizer *tokenizer; /* NULL: ids only */
+	struct chat *chat;	     /* NULL where there is no tokenizer */
 	struct jsonl input;	     /* on every rank */
 	struct row_context rows;     /* how its lines are read */
 	struct line_output *output;  /* lead rank */
@@ -31,6 +32,7 @@ struct line_job {
 
 struct line_command {
 	const char *usage, *example;
+	bool tokenizer_alone; /* no model is loaded */
 	enum head_kind head;
 	const char *input_help;
 	const struct option *options; /* besides the common ones */

@@ -23,6 +23,7 @@ static const struct command_entry {
 	{"generate", generate_main, "sample completions of prompts"},
 	{"score", score_main, "scores of texts by a reward model"},
 	{"logprobs", logprobs_main, "log-probability of each token of texts"},
+	{"tokenize", tokenize_main, "text to ids, or ids to text, by a checkpoint's tokenizer"},
 	{"tokenizer-train", tokenizer_train_main, "learn a byte-level BPE tokenizer from text"},
 	{"inspect", inspect_main, "what a checkpoint holds and whether it is sound"},
 	{"status", status_main, "how far a run is"},

@@ -68,3 +68,13 @@ enum status stop_ids_read(struct stop_ids *stop, const char *dir, const struct m
 	}
 	return status;
 }
+
+void stop_ids_add(struct stop_ids *stop, int32_t id, const struct model_config *config)
+{
+	bool is_known = id < 0 || id >= config->n_vocab;
+
+	for (int i = 0; i < stop->n; i++)
+		is_known |= stop->ids[i] == id;
+	if (!is_known && stop->n <= MAX_STOP_IDS)
+		stop->ids[stop->n++] = id;
+}

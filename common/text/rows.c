@@ -107,6 +107,14 @@ static enum status get_ids(const struct reading *r, const char *key, struct ids 
 	return STATUS_OK;
 }
 
+enum status row_ids(struct ids *ids, const struct json *object, const char *key, int line,
+		    const struct row_context *context, struct error *err)
+{
+	struct reading r = {object, line, context, err};
+
+	return get_ids(&r, key, ids);
+}
+
 /* --- encoding --- */
 
 /* Ids of text, with BOS in front if it begins a sequence. */
@@ -244,8 +252,9 @@ static enum status get_prompt_length(const struct reading *r, const struct ids *
 		return STATUS_OK;
 	if (json_type(value) != JSON_NUMBER || !json_int64(value, &length) || length < 0 ||
 	    (uint64_t)length > ids->n)
-		return refuse(r, "\"prompt_length\" is not a count from 0 to %zu, the ids that "
-				 "there are",
+		return refuse(r,
+			      "\"prompt_length\" is not a count from 0 to %zu, the ids that "
+			      "there are",
 			      ids->n);
 	*n_prompt = (size_t)length;
 	return STATUS_OK;
@@ -260,7 +269,8 @@ static enum status get_labels(const struct reading *r, struct row *row)
 	int place = 0;
 
 	if (json_type(labels) != JSON_ARRAY || json_count(labels) != (size_t)row->n)
-		return refuse(r, "\"labels\" is %s of %zu, expected an array of %d, one for each id",
+		return refuse(r,
+			      "\"labels\" is %s of %zu, expected an array of %d, one for each id",
 			      json_type_name(labels), json_count(labels), row->n);
 	row->is_target = xcalloc((size_t)row->n, sizeof *row->is_target);
 	for (const struct json *item = json_first(labels); item; item = json_next(item), place++) {
@@ -497,9 +507,8 @@ static enum status pair_of_messages(const struct reading *r, struct row *chosen,
 	if (status == STATUS_OK)
 		status = encode_messages(r, &both[1], CHAT_WHOLE, rejected);
 	if (status == STATUS_OK && !share_prompt(chosen, rejected))
-		status = refuse(r,
-				"\"chosen\" and \"rejected\" do not part where the assistant "
-				"begins to speak");
+		status = refuse(r, "\"chosen\" and \"rejected\" do not part where the assistant "
+				   "begins to speak");
 	if (status != STATUS_OK) {
 		row_release(chosen);
 		row_release(rejected);

@@ -53,3 +53,6 @@ enum status row_prompt(struct row *row, const struct json *object, int line,
  * prompt of messages it is the turns that both begin with. */
 enum status row_pair(struct row *chosen, struct row *rejected, const struct json *object, int line,
 		     const struct row_context *context, struct error *err);
+/* Appends the ids of a member, any number of them. */
+enum status row_ids(struct ids *ids, const struct json *object, const char *key, int line,
+		    const struct row_context *context, struct error *err);

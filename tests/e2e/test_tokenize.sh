@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# tokenize: text to ids and back, prompts and completions, messages; the same bytes on
+# any number of ranks; no model is needed.
+# shellcheck source=tests/e2e/common.sh
+. "$(dirname "$0")/common.sh"
+golden=$here/tests/golden
+cp -r "$golden/chat/bytes" model # a tokenizer and nothing else
+cp "$golden/chat/chatml.jinja" model/chat_template.jinja
+
+# --- golden ids, through the whole command ---
+while read -r name; do
+	sed -E 's/.*"ids": (\[[^]]*\]).*/{"input_ids":\1}/; s/, /,/g' "$golden/tokenizers/$name/golden.jsonl" >expected
+	"$RLHF" tokenize --model "$golden/tokenizers/$name" --input "$golden/tokenizers/$name/golden.jsonl" >ids
+	cmp ids expected || fail "$name: other ids"
+	for ranks in 1 3; do
+		on $ranks "$RLHF" tokenize --model "$golden/tokenizers/$name" \
+			--input "$golden/tokenizers/$name/golden.jsonl" --output ids.$ranks
+		cmp ids ids.$ranks || fail "$name on $ranks ranks: other bytes"
+	done
+	"$RLHF" tokenize --model "$golden/tokenizers/$name" --input ids --decode --output texts
+	"$RLHF" tokenize --model "$golden/tokenizers/$name" --input ids --decode --no-special --output plain
+	cmp -s texts plain && [ "$name" != byte_level ] && fail "$name: --no-special changed no text"
+	[ "$(wc -l <plain)" -eq "$(wc -l <ids)" ] || fail "$name: lines are lost"
+done <<-'NAMES'
+	byte_level
+	byte_fallback
+NAMES
+
+# same EXPECTED ARGUMENTS...: the one line of output for the one line of input
+same() {
+	local expected=$1
+	shift
+	"$RLHF" tokenize --model model --input - "$@" >out 2>log || fail "$*: $(cat log)"
+	[ "$(cat out)" = "$expected" ] || fail "$*: $(cat out), expected $expected"
+}
+
+# --- the other rows; a and b are ids 97 and 98, <|im_start|> 400, <|im_end|> 401 ---
+same '{"input_ids":[97,98],"prompt_length":1}' <<<'{"prompt": "a", "completion": "b"}'
+same '{"input_ids":[97]}' <<<'{"prompt": "a"}'
+same '{"input_ids":[]}' <<<'{"text": ""}'
+same '{"text":"a<|im_end|>"}' --decode <<<'{"input_ids": [97, 401]}'
+same '{"text":"a"}' --decode --no-special <<<'{"input_ids": [97, 401]}'
+ids=$(echo '{"messages": [{"role": "user", "content": "a"}]}' | "$RLHF" tokenize --model model --input -)
+same '{"text":"<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n"}' --decode <<<"$ids"
+echo '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}' |
+	"$RLHF" tokenize --model model --input - >out
+grep -qE '^\{"input_ids":\[400,.*,98,401\],"labels":\[-100,.*-100,98,401\]\}$' out || fail "labels: $(cat out)"
+
+# --- refusals ---
+refused() { # PATTERN ARGUMENTS...
+	local pattern=$1 rc=0
+	shift
+	"$RLHF" tokenize --model model --input - "$@" >out 2>log || rc=$?
+	[ $rc -eq 2 ] || fail "exit $rc, expected 2: $*"
+	grep -qE "^rlhf: error: .*$pattern" log || fail "no \"$pattern\": $*: $(cat log)"
+}
+refused '-: line 1: "text" is a number, expected a string' <<<'{"text": 1}'
+refused '-: line 2: expected "text", "prompt"' <<<$'{"text": ""}\n{"texts": ""}'
+refused '"input_ids"\[0\] is 417, expected an id from 0 to 412' --decode <<<'{"input_ids": [417]}'
+refused '"input_ids" is missing' --decode <<<'{"text": ""}'
+refused 'line 1: "messages": turn 1: role "robot"' <<<'{"messages": [{"role": "robot", "content": ""}]}'
+refused 'chat format "chatlm" is not known, expected auto or one of chatml' --chat chatlm <<<'{"text": ""}'
+rm model/chat_template.jinja
+refused 'model has no chat template; name the chat format: chatml' \
+	<<<'{"messages": [{"role": "user", "content": "a"}]}'
+rm model/tokenizer.json
+refused 'model/tokenizer.json' <<<'{"text": ""}'
