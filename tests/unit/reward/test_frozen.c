@@ -90,7 +90,7 @@ static void run_items(const struct model *model, struct frozen_item *items, int 
 	if (model->config.head == HEAD_LM)
 		frozen_logprobs(model, items, n, 1.25f, banned, 3, &workspace, pool);
 	else
-		frozen_scores(model, items, n, 0, &workspace, pool);
+		frozen_scores(model, items, n, POOLING_LAST_NON_PAD, &workspace, pool);
 	workspace_release(&workspace);
 	pool_destroy(pool);
 }
