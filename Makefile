@@ -61,7 +61,7 @@ LINK_actor        := actor proto common/model common/run common/text common/ops 
 LINK_reward       := reward proto common/model common/run common/text common/ops common/base
 LINK_learner      := learner proto common/model common/run common/text common/ops common/base
 
-.PHONY: all test check bench soak test-cluster fuzz format clean help
+.PHONY: all test check bench scaling soak test-cluster fuzz format clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 all: $(BUILD)/rlhf
@@ -110,6 +110,7 @@ MPI_TESTS    := $(patsubst %.c,$(O)/%,$(wildcard tests/mpi/test_*.c))
 FUZZ_TESTS   := $(patsubst %.c,$(O)/%,$(wildcard tests/fuzz/fuzz_*.c))
 E2E_TOOLS    := $(patsubst %.c,$(O)/%,$(wildcard tests/e2e/*.c))
 BENCHES      := $(patsubst %.c,$(O)/%,$(wildcard tests/bench/*.c))
+MEASURE      := $(O)/tests/scaling/measure
 define unit_test
 $(O)/tests/unit/$(1)/%: $(O)/tests/unit/$(1)/%.o $(foreach l,$(LINK_$(1)),$(call archive,$(l)))
 	$$(if $$(V),,@echo '  LD $$(@:$$(O)/%=%)')
@@ -129,6 +130,10 @@ $(O)/tests/bench/%: $(O)/tests/bench/%.o $(ARCHIVES)
 	$(if $(V),,@echo '  LD $(@:$(O)/%=%)')
 	$(Q)$(CC) $(LDFLAGS) -o $@ $< $(UPPER_FIRST) $(LDLIBS)
 
+$(MEASURE): $(O)/%: $(O)/%.o $(ARCHIVES)
+	$(if $(V),,@echo '  LD $(@:$(O)/%=%)')
+	$(Q)$(CC) $(LDFLAGS) -o $@ $< $(UPPER_FIRST) $(LDLIBS)
+
 # make unit-common/ops: the unit tests of one layer alone.
 $(addprefix unit-,$(LAYERS)): unit-%:
 	@$(MAKE) --no-print-directory $(patsubst %.c,$(O)/%,$(wildcard tests/unit/$*/test_*.c))
@@ -141,6 +146,8 @@ test-cluster: $(BUILD)/rlhf
 	@tests/cluster/test_slurm.sh $(abspath $(BUILD)/rlhf)
 bench: $(BUILD)/rlhf $(BENCHES)
 	@tests/bench/run.sh $(O)
+scaling: $(MEASURE)
+	@tests/scaling/run.sh $(O)
 check:
 	@tests/lint/run.sh
 format:
@@ -149,6 +156,6 @@ clean:
 	rm -rf $(BUILD)
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo 'also: make bench, make soak, make test-cluster, make unit-LAYER, make format, make clean'
+	@echo 'also: make bench, make scaling, make soak, make test-cluster, make unit-LAYER, make format, make clean'
 
 -include $(shell find $(O) -name '*.d' 2>/dev/null)
