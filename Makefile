@@ -144,7 +144,7 @@ soak: $(O)/rlhf $(E2E_TOOLS)
 	@tests/run.sh $(O) soak
 test-cluster: $(BUILD)/rlhf
 	@tests/cluster/test_slurm.sh $(abspath $(BUILD)/rlhf)
-bench: $(BUILD)/rlhf $(BENCHES)
+bench: $(BUILD)/rlhf $(BENCHES) $(MEASURE)
 	@tests/bench/run.sh $(O)
 scaling: $(MEASURE)
 	@tests/scaling/run.sh $(O)

@@ -54,8 +54,8 @@ static void run_tokens(struct setting *s)
 		}
 	}
 	transformer_forward(s->model, &s->batch, hidden, &kept, &s->arena, s->pool);
-	head_train(s->model, hidden, rows, targets, n, 1, NULL, cross_entropy, NULL, dhidden,
-		   s->grads, &s->arena, s->pool);
+	head_train(s->model, hidden, rows, targets, n, 1, NULL, cross_entropy, NULL, NULL,
+		   dhidden, s->grads, &s->arena, s->pool);
 	transformer_backward(s->model, &s->batch, &kept, dhidden, s->grads, &s->arena, s->pool);
 	arena_rewind(&s->arena, mark);
 }
