@@ -75,6 +75,8 @@ enum status actor_create(struct actor **out, const struct run_config *config,
 					       topology->count[ROLE_REWARD]};
 	status = hf_describe(&description, config->policy.path, &options, err);
 	if (status == STATUS_OK)
+		status = model_check_memory(&description, config->policy.path, err);
+	if (status == STATUS_OK)
 		status = stop_ids_read(&actor->stop, config->policy.path, &description, err);
 	if (status != STATUS_OK)
 		return status;

@@ -241,7 +241,8 @@ static void choose_tokens(struct job *job, struct engine *engine, struct slot *c
 		int rows = n - i < at_once ? n - i : at_once;
 
 		choice.slots = slots + i;
-		head_logits(model, hidden + (size_t)i * c, rows, choice.logits, pool);
+		head_logits(model, hidden + (size_t)i * c, rows, choice.logits, &engine->arena,
+			    pool);
 		pool_run(pool, rows, choose_row, &choice);
 	}
 	arena_rewind(&engine->arena, mark);

@@ -77,12 +77,13 @@ static enum status read_prompt(struct line_job *job, size_t i, struct row *row, 
 		status = error_set(err, STATUS_BAD_INPUT,
 				   "%s: line %d: the prompt has no ids, expected at least one",
 				   job->input.path, line);
-	if (status == STATUS_OK && row->n + generate->max_new_tokens > config->max_positions)
+	if (status == STATUS_OK &&
+	    row->n + generate->max_new_tokens > model_generation_limit(config))
 		status = error_set(err, STATUS_BAD_INPUT,
 				   "%s: line %d: a prompt of %d ids and %" PRId64
-				   " new tokens do not fit into the model's %d positions",
+				   " new tokens do not fit into the model's %d %s",
 				   job->input.path, line, row->n, generate->max_new_tokens,
-				   config->max_positions);
+				   model_generation_limit(config), model_limit_name(config));
 	if (status == STATUS_OK &&
 	    row->n + generate->max_new_tokens - 1 > generator_positions(generate->generator))
 		status = error_set(err, STATUS_BAD_INPUT,

@@ -207,8 +207,7 @@ static enum status finish(struct ppo *ppo, struct error *err)
 }
 
 /* The lead: whether the run goes on after the step just done. */
-static bool goes_on(struct ppo *ppo, const struct turn *turn, enum status status,
-		    struct error *err)
+static bool goes_on(struct ppo *ppo, const struct turn *turn, enum status status, struct error *err)
 {
 	if (status == STATUS_OK && turn->is_last) {
 		progress_end(&ppo->progress);
@@ -383,17 +382,19 @@ static enum status reserve_critic(struct ppo *ppo, struct error *err)
 	int64_t longest = config->data.max_length + config->rollout.max_new_tokens;
 	char where[256];
 
-	if (longest > ppo->policy->config.max_positions)
-		longest = ppo->policy->config.max_positions;
+	if (longest > model_generation_limit(&ppo->policy->config))
+		longest = model_generation_limit(&ppo->policy->config);
 	snprintf(where, sizeof where, "%.200s, for the critic",
-		 ppo->setup.checkpoint ? ppo->setup.checkpoint : critic_origin(config, ppo->policy));
-	return model_reserve_positions(ppo->critic, (int)longest, where, err);
+		 ppo->setup.checkpoint ? ppo->setup.checkpoint
+				       : critic_origin(config, ppo->policy));
+	return model_check_positions(&ppo->critic->config, (int)longest, where, err);
 }
 
 /* Longest prompt that leaves room for the completion. */
 static int prompt_limit(const struct ppo *ppo)
 {
-	return ppo->policy->config.max_positions - (int)ppo->config->rollout.max_new_tokens;
+	return model_generation_limit(&ppo->policy->config) -
+	       (int)ppo->config->rollout.max_new_tokens;
 }
 
 static enum status load_prompts(struct ppo *ppo, struct error *err)
@@ -412,9 +413,10 @@ static enum status load_prompts(struct ppo *ppo, struct error *err)
 	if (prompt_limit(ppo) < 1)
 		return error_set(err, STATUS_BAD_INPUT,
 				 "rollout.max_new_tokens is %" PRId64
-				 ", but the policy %s has %d positions for prompt and completion",
+				 ", but the policy %s has %d %s, for prompt and completion",
 				 config->rollout.max_new_tokens, config->policy.path,
-				 ppo->policy->config.max_positions);
+				 model_generation_limit(&ppo->policy->config),
+				 model_limit_name(&ppo->policy->config));
 	return dataset_load_prompts(&ppo->prompts, config->data.prompts, &context, config,
 				    prompt_limit(ppo), err);
 }

@@ -80,6 +80,9 @@ static enum status create_model(struct supervised *run, struct error *err)
 		return error_set(err, STATUS_BAD_INPUT,
 				 "model.create describes a classifier, expected a causal language "
 				 "model");
+	status = model_check_memory(&config, "model.create", err);
+	if (status != STATUS_OK)
+		return status;
 	run->model = model_create(&config, false);
 	model_init_random(run->model, (uint64_t)run->config->run.seed, INIT_STD);
 	model_pack(run->model, run->pool);

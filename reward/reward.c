@@ -31,7 +31,9 @@ static int longest_sequence(const struct run_config *config, const struct model_
 {
 	int64_t longest = config->data.max_length + config->rollout.max_new_tokens;
 
-	return longest < policy->max_positions ? (int)longest : policy->max_positions;
+	int limit = model_generation_limit(policy);
+
+	return longest < limit ? (int)longest : limit;
 }
 
 /* The reference; *n_positions is what the reward models have to read as well. */
@@ -54,7 +56,7 @@ static enum status load_reference(struct reward *reward, int *n_positions, struc
 				   policy.n_vocab);
 	*n_positions = longest_sequence(config, &policy);
 	if (status == STATUS_OK)
-		status = model_reserve_positions(reward->reference, *n_positions, path, err);
+		status = model_check_positions(&reward->reference->config, *n_positions, path, err);
 	return status;
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/base/die.h"
+#include "common/ops/elementwise.h"
 #include "common/ops/gemm.h"
 #include "common/ops/softmax.h"
 
@@ -44,12 +45,60 @@ static void scatter_rows(float *dhidden, const int *rows, const float *d, int n,
 	}
 }
 
-void head_logits(const struct model *model, const float *hidden, int n, float *logits,
-		 struct pool *pool)
+/* What heads read of n hidden states x [n, C]: x itself, or its projection [n, W], made
+ * in the arena, where the model has one. */
+static const float *project_out(const struct model *model, const float *x, int n,
+				struct arena *arena, struct pool *pool)
+{
+	const struct param *param = param_find(&model->layout, PARAM_PROJECT_OUT, -1);
+	float *out;
+
+	if (!param)
+		return x;
+	out = arena_alloc(arena, (size_t)n * (size_t)param->rows, sizeof(float));
+	gemm_forward(out, x, model->packed + param->packed_offset, NULL, n, param->rows,
+		     param->cols, pool);
+	return out;
+}
+
+/* The gradient of x, in the arena, from that of project_out's result. */
+static const float *project_out_backward(const struct model *model, const float *dout,
+					 const float *x, int n, float *grads, struct arena *arena,
+					 struct pool *pool)
+{
+	const struct param *param = param_find(&model->layout, PARAM_PROJECT_OUT, -1);
+	float *dx;
+
+	if (!param)
+		return dout;
+	dx = arena_alloc(arena, (size_t)n * (size_t)param->cols, sizeof(float));
+	gemm_backward_input(dx, dout, model->weights + param->offset, n, param->rows, param->cols,
+			    false, pool);
+	gemm_backward_weight(grads + param->offset, dout, x, n, param->rows, param->cols, pool);
+	return dx;
+}
+
+/* Logits of projected hidden states [n, W]. */
+static void logits_of(const struct model *model, const float *projected, int n, float *logits,
+		      struct pool *pool)
 {
 	const struct param *param = lm_param(model);
-	gemm_forward(logits, hidden, model->packed + param->packed_offset, NULL, n, param->rows,
+
+	gemm_forward(logits, projected, model->packed + param->packed_offset,
+		     model_view(model, model->weights, PARAM_LM_HEAD_BIAS, -1), n, param->rows,
 		     param->cols, pool);
+	if (model->config.logit_cap > 0)
+		softcap_forward(logits, model->config.logit_cap, (size_t)n * (size_t)param->rows,
+				pool);
+}
+
+void head_logits(const struct model *model, const float *hidden, int n, float *logits,
+		 struct arena *arena, struct pool *pool)
+{
+	size_t mark = arena_mark(arena);
+
+	logits_of(model, project_out(model, hidden, n, arena, pool), n, logits, pool);
+	arena_rewind(arena, mark);
 }
 
 /* Far below every logit, and finite: its probability is exactly 0 and its part of
@@ -80,7 +129,8 @@ void head_logprobs(const struct model *model, const float *hidden, const int *ro
 	logits = arena_alloc(arena, (size_t)chunk * v, sizeof(float));
 	for (int i = 0; i < n; i += chunk) {
 		int m = n - i < chunk ? n - i : chunk;
-		head_logits(model, gather_rows(hidden, rows + i, m, c, gathered), m, logits, pool);
+		head_logits(model, gather_rows(hidden, rows + i, m, c, gathered), m, logits, arena,
+			    pool);
 		head_apply_ban(ban, logits, i, m, v);
 		softmax_logprob(logprob + i, entropy ? entropy + i : NULL, NULL, logits,
 				targets + i, m, v, inv_temperature, pool);
@@ -97,23 +147,30 @@ void head_train(const struct model *model, const float *hidden, const int *rows,
 {
 	const struct param *param = lm_param(model);
 	int v = model->config.n_vocab, c = model->config.n_channels, chunk = chunk_rows(v);
+	float cap = model->config.logit_cap,
+	      *dbias = model_view(model, grads, PARAM_LM_HEAD_BIAS, -1);
 	size_t mark = arena_mark(arena);
-	float *gathered, *dgathered, *logits, *logprob, *entropy, *lse, *dlogprob;
+	float *gathered, *dprojected, *logits, *capped, *logprob, *entropy, *lse, *dlogprob;
 
 	if (chunk > n)
 		chunk = n;
 	gathered = arena_alloc(arena, (size_t)chunk * c, sizeof(float));
-	dgathered = arena_alloc(arena, (size_t)chunk * c, sizeof(float));
+	dprojected = arena_alloc(arena, (size_t)chunk * param->cols, sizeof(float));
 	logits = arena_alloc(arena, (size_t)chunk * v, sizeof(float));
+	capped = cap > 0 ? arena_alloc(arena, (size_t)chunk * v, sizeof(float)) : NULL;
 	logprob = arena_alloc(arena, (size_t)chunk, sizeof(float));
 	entropy = arena_alloc(arena, (size_t)chunk, sizeof(float));
 	lse = arena_alloc(arena, (size_t)chunk, sizeof(float));
 	dlogprob = arena_alloc(arena, (size_t)chunk, sizeof(float));
 	for (int i = 0; i < n; i += chunk) {
 		int m = n - i < chunk ? n - i : chunk;
+		size_t n_logits = (size_t)m * (size_t)v, inner = arena_mark(arena);
 		const float *x = gather_rows(hidden, rows + i, m, c, gathered);
+		const float *projected = project_out(model, x, m, arena, pool);
 
-		head_logits(model, x, m, logits, pool);
+		logits_of(model, projected, m, logits, pool);
+		if (capped)
+			memcpy(capped, logits, n_logits * sizeof *capped);
 		head_apply_ban(ban, logits, i, m, v);
 		softmax_logprob(logprob, entropy, lse, logits, targets + i, m, v, inv_temperature,
 				pool);
@@ -122,11 +179,18 @@ void head_train(const struct model *model, const float *hidden, const int *rows,
 		loss(context, i, m, logprob, entropy, dlogprob);
 		softmax_logprob_backward(logits, dlogprob, lse, targets + i, m, v, inv_temperature,
 					 pool);
-		gemm_backward_input(dgathered, logits, model->weights + param->offset, m,
+		if (capped)
+			softcap_backward(logits, capped, cap, n_logits, pool);
+		gemm_backward_input(dprojected, logits, model->weights + param->offset, m,
 				    param->rows, param->cols, false, pool);
-		gemm_backward_weight(grads + param->offset, logits, x, m, param->rows, param->cols,
-				     pool);
-		scatter_rows(dhidden, rows + i, dgathered, m, c);
+		gemm_backward_weight(grads + param->offset, logits, projected, m, param->rows,
+				     param->cols, pool);
+		if (dbias)
+			gemm_backward_bias(dbias, logits, m, v, pool);
+		scatter_rows(dhidden, rows + i,
+			     project_out_backward(model, dprojected, x, m, grads, arena, pool), m,
+			     c);
+		arena_rewind(arena, inner);
 	}
 	arena_rewind(arena, mark);
 }
@@ -138,9 +202,10 @@ void head_score(const struct model *model, const float *hidden, const int *rows,
 	int c = model->config.n_channels;
 	size_t mark = arena_mark(arena);
 	float *gathered = rows ? arena_alloc(arena, (size_t)n * c, sizeof(float)) : NULL;
+	const float *x = gather_rows(hidden, rows, n, c, gathered);
 
 	ASSERT(param);
-	gemm_forward(scores, gather_rows(hidden, rows, n, c, gathered),
+	gemm_forward(scores, project_out(model, x, n, arena, pool),
 		     model->packed + param->packed_offset,
 		     model_view(model, model->weights, PARAM_SCORE_BIAS, -1), n, param->rows,
 		     param->cols, pool);
@@ -156,73 +221,25 @@ void head_score_backward(const struct model *model, const float *hidden, const i
 	int c = model->config.n_channels;
 	size_t mark = arena_mark(arena);
 	float *gathered = rows ? arena_alloc(arena, (size_t)n * c, sizeof(float)) : NULL;
-	float *dgathered = arena_alloc(arena, (size_t)n * c, sizeof(float));
+	float *dprojected = arena_alloc(arena, (size_t)n * param->cols, sizeof(float));
 	const float *x = gather_rows(hidden, rows, n, c, gathered);
+	const float *projected = project_out(model, x, n, arena, pool);
 
-	ASSERT(param);
-	gemm_backward_input(dgathered, dscores, model->weights + param->offset, n, param->rows,
+	gemm_backward_input(dprojected, dscores, model->weights + param->offset, n, param->rows,
 			    param->cols, false, pool);
-	gemm_backward_weight(grads + param->offset, dscores, x, n, param->rows, param->cols, pool);
+	gemm_backward_weight(grads + param->offset, dscores, projected, n, param->rows, param->cols,
+			     pool);
 	if (dbias)
 		gemm_backward_bias(dbias, dscores, n, param->rows, pool);
-	scatter_rows(dhidden, rows, dgathered, n, c);
+	scatter_rows(dhidden, rows,
+		     project_out_backward(model, dprojected, x, n, grads, arena, pool), n, c);
 	arena_rewind(arena, mark);
 }
 
 int head_pooled_position(const int32_t *ids, int n, int32_t pad_id)
 {
-	for (int i = n - 1; i > 0; i--)
+	for (int i = n - 1; i >= 0; i--)
 		if (ids[i] != pad_id)
 			return i;
-	return 0;
-}
-
-static const char *const pooling_names[] = {
-	[POOLING_LAST_NON_PAD] = "last-non-pad",
-	[POOLING_LAST] = "last",
-	[POOLING_FIRST_PAD] = "first-pad",
-	[POOLING_EOS] = "eos",
-};
-
-bool pooling_parse(const char *name, enum pooling *pooling)
-{
-	for (size_t i = 0; i < sizeof pooling_names / sizeof *pooling_names; i++)
-		if (strcmp(pooling_names[i], name) == 0) {
-			*pooling = (enum pooling)i;
-			return true;
-		}
-	return false;
-}
-
-const char *pooling_name(enum pooling pooling)
-{
-	return pooling_names[pooling];
-}
-
-/* Python's index -1, which a pad at the very beginning leads to, is the last one. */
-static int before_first_pad(const int32_t *ids, int n, int n_prompt, int32_t pad_id)
-{
-	for (int i = n_prompt; i < n; i++)
-		if (ids[i] == pad_id)
-			return i > 0 ? i - 1 : n - 1;
-	return n - 1;
-}
-
-int head_pool(enum pooling pooling, const struct model_config *config, const int32_t *ids, int n,
-	      int n_prompt)
-{
-	switch (pooling) {
-	case POOLING_LAST_NON_PAD:
-		return head_pooled_position(ids, n, config->pad_id);
-	case POOLING_FIRST_PAD:
-		return before_first_pad(ids, n, n_prompt, config->pad_id);
-	case POOLING_EOS:
-		for (int i = n - 1; i >= 0; i--)
-			if (ids[i] == config->eos_id)
-				return i;
-		break;
-	case POOLING_LAST:
-		break;
-	}
 	return n - 1;
 }

@@ -2,7 +2,6 @@
  * scores (reward, value, labels). */
 #pragma once
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/base/arena.h"
@@ -11,7 +10,7 @@
 
 /* logits [n, V] of n hidden states [n, C]. */
 void head_logits(const struct model *model, const float *hidden, int n, float *logits,
-		 struct pool *pool);
+		 struct arena *arena, struct pool *pool);
 
 /* Ids that cannot be drawn at some entries: an end token before the minimum
  * length.  Their logits are replaced, so that sampling, log-probabilities and
@@ -34,8 +33,8 @@ void head_logprobs(const struct model *model, const float *hidden, const int *ro
 
 /* Called with the log-probabilities (and entropies) of entries first ..
  * first+n-1; fills dlogprob [n], the loss's derivative with respect to each. */
-typedef void head_loss(void *context, int first, int n, const float *logprob,
-		       const float *entropy, float *dlogprob);
+typedef void head_loss(void *context, int first, int n, const float *logprob, const float *entropy,
+		       float *dlogprob);
 
 /* head_logprobs, the loss, and the gradient in one pass over chunks of rows, so
  * that logits are computed once.  dhidden [T, C]: gradients are added to the
@@ -55,19 +54,6 @@ void head_score_backward(const struct model *model, const float *hidden, const i
 			 const float *dscores, float *dhidden, float *grads, struct arena *arena,
 			 struct pool *pool);
 
-/* The position whose score speaks for a sequence, as transformers pools: the last id
- * that is not pad_id, the first of all if none is; the last of all when pad_id is -1. */
+/* The position whose score speaks for a sequence, as transformers pools: the
+ * last id that is not pad_id; the last one of all when pad_id is -1. */
 int head_pooled_position(const int32_t *ids, int n, int32_t pad_id);
-
-/* What other programs read in its place. */
-enum pooling {
-	POOLING_LAST_NON_PAD, /* head_pooled_position */
-	POOLING_LAST,	      /* OpenRLHF: the last position, whatever id is there */
-	POOLING_FIRST_PAD,    /* TRL's get_reward: before the first pad behind the prompt */
-	POOLING_EOS,	      /* the last end token; the last position if there is none */
-};
-bool pooling_parse(const char *name, enum pooling *pooling); /* "last-non-pad" */
-const char *pooling_name(enum pooling pooling);
-/* n_prompt: ids that are prompt.  Pad and end token are the config's. */
-int head_pool(enum pooling pooling, const struct model_config *config, const int32_t *ids, int n,
-	      int n_prompt);

@@ -69,12 +69,27 @@ static bool is_same(const struct tensor_view *a, const struct tensor_view *b)
 	return same;
 }
 
+/* A tensor of the language model's head, under the family's own name or the common one. */
+static const struct tensor_view *take_lm_head(struct source *source, const char *part)
+{
+	const struct hf_family *family = source->config.family;
+	const char *const modules[] = {family->lm_head, "lm_head"};
+	const struct tensor_view *view = NULL;
+
+	for (size_t i = 0; i < 2 && !view; i++) {
+		char name[160];
+
+		snprintf(name, sizeof name, "%s.%s", modules[i], part);
+		view = hf_store_take(&source->store, family, name);
+	}
+	return view;
+}
+
 /* Whether a tied model's file holds an output matrix of its own. */
 static bool has_own_head(struct source *source)
 {
 	const struct hf_family *family = source->config.family;
-	const struct tensor_view *head = hf_store_take(&source->store, family, "lm_head.weight");
-	const struct tensor_view *embedding;
+	const struct tensor_view *head = take_lm_head(source, "weight"), *embedding;
 	char name[160];
 
 	if (!head)
@@ -83,9 +98,9 @@ static bool has_own_head(struct source *source)
 	embedding = hf_store_take(&source->store, family, name);
 	if (!embedding || is_same(embedding, head))
 		return false;
-	log_warn("%s: lm_head.weight differs from the embedding although tie_word_embeddings is "
-		 "true; they are kept apart",
-		 source->store.dir);
+	log_warn("%s: %s.weight differs from the embedding although tie_word_embeddings is true; "
+		 "they are kept apart",
+		 source->store.dir, family->lm_head);
 	return true;
 }
 
@@ -163,6 +178,22 @@ static void complain_shape(struct hf_problems *problems, const struct tensor_vie
 	buf_release(&text);
 }
 
+static bool ends_with(const char *name, const char *ending)
+{
+	size_t length = strlen(name), n = strlen(ending);
+
+	return length >= n && strcmp(name + length - n, ending) == 0;
+}
+
+/* Whether a name is of the language model's head. */
+static bool is_lm_head(const struct hf_family *family, const char *name)
+{
+	size_t n = strlen(family->lm_head);
+
+	return (strncmp(name, family->lm_head, n) == 0 && name[n] == '.') ||
+	       strncmp(name, "lm_head.", 8) == 0;
+}
+
 static bool is_score(const struct hf_tensor *wanted)
 {
 	return strncmp(wanted->name, "score.", 6) == 0;
@@ -178,19 +209,14 @@ static const struct tensor_view *find_tensor(struct source *source, const struct
 	if (is_score(wanted))
 		return strcmp(wanted->name, "score.weight") == 0 ? source->head.weight
 								 : source->head.bias;
+	if (is_lm_head(family, wanted->name))
+		return take_lm_head(source, ends_with(wanted->name, ".bias") ? "bias" : "weight");
 	view = hf_store_take(&source->store, family, wanted->name);
 	if (!view && source->config.tied &&
 	    strncmp(wanted->name, family->prefix, strlen(family->prefix)) == 0 &&
 	    strcmp(wanted->name + strlen(family->prefix), family->names[0].suffix) == 0)
-		view = hf_store_take(&source->store, family, "lm_head.weight");
+		view = take_lm_head(source, "weight");
 	return view;
-}
-
-static bool ends_with(const char *name, const char *ending)
-{
-	size_t length = strlen(name), n = strlen(ending);
-
-	return length >= n && strcmp(name + length - n, ending) == 0;
 }
 
 /* Buffers of old checkpoints that are no weights; a language model's output matrix where
@@ -209,7 +235,7 @@ static bool is_ignored(const struct source *source, const char *name)
 		name += lead;
 	if (source->config.head == HEAD_LM)
 		return strncmp(name, "v_head.", 7) == 0;
-	return strcmp(name, "lm_head.weight") == 0;
+	return is_lm_head(source->config.family, name);
 }
 
 /* Whether a tensor of the score head is not stored: the head is new, or it has a bias only
@@ -326,9 +352,10 @@ static enum status load_tensors(struct model *model, struct source *source, stru
 static void create_score_head(struct model *model, uint64_t seed)
 {
 	float *weight = model_view(model, model->weights, PARAM_SCORE_WEIGHT, -1);
-	double std = 1 / sqrt(model->config.n_channels + 1.0);
+	int width = model->config.n_embedding;
+	double std = 1 / sqrt(width + 1.0);
 
-	for (int i = 0; i < model->config.n_channels; i++)
+	for (int i = 0; i < width; i++)
 		weight[i] = (float)(std * rng_normal(seed, RNG_INIT, PARAM_SCORE_WEIGHT, 0, 0,
 						     (uint32_t)i));
 }
@@ -379,6 +406,8 @@ enum status hf_load(struct model **out, const char *dir, const struct hf_load_op
 	struct model *model = NULL;
 	enum status status = source_open(&source, dir, options, err);
 
+	if (status == STATUS_OK)
+		status = model_check_memory(&source.config, dir, err);
 	if (status != STATUS_OK)
 		goto done;
 	model = model_create(&source.config, source.head.bias || source.head.offset != 0);

@@ -10,163 +10,124 @@
 #include "common/model/hf_checkpoint.h"
 #include "common/model/hf_families.h"
 #include "common/model/hf_head.h"
+#include "common/model/hf_reader.h"
 #include "common/ops/attention.h"
 
-enum {
-	MAX_CONFIG_BYTES = 1 << 24,
-	MAX_DIMENSION = 1 << 22,
-	MAX_LAYERS = 4096,
-	MAX_LABELS = 1 << 16,
-	MAX_POSITIONS = 1 << 20 /* bounds the table of rotary angles */
-};
+enum { MAX_CONFIG_BYTES = 1 << 24, MAX_DIMENSION = 1 << 22, MAX_LABELS = 1 << 16 };
 
-/* Where we are, for messages. */
-struct reader {
-	const struct json *root;
-	const char *where;
-	struct error *err;
-};
+/* --- the family and its dimensions --- */
 
-static const struct json *present(const struct json *object, const char *key)
+static enum status refuse_architecture(const struct hf_reader *r, const struct hf_family *family,
+				       const char *architecture)
 {
-	const struct json *value = json_get(object, key);
-
-	return value && json_type(value) != JSON_NULL ? value : NULL;
+	return error_set(r->err, STATUS_BAD_INPUT, "%s: architectures has %.80s, expected %s or %s",
+			 r->where, architecture, family->lm_architecture,
+			 family->score_architecture);
 }
 
-/* A whole number in [min, max]; missing or null: fallback. */
-static enum status get_int(const struct reader *r, const char *key, int64_t fallback, int64_t min,
-			   int64_t max, int *out)
+static enum status read_family(const struct hf_reader *r, struct model_config *config)
 {
-	const struct json *value = key ? present(r->root, key) : NULL;
-	int64_t n = fallback;
+	const struct json *architectures = hf_present(r->root, "architectures");
+	const char *architecture = architectures ? hf_string(json_first(architectures)) : NULL;
+	const char *type = hf_string(hf_present(r->root, "model_type"));
+	const struct hf_family *named =
+		architecture ? hf_family_of_architecture(architecture) : NULL;
+	const struct hf_family *family = type ? hf_family_find(type) : named;
+	char supported[200];
 
-	if (value && (!json_int64(value, &n) || n < min || n > max))
-		return error_set(r->err, STATUS_BAD_INPUT,
-				 "%s: %s is not a whole number from %lld to %lld", r->where, key,
-				 (long long)min, (long long)max);
-	*out = (int)n;
-	return STATUS_OK;
-}
-
-static enum status get_positive(const struct reader *r, const struct json *object, const char *key,
-				double fallback, double *out)
-{
-	const struct json *value = present(object, key);
-
-	*out = value ? json_number(value) : fallback;
-	if ((value && json_type(value) != JSON_NUMBER) || !isnormal((float)*out) || *out <= 0)
-		return error_set(r->err, STATUS_BAD_INPUT,
-				 "%s: %s is not a number above 0 in the range of float", r->where,
-				 key);
-	return STATUS_OK;
-}
-
-static enum status get_bool(const struct reader *r, const char *key, bool fallback, bool *out)
-{
-	const struct json *value = present(r->root, key);
-
-	if (value && json_type(value) != JSON_BOOL)
-		return error_set(r->err, STATUS_BAD_INPUT, "%s: %s is %s, expected true or false",
-				 r->where, key, json_type_name(value));
-	*out = value ? json_bool(value) : fallback;
-	return STATUS_OK;
-}
-
-static const char *string_or_null(const struct json *value)
-{
-	return value && json_type(value) == JSON_STRING ? json_string(value, NULL) : NULL;
-}
-
-static enum status check_type(const struct reader *r, const struct json *value, const char *key,
-			      enum json_type type, const char *expected)
-{
-	if (!value || json_type(value) == type)
-		return STATUS_OK;
-	return error_set(r->err, STATUS_BAD_INPUT, "%s: %s is %s, expected %s", r->where, key,
-			 json_type_name(value), expected);
-}
-
-/* --- parts --- */
-
-static enum status read_family(const struct reader *r, struct model_config *config)
-{
-	const struct json *architectures = present(r->root, "architectures");
-	const char *architecture = architectures ? string_or_null(json_first(architectures)) : NULL;
-	const char *type = string_or_null(present(r->root, "model_type"));
-
-	if (present(r->root, "quantization_config"))
+	if (hf_present(r->root, "quantization_config"))
 		return error_set(r->err, STATUS_BAD_INPUT,
 				 "%s: quantization_config: quantised checkpoints are not supported",
 				 r->where);
-	if (architecture)
-		config->family = hf_family_of_architecture(architecture);
-	if (config->family && type && strcmp(type, config->family->model_type) != 0)
+	if (named && type && named != family)
 		return error_set(r->err, STATUS_BAD_INPUT,
 				 "%s: model_type is \"%.60s\", which is not that of "
 				 "architectures (%s), \"%s\"",
-				 r->where, type, architecture, config->family->model_type);
-	if (!config->family && type)
-		config->family = hf_family_find(type);
-	if (!config->family)
+				 r->where, type, architecture, named->model_type);
+	hf_family_list(supported, sizeof supported);
+	if (!family)
 		return error_set(r->err, STATUS_BAD_INPUT,
 				 "%s: model_type \"%.60s\" (%.80s) is not a supported family; "
-				 "supported: gpt2, llama, mistral, qwen2",
-				 r->where, type ? type : "", architecture ? architecture : "none");
+				 "supported: %s",
+				 r->where, type ? type : "", architecture ? architecture : "none",
+				 supported);
+	if (architecture && !named && !hf_head_is_scorer(architecture))
+		return refuse_architecture(r, family, architecture);
+	config->family = family;
 	config->head = architecture && hf_head_is_scorer(architecture) ? HEAD_SCORE : HEAD_LM;
 	return STATUS_OK;
 }
 
-static enum status read_dimensions(const struct reader *r, struct model_config *config)
+/* By the first of a count's keys that is there. */
+static enum status get_count(const struct hf_reader *r, const struct hf_count *count, int fallback,
+			     int max, int *out)
+{
+	size_t n = sizeof count->keys / sizeof *count->keys, i = 0;
+
+	while (i + 1 < n && count->keys[i + 1] && !hf_present(r->root, count->keys[i]))
+		i++;
+	if (!hf_present(r->root, count->keys[i]))
+		i = 0;
+	return hf_get_int(r, count->keys[i], fallback, 1, max, out);
+}
+
+static enum status read_dimensions(const struct hf_reader *r, struct model_config *config)
 {
 	const struct hf_family *family = config->family;
 	const struct hf_keys *keys = family->keys;
-	const char *positions = keys->positions_alias && !present(r->root, keys->positions)
-					? keys->positions_alias
-					: keys->positions;
+	double eps = keys->default_eps;
 	enum status status;
-	double eps;
 
-	if ((status = get_int(r, keys->hidden, keys->default_hidden, 1, MAX_DIMENSION,
-			      &config->n_channels)) != STATUS_OK ||
-	    (status = get_int(r, keys->layers, keys->default_layers, 1, MAX_LAYERS,
-			      &config->n_layers)) != STATUS_OK ||
-	    (status = get_int(r, keys->heads, keys->default_heads, 1, MAX_DIMENSION,
-			      &config->n_heads)) != STATUS_OK ||
-	    (status = get_int(r, keys->ff,
-			      keys->default_ff ? keys->default_ff : 4 * config->n_channels, 1,
-			      MAX_DIMENSION, &config->n_ff)) != STATUS_OK ||
-	    (status = get_int(r, positions, keys->default_positions, 1, MAX_POSITIONS,
-			      &config->max_positions)) != STATUS_OK ||
-	    (status = get_int(r, "vocab_size", keys->default_vocab, 1, MAX_DIMENSION,
-			      &config->n_vocab)) != STATUS_OK ||
-	    (status = get_positive(r, r->root, keys->eps, keys->default_eps, &eps)) != STATUS_OK)
+	if ((status = get_count(r, &keys->hidden, keys->hidden.fallback, MAX_DIMENSION,
+				&config->n_channels)) != STATUS_OK ||
+	    (status = get_count(r, &keys->layers, keys->layers.fallback, MODEL_MAX_LAYERS,
+				&config->n_layers)) != STATUS_OK ||
+	    (status = get_count(r, &keys->heads, keys->heads.fallback, MAX_DIMENSION,
+				&config->n_heads)) != STATUS_OK ||
+	    (status = get_count(r, &keys->ff,
+				keys->ff.fallback ? keys->ff.fallback : 4 * config->n_channels,
+				MAX_DIMENSION, &config->n_ff)) != STATUS_OK ||
+	    (status = get_count(r, &keys->positions, keys->positions.fallback, HF_MAX_POSITIONS,
+				&config->max_positions)) != STATUS_OK ||
+	    (status = hf_get_int(r, "vocab_size", keys->vocab, 1, MAX_DIMENSION,
+				 &config->n_vocab)) != STATUS_OK)
 		return status;
+	if (keys->eps)
+		status = hf_get_positive(r, r->root, keys->eps, keys->default_eps, &eps);
 	config->norm_eps = (float)eps;
-	return get_bool(r, "tie_word_embeddings", family->ties_by_default, &config->tied);
+	config->n_embedding = config->n_channels;
+	config->embedding_scale =
+		family->scales_embedding ? (float)sqrt((double)config->n_channels) : 1;
+	if (status != STATUS_OK)
+		return status;
+	return hf_get_bool(r, "tie_word_embeddings", family->ties_by_default, &config->tied);
 }
 
-static enum status read_heads(const struct reader *r, struct model_config *config)
+static enum status read_heads(const struct hf_reader *r, struct model_config *config)
 {
-	const char *kv_key = config->family->has_kv_heads ? "num_key_value_heads" : NULL;
-	const char *dim_key = config->family->has_kv_heads ? "head_dim" : NULL;
+	const struct hf_family *family = config->family;
+	const struct hf_keys *keys = family->keys;
+	const char *kv_key = family->has_kv_heads ? "num_key_value_heads" : NULL;
+	const char *dim_key = family->has_head_dim ? "head_dim" : NULL;
 	bool is_whole = config->n_channels % config->n_heads == 0;
+	int head_dim = is_whole ? config->n_channels / config->n_heads : 0;
 	int kv_heads = config->n_heads;
 	enum status status;
 
-	/* The class's default is for a missing key; null means as many as heads. */
-	if (kv_key && !json_get(r->root, kv_key) && config->family->keys->default_kv_heads)
-		kv_heads = config->family->keys->default_kv_heads;
-	status = get_int(r, kv_key, kv_heads, 1, config->n_heads, &config->n_kv_heads);
+	/* A class's default is for a missing key; null means as many as heads. */
+	if (kv_key && !json_get(r->root, kv_key) && keys->kv_heads)
+		kv_heads = keys->kv_heads;
+	if (dim_key && !json_get(r->root, dim_key) && keys->head_dim)
+		head_dim = keys->head_dim;
+	status = hf_get_int(r, kv_key, kv_heads, 1, config->n_heads, &config->n_kv_heads);
 	if (status == STATUS_OK)
-		status = get_int(r, dim_key, is_whole ? config->n_channels / config->n_heads : 0, 1,
-				 MAX_DIMENSION, &config->head_dim);
+		status = hf_get_int(r, dim_key, head_dim, 1, MAX_DIMENSION, &config->head_dim);
 	if (status != STATUS_OK)
 		return status;
 	if (config->head_dim == 0)
 		return error_set(r->err, STATUS_BAD_INPUT,
 				 "%s: %s is %d, not a multiple of the %d heads", r->where,
-				 config->family->keys->hidden, config->n_channels, config->n_heads);
+				 keys->hidden.keys[0], config->n_channels, config->n_heads);
 	if (config->head_dim > ATTENTION_MAX_HEAD_DIM)
 		return error_set(r->err, STATUS_BAD_INPUT,
 				 "%s: a head has %d elements, at most %d are supported", r->where,
@@ -183,164 +144,261 @@ static enum status read_heads(const struct reader *r, struct model_config *confi
 	return STATUS_OK;
 }
 
-static enum status read_activation(const struct reader *r, struct model_config *config)
+static enum status read_activation(const struct hf_reader *r, struct model_config *config)
 {
 	static const struct {
 		const char *name;
 		enum activation activation;
 	} known[] = {
 		{"gelu", ACTIVATION_GELU},
+		{"gelu_python", ACTIVATION_GELU},
 		{"gelu_new", ACTIVATION_GELU_TANH},
 		{"gelu_pytorch_tanh", ACTIVATION_GELU_TANH},
+		{"gelu_python_tanh", ACTIVATION_GELU_TANH},
+		{"gelu_fast", ACTIVATION_GELU_TANH},
+		{"gelu_accurate", ACTIVATION_GELU_TANH},
 		{"silu", ACTIVATION_SILU},
 		{"swish", ACTIVATION_SILU},
 		{"relu", ACTIVATION_RELU},
 	};
-	const struct hf_keys *keys = config->family->keys;
-	const struct json *value = present(r->root, keys->activation);
-	const char *name = value ? string_or_null(value) : keys->default_activation;
-	enum status status = check_type(r, value, keys->activation, JSON_STRING, "a string");
+	const struct hf_family *family = config->family;
+	const struct hf_keys *keys = family->keys;
+	const char *key = keys->activation, *name;
+	const struct json *value;
+	enum status status;
 
+	/* Gemma's first files say "gelu" under one key and mean what another says. */
+	if (family->means_tanh_gelu && hf_present(r->root, "hidden_activation"))
+		key = "hidden_activation";
+	value = hf_present(r->root, key);
+	status = hf_check_type(r, value, key, JSON_STRING, "a string");
 	if (status != STATUS_OK)
 		return status;
+	name = value ? hf_string(value) : keys->default_activation;
+	if (family->means_tanh_gelu && strcmp(name, "gelu") == 0)
+		name = keys->default_activation;
 	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
 		if (strcmp(known[i].name, name) == 0) {
 			config->activation = known[i].activation;
 			return STATUS_OK;
 		}
 	return error_set(r->err, STATUS_BAD_INPUT, "%s: %s is \"%.60s\", which is not supported",
-			 r->where, keys->activation, name);
+			 r->where, key, name);
 }
 
-static enum status read_biases(const struct reader *r, struct model_config *config)
+static enum status read_biases(const struct hf_reader *r, struct model_config *config)
 {
+	const struct hf_family *family = config->family;
 	bool attention = false, mlp = false;
 	enum status status = STATUS_OK;
 
-	config->biases = config->family->biases;
-	if (!config->family->has_bias_keys)
-		return STATUS_OK;
-	status = get_bool(r, "attention_bias", false, &attention);
-	if (status == STATUS_OK)
-		status = get_bool(r, "mlp_bias", false, &mlp);
-	config->biases |= (attention ? BIAS_QKV | BIAS_O : 0U) | (mlp ? BIAS_MLP : 0U);
+	if (family->has_attention_bias)
+		status = hf_get_bool(r, "attention_bias", family->attention_bias, &attention);
+	if (status == STATUS_OK && family->has_mlp_bias)
+		status = hf_get_bool(r, "mlp_bias", false, &mlp);
+	config->biases =
+		family->biases | (attention ? BIAS_QKV | BIAS_O : 0U) | (mlp ? BIAS_MLP : 0U);
 	return status;
 }
 
-/* Refuses scaled rotary positions and those that differ by layer, in either dialect. */
-static enum status check_rope_type(const struct reader *r, const struct json *scaling,
-				   const char *key)
-{
-	const struct json *type = present(scaling, "rope_type");
-	enum status status = check_type(r, scaling, key, JSON_OBJECT, "an object");
+/* --- options of single families --- */
 
-	if (!type)
-		type = present(scaling, "type");
+static enum status read_gpt2_scales(const struct hf_reader *r, struct model_config *config)
+{
+	bool scales = true, has_cross_attention = false;
+	enum status status = hf_get_bool(r, "scale_attn_weights", true, &scales);
+
 	if (status == STATUS_OK)
-		status = check_type(r, type, key, JSON_STRING, "a type that is a string");
-	if (status != STATUS_OK || !scaling)
-		return status;
-	for (const struct json *item = json_first(scaling); item; item = json_next(item))
-		if (json_type(item) == JSON_OBJECT)
+		status = hf_get_bool(r, "scale_attn_by_inverse_layer_idx", false,
+				     &config->scales_by_layer);
+	if (status == STATUS_OK)
+		status = hf_get_bool(r, "add_cross_attention", false, &has_cross_attention);
+	if (status == STATUS_OK && has_cross_attention)
+		status = error_set(r->err, STATUS_BAD_INPUT,
+				   "%s: add_cross_attention is true, which is not supported",
+				   r->where);
+	if (!scales)
+		config->attention_scale = 1;
+	return status;
+}
+
+static enum status read_opt_options(const struct hf_reader *r, struct model_config *config)
+{
+	bool is_pre_norm = true, lacks_final_norm = false, has_biases = true;
+	enum status status = hf_get_bool(r, "do_layer_norm_before", true, &is_pre_norm);
+
+	if (status == STATUS_OK)
+		status = hf_get_bool(r, "_remove_final_layer_norm", false, &lacks_final_norm);
+	if (status == STATUS_OK)
+		status = hf_get_bool(r, "enable_bias", true, &has_biases);
+	if (status == STATUS_OK)
+		status = hf_get_bool(r, "layer_norm_elementwise_affine", true,
+				     &config->has_norm_weights);
+	if (status == STATUS_OK)
+		status = hf_get_int(r, "word_embed_proj_dim", config->n_channels, 1, MAX_DIMENSION,
+				    &config->n_embedding);
+	config->block = is_pre_norm ? BLOCK_PRE_NORM : BLOCK_POST_NORM;
+	config->has_final_norm = is_pre_norm && !lacks_final_norm;
+	config->biases = has_biases ? BIAS_QKV | BIAS_O | BIAS_MLP : 0;
+	return status;
+}
+
+/* A cap on scores or logits: missing fallback, null none. */
+static enum status get_cap(const struct hf_reader *r, const char *key, double fallback, float *out)
+{
+	double cap = 0;
+	enum status status = STATUS_OK;
+
+	if (!json_get(r->root, key))
+		cap = fallback;
+	else if (hf_present(r->root, key))
+		status = hf_get_positive(r, r->root, key, 1, &cap);
+	*out = (float)cap;
+	return status;
+}
+
+static enum status read_gemma_options(const struct hf_reader *r, struct model_config *config)
+{
+	const struct hf_family *family = config->family;
+	double scalar = 256;
+	bool is_bidirectional = false;
+	enum status status = STATUS_OK;
+
+	if (family->has_query_scalar) {
+		status = hf_get_positive(r, r->root, "query_pre_attn_scalar", scalar, &scalar);
+		config->attention_scale = (float)(1 / sqrt(scalar));
+	}
+	if (status == STATUS_OK && family->has_attention_cap)
+		status = get_cap(r, "attn_logit_softcapping", 50, &config->attention_cap);
+	if (status == STATUS_OK && family->has_logit_cap)
+		status = get_cap(r, "final_logit_softcapping", family->logit_cap,
+				 &config->logit_cap);
+	if (status == STATUS_OK)
+		status = hf_get_bool(r, "use_bidirectional_attention", false, &is_bidirectional);
+	if (status == STATUS_OK && is_bidirectional)
+		status = error_set(r->err, STATUS_BAD_INPUT,
+				   "%s: use_bidirectional_attention is true, expected causal "
+				   "attention",
+				   r->where);
+	return status;
+}
+
+static enum status read_options(const struct hf_reader *r, struct model_config *config)
+{
+	const struct hf_family *family = config->family;
+	bool is_parallel = true;
+	enum status status = STATUS_OK;
+
+	config->has_head_norm = family->has_head_norm;
+	config->head_norm = family->norm;
+	if (family->has_head_norm_switch)
+		status = hf_get_bool(r, "qk_layernorm", false, &config->has_head_norm);
+	if (status == STATUS_OK && family->has_parallel_switch)
+		status = hf_get_bool(r, "use_parallel_residual", true, &is_parallel);
+	if (!is_parallel)
+		config->block = BLOCK_PRE_NORM;
+	if (status == STATUS_OK && family->has_gpt2_scales)
+		status = read_gpt2_scales(r, config);
+	if (status == STATUS_OK && family->has_opt_options)
+		status = read_opt_options(r, config);
+	if (status == STATUS_OK && family->scales_embedding)
+		status = read_gemma_options(r, config);
+	return status;
+}
+
+/* --- windows --- */
+
+static void set_window(struct model_config *config, int layer, bool has_window)
+{
+	if (has_window)
+		config->windowed[layer / 64] |= (uint64_t)1 << (layer % 64);
+}
+
+/* The kind of each layer by name, in which every layer must have one. */
+static enum status read_layer_types(const struct hf_reader *r, const struct json *types,
+				    struct model_config *config)
+{
+	int layer = 0;
+
+	if (json_type(types) != JSON_ARRAY)
+		return hf_check_type(r, types, "layer_types", JSON_ARRAY, "a list");
+	for (const struct json *item = json_first(types); item; item = json_next(item), layer++) {
+		const char *type = hf_string(item);
+		bool is_sliding = type && strcmp(type, "sliding_attention") == 0;
+
+		if (!is_sliding && (!type || strcmp(type, "full_attention") != 0))
 			return error_set(r->err, STATUS_BAD_INPUT,
-					 "%s: %s.%.40s: positions by kind of layer are not "
-					 "supported",
-					 r->where, key, json_key(item));
-	if (!type || strcmp(json_string(type, NULL), "default") == 0)
-		return STATUS_OK;
-	return error_set(r->err, STATUS_BAD_INPUT,
-			 "%s: %s of type \"%.40s\" is not supported, expected \"default\"",
-			 r->where, key, json_string(type, NULL));
-}
-
-/* A number of the rotary positions: in the object if it is there, else beside it. */
-static enum status get_rotary(const struct reader *r, const struct json *parameters,
-			      const char *key, double fallback, double *out)
-{
-	return get_positive(r, present(parameters, key) ? parameters : r->root, key, fallback, out);
-}
-
-static enum status read_rotary(const struct reader *r, struct model_config *config)
-{
-	const struct json *parameters = present(r->root, "rope_parameters");
-	const struct json *scaling = present(r->root, "rope_scaling");
-	double fraction = 1;
-	enum status status;
-
-	if (config->family->position != POSITION_ROTARY)
-		return STATUS_OK;
-	status = check_rope_type(r, scaling, "rope_scaling");
-	if (status == STATUS_OK)
-		status = check_rope_type(r, parameters, "rope_parameters");
-	if (scaling) /* as transformers 5 does where both are there */
-		parameters = scaling;
-	if (status == STATUS_OK)
-		status = get_rotary(r, parameters, "rope_theta", 10000, &config->rope_theta);
-	if (status == STATUS_OK)
-		status = get_rotary(r, parameters, "partial_rotary_factor", 1, &fraction);
-	if (status != STATUS_OK)
-		return status;
-	/* These families rotate whole heads: transformers ignores a fraction there. */
-	if (fraction != 1)
+					 "%s: layer_types has \"%.40s\" for layer %d, expected "
+					 "\"full_attention\" or \"sliding_attention\"",
+					 r->where, type ? type : json_type_name(item), layer);
+		if (layer < config->n_layers)
+			set_window(config, layer, is_sliding);
+	}
+	if (layer != config->n_layers)
 		return error_set(r->err, STATUS_BAD_INPUT,
-				 "%s: partial_rotary_factor is %g, expected 1", r->where, fraction);
-	config->rotary_dim = config->head_dim;
-	if (config->rotary_dim % 2 != 0)
-		return error_set(
-			r->err, STATUS_BAD_INPUT,
-			"%s: %d rotary elements of a head, expected an even number above 0",
-			r->where, config->rotary_dim);
+				 "%s: layer_types has %d layers, expected %d", r->where, layer,
+				 config->n_layers);
 	return STATUS_OK;
 }
 
-static enum status read_options(const struct reader *r, struct model_config *config)
+/* The layers that have a window, if there is no list of their kinds. */
+static enum status apply_window_rule(const struct hf_reader *r, struct model_config *config)
 {
-	bool scale_weights = true, inverse_layer = false;
+	enum hf_windows rule = config->family->windows;
+	int first = 0, pattern = 6;
 	enum status status = STATUS_OK;
 
-	if (strcmp(config->family->model_type, "gpt2") == 0) {
-		status = get_bool(r, "scale_attn_weights", true, &scale_weights);
-		if (status == STATUS_OK)
-			status = get_bool(r, "scale_attn_by_inverse_layer_idx", false,
-					  &inverse_layer);
-		if (!scale_weights)
-			config->attention_scale = 1;
-		if (status == STATUS_OK && inverse_layer)
-			status = error_set(r->err, STATUS_BAD_INPUT,
-					   "%s: scale_attn_by_inverse_layer_idx is not supported",
-					   r->where);
-	}
+	if (rule == WINDOWS_LATE)
+		status = hf_get_int(r, "max_window_layers", 28, 0, INT32_MAX, &first);
+	if (rule == WINDOWS_PATTERN)
+		status = hf_get_int(r, "sliding_window_pattern", 6, 1, INT32_MAX, &pattern);
+	if (rule == WINDOWS_SECOND)
+		pattern = 2;
+	for (int layer = 0; layer < config->n_layers && status == STATUS_OK; layer++)
+		set_window(config, layer,
+			   rule == WINDOWS_ALL	  ? config->window > 0
+			   : rule == WINDOWS_LATE ? config->window > 0 && layer >= first
+						  : (layer + 1) % pattern != 0);
 	return status;
 }
 
-/* Sequences are kept within a sliding window, where it hides nothing. */
-static enum status read_window(const struct reader *r, struct model_config *config)
+static enum status read_windows(const struct hf_reader *r, struct model_config *config)
 {
 	const struct hf_family *family = config->family;
+	const struct json *types = hf_present(r->root, "layer_types");
 	bool is_missing = !json_get(r->root, "sliding_window"), is_used = true;
-	int window = 0;
 	enum status status = STATUS_OK;
 
-	if (!family->has_window)
+	if (family->windows == WINDOWS_NONE)
 		return STATUS_OK;
-	if (family->has_window_switch)
-		status = get_bool(r, "use_sliding_window", false, &is_used);
-	if (status == STATUS_OK)
-		status = get_int(r, "sliding_window", is_missing ? family->keys->default_window : 0,
-				 0, INT32_MAX, &window);
-	if (status == STATUS_OK && is_used && window > 0 && window < config->max_positions) {
-		config->max_positions = window;
-		config->has_window = true;
-	}
+	if (family->windows == WINDOWS_LATE)
+		status = hf_get_bool(r, "use_sliding_window", false, &is_used);
+	if (status == STATUS_OK && is_used && (is_missing || hf_present(r->root, "sliding_window")))
+		status = hf_get_int(r, "sliding_window", family->keys->window, is_missing ? 0 : 1,
+				    INT32_MAX, &config->window);
+	if (status != STATUS_OK)
+		return status;
+	status = types && family->windows != WINDOWS_ALL ? read_layer_types(r, types, config)
+							 : apply_window_rule(r, config);
+	for (int layer = 0; layer < config->n_layers && status == STATUS_OK; layer++)
+		if (config_has_window(config, layer) && config->window == 0)
+			status = error_set(r->err, STATUS_BAD_INPUT,
+					   "%s: layer %d has a sliding window, but sliding_window "
+					   "is not there or not in use",
+					   r->where, layer);
 	return status;
 }
 
+/* --- ids and labels --- */
+
 /* An id of the vocabulary, or -1: none, or one that can never match. */
-static int32_t read_id(const struct reader *r, const char *key, int n_vocab)
+static int32_t read_id(const struct hf_reader *r, const char *key, int fallback, int n_vocab)
 {
-	const struct json *value = present(r->root, key);
+	const struct json *value = hf_present(r->root, key);
 	int64_t id = -1;
 
+	if (!json_get(r->root, key))
+		return fallback < n_vocab ? fallback : -1;
 	if (value && json_type(value) == JSON_ARRAY)
 		value = json_first(value);
 	if (!value || !json_int64(value, &id) || id < 0)
@@ -352,15 +410,15 @@ static int32_t read_id(const struct reader *r, const char *key, int n_vocab)
 	return -1;
 }
 
-static enum status read_labels(const struct reader *r, struct model_config *config)
+static enum status read_labels(const struct hf_reader *r, struct model_config *config)
 {
-	const struct json *labels = present(r->root, "id2label");
-	enum status status = check_type(r, labels, "id2label", JSON_OBJECT, "an object");
+	const struct json *labels = hf_present(r->root, "id2label");
+	enum status status = hf_check_type(r, labels, "id2label", JSON_OBJECT, "an object");
 
 	if (config->head != HEAD_SCORE || status != STATUS_OK)
 		return status;
 	if (!labels)
-		return get_int(r, "num_labels", 2, 1, MAX_LABELS, &config->n_labels);
+		return hf_get_int(r, "num_labels", 2, 1, MAX_LABELS, &config->n_labels);
 	if (json_count(labels) < 1 || json_count(labels) > MAX_LABELS)
 		return error_set(r->err, STATUS_BAD_INPUT,
 				 "%s: id2label has %zu labels, expected 1 to %d", r->where,
@@ -373,7 +431,8 @@ enum status hf_parse_config(struct model_config *config, const char *text, size_
 			    const char *where, struct error *err)
 {
 	struct json *root = json_parse(text, length, where, err);
-	struct reader r = {.root = root, .where = where, .err = err};
+	struct hf_reader r = {.root = root, .where = where, .err = err};
+	const struct hf_family *family;
 	enum status status = STATUS_BAD_INPUT;
 
 	*config = (struct model_config){0};
@@ -386,20 +445,24 @@ enum status hf_parse_config(struct model_config *config, const char *text, size_
 		json_free(root);
 		return status;
 	}
-	config->norm = config->family->norm;
-	config->position = config->family->position;
-	config->mlp = config->family->mlp;
+	family = config->family;
+	config->block = family->block;
+	config->norm = family->norm;
+	config->position = family->position;
+	config->position_offset = family->position_offset;
+	config->mlp = family->mlp;
+	config->has_norm_weights = config->has_final_norm = true;
 	if ((status = read_dimensions(&r, config)) == STATUS_OK &&
 	    (status = read_heads(&r, config)) == STATUS_OK &&
 	    (status = read_activation(&r, config)) == STATUS_OK &&
 	    (status = read_biases(&r, config)) == STATUS_OK &&
-	    (status = read_rotary(&r, config)) == STATUS_OK &&
+	    (status = hf_read_rotary(&r, config)) == STATUS_OK &&
 	    (status = read_options(&r, config)) == STATUS_OK &&
-	    (status = read_window(&r, config)) == STATUS_OK)
+	    (status = read_windows(&r, config)) == STATUS_OK)
 		status = read_labels(&r, config);
-	config->bos_id = read_id(&r, "bos_token_id", config->n_vocab);
-	config->eos_id = read_id(&r, "eos_token_id", config->n_vocab);
-	config->pad_id = read_id(&r, "pad_token_id", config->n_vocab);
+	config->bos_id = read_id(&r, "bos_token_id", family->keys->bos, config->n_vocab);
+	config->eos_id = read_id(&r, "eos_token_id", family->keys->eos, config->n_vocab);
+	config->pad_id = read_id(&r, "pad_token_id", family->keys->pad, config->n_vocab);
 	json_free(root);
 	return status;
 }

@@ -11,7 +11,8 @@
 #include "common/model/hf_checkpoint.h"
 #include "common/model/hf_families.h"
 
-/* One stored tensor: rows [row, row + rows) of a parameter. */
+/* One stored tensor: rows [row, row + rows) of a parameter, in the order of
+ * stored_row. */
 struct place {
 	const struct param *param;
 	const struct hf_name *name; /* NULL for the heads */
@@ -33,6 +34,7 @@ static void part_rows(const struct model_config *config, enum hf_part part,
 	*rows = param->rows;
 	switch (part) {
 	case PART_WHOLE:
+	case PART_HEADS:
 		break;
 	case PART_Q:
 		*rows = q;
@@ -55,7 +57,25 @@ static void part_rows(const struct model_config *config, enum hf_part part,
 	}
 }
 
-static const enum param_id heads[] = {PARAM_LM_HEAD, PARAM_SCORE_WEIGHT, PARAM_SCORE_BIAS};
+/* Which of the parameter's rows is the i-th stored one. */
+static int stored_row(const struct model_config *config, const struct place *place, int i)
+{
+	enum hf_part part = place->name ? place->name->part : PART_WHOLE;
+	int d = config->head_dim, half = config->rotary_dim / 2, in_head = i % d;
+
+	if (part == PART_HEADS) {
+		int head = i / (3 * d), which = i / d % 3; /* q, k or v */
+
+		return (which * config->n_heads + head) * d + in_head;
+	}
+	if (config->family->interleaves_rotary && (part == PART_Q || part == PART_K) &&
+	    in_head < 2 * half)
+		return place->row + i - in_head + in_head / 2 + in_head % 2 * half;
+	return place->row + i;
+}
+
+static const enum param_id heads[] = {PARAM_LM_HEAD, PARAM_LM_HEAD_BIAS, PARAM_SCORE_WEIGHT,
+				      PARAM_SCORE_BIAS};
 enum { N_HEADS = sizeof heads / sizeof *heads };
 
 /* Number of entries of the table that the model has, outside the layers (layer -1) or
@@ -124,10 +144,12 @@ static void name_place(const struct model *model, const struct place *place, cha
 	int used;
 
 	if (!place->name) {
-		snprintf(out, size, "%s",
-			 place->param->id == PARAM_LM_HEAD	  ? "lm_head.weight"
-			 : place->param->id == PARAM_SCORE_WEIGHT ? "score.weight"
-								  : "score.bias");
+		enum param_id id = place->param->id;
+		bool is_lm = id == PARAM_LM_HEAD || id == PARAM_LM_HEAD_BIAS;
+		bool is_weight = id == PARAM_LM_HEAD || id == PARAM_SCORE_WEIGHT;
+
+		snprintf(out, size, "%s.%s", is_lm ? family->lm_head : "score",
+			 is_weight ? "weight" : "bias");
 		return;
 	}
 	digits = strstr(place->name->suffix, "%d");
@@ -162,36 +184,36 @@ void hf_tensor_describe(const struct model *model, int i, struct hf_tensor *tens
 	tensor->n_elements = (size_t)place.rows * (size_t)place.param->cols;
 }
 
-/* block [rows, cols] and stored are the same, or each other's transpose. */
-static void copy_transposed(float *out, const float *in, int out_rows, int out_cols)
-{
-	for (int r = 0; r < out_rows; r++)
-		for (int c = 0; c < out_cols; c++)
-			out[(size_t)r * out_cols + c] = in[(size_t)c * out_rows + r];
-}
-
 void hf_tensor_gather(const struct model *model, int i, const float *block, float *out)
 {
 	struct place place = find_place(model, i);
-	const float *from;
-	int cols = place.param->cols;
+	size_t rows = (size_t)place.rows, cols = (size_t)place.param->cols;
 
-	from = block + place.param->offset + (size_t)place.row * cols;
-	if (is_transposed(&place))
-		copy_transposed(out, from, cols, place.rows);
-	else
-		memcpy(out, from, (size_t)place.rows * cols * sizeof *out);
+	for (size_t r = 0; r < rows; r++) {
+		size_t row = (size_t)stored_row(&model->config, &place, (int)r);
+		const float *from = block + place.param->offset + row * cols;
+
+		if (is_transposed(&place))
+			for (size_t c = 0; c < cols; c++)
+				out[c * rows + r] = from[c];
+		else
+			memcpy(out + r * cols, from, cols * sizeof *out);
+	}
 }
 
 void hf_tensor_scatter(const struct model *model, int i, const float *in, float *block)
 {
 	struct place place = find_place(model, i);
-	float *to;
-	int cols = place.param->cols;
+	size_t rows = (size_t)place.rows, cols = (size_t)place.param->cols;
 
-	to = block + place.param->offset + (size_t)place.row * cols;
-	if (is_transposed(&place))
-		copy_transposed(to, in, place.rows, cols);
-	else
-		memcpy(to, in, (size_t)place.rows * cols * sizeof *in);
+	for (size_t r = 0; r < rows; r++) {
+		size_t row = (size_t)stored_row(&model->config, &place, (int)r);
+		float *to = block + place.param->offset + row * cols;
+
+		if (is_transposed(&place))
+			for (size_t c = 0; c < cols; c++)
+				to[c] = in[c * rows + r];
+		else
+			memcpy(to, in + r * cols, cols * sizeof *in);
+	}
 }

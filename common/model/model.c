@@ -1,66 +1,34 @@
-/* A model in memory: allocation, copies, packing, random start, rope table.
- *
- * The table of rotary angles repeats transformers' arithmetic: frequencies and
- * angles are rounded to float, because a float angle at a large position is far
- * from the exact one.  Cosine and sine of that angle are then exact. */
+/* A model in memory: allocation, copies, packing, random start, tables of angles. */
 #include "common/model/model.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/die.h"
 #include "common/base/rng.h"
+#include "common/model/rotary.h"
 #include "common/ops/gemm.h"
 
-static void fill_rope_row(float *row, int position, const struct model_config *config)
+enum { MAX_ANGLES = 8192 };
+
+static int at_most(int n, int most)
 {
-	int half = config->rotary_dim / 2;
-
-	for (int i = 0; i < half; i++) {
-		float frequency =
-			(float)pow(config->rope_theta, -2.0 * i / (double)config->rotary_dim);
-		float angle = (float)position * frequency;
-
-		row[i] = (float)cos((double)angle);
-		row[half + i] = (float)sin((double)angle);
-	}
+	return n < most ? n : most;
 }
 
-void model_ensure_positions(struct model *model, int n)
+static float *make_angles(const struct rotary *rotary, int width, int n)
 {
-	size_t r = (size_t)model->config.rotary_dim;
-	float *table;
+	float frequencies[ATTENTION_MAX_HEAD_DIM / 2];
+	float *table = xaligned((size_t)n * (size_t)width, sizeof *table);
 
-	if (model->config.position != POSITION_ROTARY || n <= model->rope_positions)
-		return;
-	table = xaligned((size_t)n * r, sizeof *table);
-	if (model->rope)
-		memcpy(table, model->rope, (size_t)model->rope_positions * r * sizeof *table);
-	for (int position = model->rope_positions; position < n; position++)
-		fill_rope_row(table + (size_t)position * r, position, &model->config);
-	free(model->rope);
-	model->rope = table;
-	model->rope_positions = n;
-}
-
-enum status model_reserve_positions(struct model *model, int n, const char *where,
-				    struct error *err)
-{
-	const struct model_config *config = &model->config;
-	bool is_bounded = config->position == POSITION_LEARNED || config->has_window;
-
-	if (is_bounded && n > config->max_positions)
-		return error_set(err, STATUS_BAD_INPUT,
-				 "%s: the model has %d %s, expected at least %d; "
-				 "data.max_length and rollout.max_new_tokens set the need",
-				 where, config->max_positions,
-				 config->position == POSITION_LEARNED
-					 ? "learned positions"
-					 : "positions in its sliding window",
-				 n);
-	model_ensure_positions(model, n);
-	return STATUS_OK;
+	rotary_frequencies(frequencies, rotary, width, 1);
+	for (int position = 0; position < n; position++)
+		rotary_row(table + (size_t)position * (size_t)width, frequencies, rotary, width,
+			   position);
+	return table;
 }
 
 struct model *model_create(const struct model_config *config, bool has_score_bias)
@@ -71,8 +39,74 @@ struct model *model_create(const struct model_config *config, bool has_score_bia
 	param_layout_init(&model->layout, config, has_score_bias);
 	model->weights = xaligned(model->layout.n_floats, sizeof *model->weights);
 	model->packed = xaligned(model->layout.n_packed_floats, sizeof *model->packed);
-	model_ensure_positions(model, config->max_positions);
+	model->n_angles = at_most(config->max_positions, MAX_ANGLES);
+	if (config->position == POSITION_ROTARY)
+		model->angles[0] =
+			make_angles(&config->rotary, config->rotary_dim, model->n_angles);
+	if (config->has_local_rotary)
+		model->angles[1] =
+			make_angles(&config->local_rotary, config->rotary_dim, model->n_angles);
+	if (!config->has_norm_weights) {
+		model->ones = xaligned((size_t)config->n_channels, sizeof *model->ones);
+		for (int i = 0; i < config->n_channels; i++)
+			model->ones[i] = 1;
+	}
 	return model;
+}
+
+enum status model_check_positions(const struct model_config *config, int n, const char *where,
+				  struct error *err)
+{
+	if (config->position != POSITION_LEARNED || n <= config->max_positions)
+		return STATUS_OK;
+	return error_set(err, STATUS_BAD_INPUT,
+			 "%s: the model has %d learned positions, expected at least %d; "
+			 "data.max_length and rollout.max_new_tokens set the need",
+			 where, config->max_positions, n);
+}
+
+/* Longest sequence whose angles do not depend on its length. */
+static int fixed_length(const struct model_config *config)
+{
+	int n = rotary_fixed_length(&config->rotary);
+
+	return config->has_local_rotary ? at_most(n, rotary_fixed_length(&config->local_rotary))
+					: n;
+}
+
+int model_generation_limit(const struct model_config *config)
+{
+	if (config->position == POSITION_LEARNED)
+		return config->max_positions;
+	return at_most(config->max_positions, fixed_length(config));
+}
+
+const char *model_limit_name(const struct model_config *config)
+{
+	return config->position == POSITION_ROTARY && fixed_length(config) < INT_MAX
+		       ? "positions beyond which the rotary angles depend on the length of the "
+			 "sequence"
+		       : "positions";
+}
+
+enum status model_check_memory(const struct model_config *config, const char *where,
+			       struct error *err)
+{
+	struct param_layout layout;
+	double gib = 1024.0 * 1024 * 1024, bytes, memory;
+	long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
+
+	param_layout_init(&layout, config, false);
+	bytes = (double)(layout.n_floats + layout.n_packed_floats) * sizeof(float);
+	param_layout_release(&layout);
+	memory = (double)pages * (double)page_bytes;
+	if (pages < 0 || page_bytes < 0 || bytes <= memory)
+		return STATUS_OK;
+	return error_set(
+		err, STATUS_BAD_INPUT,
+		"%s: the weights take %.4g GiB, expected no more than the %.4g GiB of this "
+		"machine",
+		where, bytes / gib, memory / gib);
 }
 
 void model_destroy(struct model *model)
@@ -82,7 +116,9 @@ void model_destroy(struct model *model)
 	param_layout_release(&model->layout);
 	free(model->weights);
 	free(model->packed);
-	free(model->rope);
+	free(model->angles[0]);
+	free(model->angles[1]);
+	free(model->ones);
 	free(model);
 }
 
@@ -93,7 +129,6 @@ struct model *model_clone(const struct model *model, struct pool *pool)
 
 	memcpy(clone->weights, model->weights, model->layout.n_floats * sizeof *clone->weights);
 	clone->dtype = model->dtype;
-	model_ensure_positions(clone, model->rope_positions);
 	model_pack(clone, pool);
 	return clone;
 }
@@ -109,9 +144,22 @@ void model_pack(struct model *model, struct pool *pool)
 	}
 }
 
-static bool is_norm_scale(enum param_id id)
+/* Where a vector starts: norms scale by 1. */
+static float vector_start(const struct model_config *config, enum param_id id)
 {
-	return id == PARAM_NORM1_SCALE || id == PARAM_NORM2_SCALE || id == PARAM_FINAL_SCALE;
+	switch (id) {
+	case PARAM_NORM1_SCALE:
+	case PARAM_NORM2_SCALE:
+	case PARAM_FINAL_SCALE:
+	case PARAM_POST_NORM1_SCALE:
+	case PARAM_POST_NORM2_SCALE:
+		return config->norm == NORM_RMS_UNIT ? 0 : 1;
+	case PARAM_Q_NORM_SCALE:
+	case PARAM_K_NORM_SCALE:
+		return config->head_norm == NORM_RMS_UNIT ? 0 : 1;
+	default:
+		return 0;
+	}
 }
 
 static void fill_normal(float *out, const struct param *param, uint64_t seed, double std)
@@ -137,7 +185,7 @@ void model_init_random(struct model *model, uint64_t seed, double std)
 			fill_normal(out, param, seed, is_residual ? residual_std : std);
 		else
 			for (int k = 0; k < param->rows; k++)
-				out[k] = is_norm_scale(param->id) ? 1.0f : 0.0f;
+				out[k] = vector_start(&model->config, param->id);
 	}
 }
 

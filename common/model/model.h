@@ -1,7 +1,7 @@
 /* A model in memory: description, weights, and what its products need.
  *
  *     struct model *model = NULL;
- *     status = model_load(&model, "dir", HEAD_LM, pool, &err);    hf_checkpoint.h
+ *     status = hf_load(&model, "dir", &options, pool, &err);      hf_checkpoint.h
  *     ... change model->weights ...
  *     model_pack(model, pool);                   before the next forward pass
  *     model_destroy(model);
@@ -20,13 +20,14 @@ struct model {
 	struct model_config config;
 	enum dtype dtype; /* of the checkpoint it came from, which saving keeps */
 	struct param_layout layout;
-	float *weights; /* [layout.n_floats], 64-byte aligned, owned */
-	float *packed;	/* [layout.n_packed_floats], owned */
-	float *rope;	/* cos | sin, [rope_positions][rotary_dim]; NULL if learned */
-	int rope_positions;
+	float *weights;	  /* [layout.n_floats], 64-byte aligned, owned */
+	float *packed;	  /* [layout.n_packed_floats], owned */
+	float *angles[2]; /* of rotary, local_rotary: [n_angles][rotary_dim] cos | sin; or NULL */
+	int n_angles;	  /* positions of which they are kept; others are made when needed */
+	float *ones;	  /* [C], for norms without weights; or NULL */
 };
 
-/* Weights are zero.  The rope table covers max_positions. */
+/* Weights are zero. */
 struct model *model_create(const struct model_config *config, bool has_score_bias);
 void model_destroy(struct model *model); /* NULL is fine */
 struct model *model_clone(const struct model *model, struct pool *pool);
@@ -36,13 +37,20 @@ void model_pack(struct model *model, struct pool *pool);
 /* Normal(0, std) matrices and embeddings, residual projections divided by
  * sqrt(2 L), zero biases, unit norms; keyed by (seed, tensor, element). */
 void model_init_random(struct model *model, uint64_t seed, double std);
-/* Makes the rope table reach n positions (rotary models only). */
-void model_ensure_positions(struct model *model, int n);
 
-/* Makes room for sequences of n ids.  A learned table of positions cannot grow and a
- * sliding window cannot be left, so a shorter one is refused: where names the model. */
-enum status model_reserve_positions(struct model *model, int n, const char *where,
-				    struct error *err);
+/* Refuses sequences of n ids where a learned table of positions is shorter: where
+ * names the model. */
+enum status model_check_positions(const struct model_config *config, int n, const char *where,
+				  struct error *err);
+/* The longest sequence that can be generated.  Keys that were rotated for one length
+ * cannot serve another, so angles that depend on the length set a bound of their own. */
+int model_generation_limit(const struct model_config *config);
+/* What that bound is, to follow its number in a sentence: "positions". */
+const char *model_limit_name(const struct model_config *config);
+
+/* Refuses a model whose weights are larger than this machine's memory. */
+enum status model_check_memory(const struct model_config *config, const char *where,
+			       struct error *err);
 
 /* View of one parameter inside a flat block of this layout, NULL if absent. */
 float *model_view(const struct model *model, float *block, enum param_id id, int layer);

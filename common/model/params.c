@@ -1,6 +1,6 @@
 /* Layout of the flat blocks: one list of parameters in forward order.
  *
- *     token embedding | position embedding | layer 0 | ... | final norm | head
+ *     embeddings | project in | layer 0 | ... | final norm | project out | head
  *
  * Every parameter starts at a multiple of 16 floats (a cache line), in the flat
  * block and in the packed one; the gaps stay zero in weights, gradients and
@@ -65,12 +65,20 @@ static void pack_too(struct param_layout *layout, struct param *param)
 	layout->n_packed_floats += aligned(gemm_packed_floats(param->rows, param->cols));
 }
 
-static void add_norm(struct param_layout *layout, const struct model_config *config,
-		     enum param_id scale, enum param_id shift, int layer)
+static void add_norm(struct param_layout *layout, enum param_id scale, enum norm_kind kind,
+		     int layer, int n)
 {
-	add_vector(layout, scale, layer, config->n_channels);
-	if (config->norm == NORM_LAYER)
-		add_vector(layout, shift, layer, config->n_channels);
+	add_vector(layout, scale, layer, n);
+	if (kind == NORM_LAYER)
+		add_vector(layout, scale + 1, layer, n);
+}
+
+/* A norm of the residual stream. */
+static void add_stream_norm(struct param_layout *layout, const struct model_config *config,
+			    enum param_id scale, int layer)
+{
+	if (config->has_norm_weights)
+		add_norm(layout, scale, config->norm, layer, config->n_channels);
 }
 
 static void add_linear(struct param_layout *layout, enum param_id weight, enum param_id bias,
@@ -87,28 +95,50 @@ static void add_layer(struct param_layout *layout, const struct model_config *co
 	int qkv_rows = (config->n_heads + 2 * config->n_kv_heads) * d;
 	int up_rows = config->mlp == MLP_GATED ? 2 * f : f;
 
-	add_norm(layout, config, PARAM_NORM1_SCALE, PARAM_NORM1_SHIFT, layer);
+	if (config_has_pre_norm(config))
+		add_stream_norm(layout, config, PARAM_NORM1_SCALE, layer);
 	add_linear(layout, PARAM_QKV_WEIGHT, PARAM_QKV_BIAS, config->biases & BIAS_QKV, layer,
 		   qkv_rows, c);
+	if (config->has_head_norm) {
+		add_norm(layout, PARAM_Q_NORM_SCALE, config->head_norm, layer, d);
+		add_norm(layout, PARAM_K_NORM_SCALE, config->head_norm, layer, d);
+	}
 	add_linear(layout, PARAM_O_WEIGHT, PARAM_O_BIAS, config->biases & BIAS_O, layer, c,
 		   config->n_heads * d);
-	add_norm(layout, config, PARAM_NORM2_SCALE, PARAM_NORM2_SHIFT, layer);
+	if (config_has_post_norm(config))
+		add_stream_norm(layout, config, PARAM_POST_NORM1_SCALE, layer);
+	if (config_has_pre_norm(config) && config->block != BLOCK_PARALLEL_SHARED)
+		add_stream_norm(layout, config, PARAM_NORM2_SCALE, layer);
 	add_linear(layout, PARAM_UP_WEIGHT, PARAM_UP_BIAS, config->biases & BIAS_MLP, layer,
 		   up_rows, c);
 	add_linear(layout, PARAM_DOWN_WEIGHT, PARAM_DOWN_BIAS, config->biases & BIAS_MLP, layer, c,
 		   f);
+	if (config_has_post_norm(config))
+		add_stream_norm(layout, config, PARAM_POST_NORM2_SCALE, layer);
 }
 
 static void add_head(struct param_layout *layout, const struct model_config *config,
 		     bool has_score_bias)
 {
-	int c = config->n_channels;
+	int w = config->n_embedding;
 
-	if (config->head == HEAD_SCORE)
+	if (config->head == HEAD_SCORE) {
 		add_linear(layout, PARAM_SCORE_WEIGHT, PARAM_SCORE_BIAS, has_score_bias, -1,
-			   config->n_labels, c);
-	else if (!config->tied)
-		pack_too(layout, add_matrix(layout, PARAM_LM_HEAD, -1, config->n_vocab, c));
+			   config->n_labels, w);
+		return;
+	}
+	if (!config->tied)
+		pack_too(layout, add_matrix(layout, PARAM_LM_HEAD, -1, config->n_vocab, w));
+	if (config->biases & BIAS_HEAD)
+		add_vector(layout, PARAM_LM_HEAD_BIAS, -1, config->n_vocab);
+}
+
+/* The matrices between embedding and residual stream, where their widths differ. */
+static void add_projection(struct param_layout *layout, const struct model_config *config,
+			   enum param_id id, int rows, int cols)
+{
+	if (config->n_embedding != config->n_channels)
+		pack_too(layout, add_matrix(layout, id, -1, rows, cols));
 }
 
 void param_layout_init(struct param_layout *layout, const struct model_config *config,
@@ -123,15 +153,18 @@ void param_layout_init(struct param_layout *layout, const struct model_config *c
 	for (size_t i = 0; i < n_index; i++)
 		layout->index[i] = -1;
 	embedding =
-		add_matrix(layout, PARAM_TOKEN_EMBEDDING, -1, config->n_vocab, config->n_channels);
+		add_matrix(layout, PARAM_TOKEN_EMBEDDING, -1, config->n_vocab, config->n_embedding);
 	if (config->tied && config->head == HEAD_LM)
 		pack_too(layout, embedding);
 	if (config->position == POSITION_LEARNED)
-		add_matrix(layout, PARAM_POSITION_EMBEDDING, -1, config->max_positions,
-			   config->n_channels);
+		add_matrix(layout, PARAM_POSITION_EMBEDDING, -1,
+			   config->position_offset + config->max_positions, config->n_channels);
+	add_projection(layout, config, PARAM_PROJECT_IN, config->n_channels, config->n_embedding);
 	for (int layer = 0; layer < config->n_layers; layer++)
 		add_layer(layout, config, layer);
-	add_norm(layout, config, PARAM_FINAL_SCALE, PARAM_FINAL_SHIFT, -1);
+	if (config->has_final_norm)
+		add_stream_norm(layout, config, PARAM_FINAL_SCALE, -1);
+	add_projection(layout, config, PARAM_PROJECT_OUT, config->n_embedding, config->n_channels);
 	add_head(layout, config, has_score_bias);
 }
 
@@ -171,6 +204,17 @@ static const char *const names[PARAM_COUNT] = {
 	[PARAM_LM_HEAD] = "lm_head",
 	[PARAM_SCORE_WEIGHT] = "score.weight",
 	[PARAM_SCORE_BIAS] = "score.bias",
+	[PARAM_PROJECT_IN] = "project_in",
+	[PARAM_PROJECT_OUT] = "project_out",
+	[PARAM_Q_NORM_SCALE] = "q_norm.scale",
+	[PARAM_Q_NORM_SHIFT] = "q_norm.shift",
+	[PARAM_K_NORM_SCALE] = "k_norm.scale",
+	[PARAM_K_NORM_SHIFT] = "k_norm.shift",
+	[PARAM_POST_NORM1_SCALE] = "post_norm1.scale",
+	[PARAM_POST_NORM1_SHIFT] = "post_norm1.shift",
+	[PARAM_POST_NORM2_SCALE] = "post_norm2.scale",
+	[PARAM_POST_NORM2_SHIFT] = "post_norm2.shift",
+	[PARAM_LM_HEAD_BIAS] = "lm_head.bias",
 };
 
 void param_name(const struct param *param, char name[static PARAM_NAME_BYTES])

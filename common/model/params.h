@@ -3,7 +3,8 @@
  * Gradients and both moments of the optimizer use the same layout, so that
  * broadcast, reduction, the optimizer and checkpoints are loops over one array.
  * Matrices are [out, in].  q, k and v are one matrix [(H+2K) D, C]; gate and up
- * are one matrix [2F, C]. */
+ * are one matrix [2F, C].  However a family stores them, the rows of a head are
+ * rotated in halves; hf_tensors.c puts them in order. */
 #pragma once
 
 #include <stdbool.h>
@@ -11,10 +12,11 @@
 
 #include "common/model/model_config.h"
 
+/* Numbers key the random start of a model: new ones go to the end. */
 enum param_id {
-	PARAM_TOKEN_EMBEDDING,	  /* [V, C] */
-	PARAM_POSITION_EMBEDDING, /* [P, C] */
-	PARAM_NORM1_SCALE,	  /* [C], each layer */
+	PARAM_TOKEN_EMBEDDING,	  /* [V, W] */
+	PARAM_POSITION_EMBEDDING, /* [offset + P, C] */
+	PARAM_NORM1_SCALE,	  /* [C], each layer; a norm's shift follows its scale */
 	PARAM_NORM1_SHIFT,
 	PARAM_QKV_WEIGHT, /* [(H+2K) D, C] */
 	PARAM_QKV_BIAS,
@@ -28,9 +30,20 @@ enum param_id {
 	PARAM_DOWN_BIAS,
 	PARAM_FINAL_SCALE, /* [C] */
 	PARAM_FINAL_SHIFT,
-	PARAM_LM_HEAD,	    /* [V, C]; absent when tied */
-	PARAM_SCORE_WEIGHT, /* [n_labels, C] */
+	PARAM_LM_HEAD,	    /* [V, W]; absent when tied */
+	PARAM_SCORE_WEIGHT, /* [n_labels, W] */
 	PARAM_SCORE_BIAS,   /* [n_labels]; only if the checkpoint had one */
+	PARAM_PROJECT_IN,   /* [C, W], [W, C]: where W is not C */
+	PARAM_PROJECT_OUT,
+	PARAM_Q_NORM_SCALE, /* [D], of each head */
+	PARAM_Q_NORM_SHIFT,
+	PARAM_K_NORM_SCALE,
+	PARAM_K_NORM_SHIFT,
+	PARAM_POST_NORM1_SCALE, /* [C], behind attention */
+	PARAM_POST_NORM1_SHIFT,
+	PARAM_POST_NORM2_SCALE, /* behind the feed-forward part */
+	PARAM_POST_NORM2_SHIFT,
+	PARAM_LM_HEAD_BIAS, /* [V] */
 	PARAM_COUNT
 };
 

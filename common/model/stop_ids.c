@@ -66,6 +66,9 @@ enum status stop_ids_read(struct stop_ids *stop, const char *dir, const struct m
 		status = read_file(stop, path, config->n_vocab, &found, err);
 		free(path);
 	}
+	/* The default of the family's class, where no file says anything. */
+	if (!found && status == STATUS_OK && config->eos_id >= 0)
+		stop->ids[stop->n++] = config->eos_id;
 	return status;
 }
 

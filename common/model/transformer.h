@@ -28,10 +28,11 @@ struct batch {
 /* What backward needs of each layer; memory belongs to the arena. */
 struct kept_layer;
 struct kept {
-	struct kept_layer *layers; /* [L] */
-	float *final_input;	   /* [T, C] */
+	struct kept_layer *layers;	/* [L] */
+	float *final_input;		/* [T, C] */
 	float *final_mean, *final_rstd; /* [T] */
-	int *positions;		   /* [T] */
+	const int *positions;		/* [T] */
+	const float **angles[2];	/* [T] each: where a row's rotary angles are */
 };
 
 /* hidden [T, C], out: after the final norm.  kept: filled if not NULL; its

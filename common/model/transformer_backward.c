@@ -9,7 +9,6 @@
 #include "common/ops/activation.h"
 #include "common/ops/elementwise.h"
 #include "common/ops/gemm.h"
-#include "common/ops/norm.h"
 #include "common/ops/rope.h"
 
 struct backward {
@@ -27,13 +26,27 @@ static float *gradient(const struct backward *b, enum param_id id, int layer)
 	return model_view(b->model, b->grads, id, layer);
 }
 
+static const float *weight(const struct backward *b, enum param_id id, int layer)
+{
+	return model_view(b->model, b->model->weights, id, layer);
+}
+
+/* Arrays of T rows. */
+static float *floats(const struct backward *b, int width)
+{
+	return arena_alloc(b->arena, (size_t)b->t * (size_t)width, sizeof(float));
+}
+
+static float *zeros(const struct backward *b, int width)
+{
+	return arena_calloc(b->arena, (size_t)b->t * (size_t)width, sizeof(float));
+}
+
 /* For y = x W^T + bias: dx (overwritten) and the parameters' gradients. */
-static void project_backward(const struct backward *b, enum param_id weight_id,
-			     enum param_id bias_id, int layer, const float *dy, const float *x,
-			     float *dx)
+static void project_backward(const struct backward *b, enum param_id weight_id, float *dbias,
+			     int layer, const float *dy, const float *x, float *dx)
 {
 	const struct param *param = param_find(&b->model->layout, weight_id, layer);
-	float *dbias = gradient(b, bias_id, layer);
 
 	ASSERT(param);
 	gemm_backward_input(dx, dy, b->model->weights + param->offset, b->t, param->rows,
@@ -50,60 +63,164 @@ static void normalise_backward(const struct backward *b, enum param_id scale_id,
 			       const float *rstd)
 {
 	const struct model_config *config = &b->model->config;
-	const float *scale = model_view(b->model, b->model->weights, scale_id, layer);
-	float *dscale = gradient(b, scale_id, layer);
+	const struct norm_shape shape =
+		norm_rows(config->norm, b->t, config->n_channels, config->norm_eps);
+	const float *scale = config->has_norm_weights ? weight(b, scale_id, layer) : b->model->ones;
 
-	if (config->norm == NORM_RMS)
-		rmsnorm_backward(dx, dscale, dy, x, scale, rstd, b->t, config->n_channels, b->pool);
-	else
-		layernorm_backward(dx, dscale, gradient(b, scale_id + 1, layer), dy, x, scale,
-				   mean, rstd, b->t, config->n_channels, b->pool);
+	norm_backward(dx, gradient(b, scale_id, layer), gradient(b, scale_id + 1, layer), dy, x,
+		      scale, mean, rstd, &shape, b->pool);
 }
 
-static void mlp_backward(const struct backward *b, int layer, float *dx)
+static void mlp_backward(const struct backward *b, int layer, const float *dbranch, float *dnorm)
 {
 	const struct model_config *config = &b->model->config;
 	const struct kept_layer *at = &b->kept->layers[layer];
-	size_t mark = arena_mark(b->arena), t = (size_t)b->t;
-	float *dactivated = arena_alloc(b->arena, t * (size_t)config->n_ff, sizeof(float));
-	float *dup = arena_alloc(b->arena, t * (size_t)up_width(config), sizeof(float));
-	float *dnorm = arena_alloc(b->arena, t * (size_t)config->n_channels, sizeof(float));
+	size_t mark = arena_mark(b->arena);
+	float *dactivated = floats(b, config->n_ff), *dup = floats(b, up_width(config));
 
-	project_backward(b, PARAM_DOWN_WEIGHT, PARAM_DOWN_BIAS, layer, dx, at->activated,
-			 dactivated);
+	project_backward(b, PARAM_DOWN_WEIGHT, gradient(b, PARAM_DOWN_BIAS, layer), layer, dbranch,
+			 at->activated, dactivated);
 	if (config->mlp == MLP_GATED)
 		gated_backward(dup, dactivated, at->up, b->t, config->n_ff, config->activation,
 			       b->pool);
 	else
-		activation_backward(dup, dactivated, at->up, t * (size_t)config->n_ff,
+		activation_backward(dup, dactivated, at->up, (size_t)b->t * config->n_ff,
 				    config->activation, b->pool);
-	project_backward(b, PARAM_UP_WEIGHT, PARAM_UP_BIAS, layer, dup, at->norm2, dnorm);
-	normalise_backward(b, PARAM_NORM2_SCALE, layer, dx, dnorm, at->middle, at->mean2,
-			   at->rstd2);
+	project_backward(b, PARAM_UP_WEIGHT, gradient(b, PARAM_UP_BIAS, layer), layer, dup,
+			 at->norm2, dnorm);
 	arena_rewind(b->arena, mark);
 }
 
-static void attention_branch_backward(const struct backward *b, int layer, float *dx)
+/* q and k in dqkv, from the gradient behind the norms of their heads to that before. */
+static void normalise_heads_backward(const struct backward *b, int layer, float *dqkv)
 {
 	const struct model_config *config = &b->model->config;
 	const struct kept_layer *at = &b->kept->layers[layer];
-	struct attention_shape shape = attention_shape_of(config);
-	size_t mark = arena_mark(b->arena), t = (size_t)b->t;
-	float *dattended = arena_alloc(b->arena, t * (size_t)config->n_heads * config->head_dim,
-				       sizeof(float));
-	float *dqkv = arena_alloc(b->arena, t * (size_t)qkv_width(config), sizeof(float));
-	float *dnorm = arena_alloc(b->arena, t * (size_t)config->n_channels, sizeof(float));
+	int h = config->n_heads, narrow = qk_width(config), wide = qkv_width(config);
+	int k = h * config->head_dim;
+	struct norm_shape q_shape = head_norm_shape(config, b->t, h, narrow);
+	struct norm_shape k_shape = head_norm_shape(config, b->t, config->n_kv_heads, narrow);
+	size_t n_q = (size_t)b->t * (size_t)h, mark = arena_mark(b->arena);
+	float *dqk = zeros(b, narrow);
 
-	project_backward(b, PARAM_O_WEIGHT, PARAM_O_BIAS, layer, dx, at->attended, dattended);
+	norm_backward(dqk, gradient(b, PARAM_Q_NORM_SCALE, layer),
+		      gradient(b, PARAM_Q_NORM_SHIFT, layer), dqkv, at->qk,
+		      weight(b, PARAM_Q_NORM_SCALE, layer), at->head_mean, at->head_rstd, &q_shape,
+		      b->pool);
+	norm_backward(dqk + k, gradient(b, PARAM_K_NORM_SCALE, layer),
+		      gradient(b, PARAM_K_NORM_SHIFT, layer), dqkv + k, at->qk + k,
+		      weight(b, PARAM_K_NORM_SCALE, layer), at->head_mean + n_q,
+		      at->head_rstd + n_q, &k_shape, b->pool);
+	for (int i = 0; i < b->t; i++)
+		memcpy(dqkv + (size_t)i * (size_t)wide, dqk + (size_t)i * (size_t)narrow,
+		       (size_t)narrow * sizeof *dqkv);
+	arena_rewind(b->arena, mark);
+}
+
+static void attention_branch_backward(const struct backward *b, int layer, const float *dbranch,
+				      float *dnorm)
+{
+	const struct model_config *config = &b->model->config;
+	const struct kept_layer *at = &b->kept->layers[layer];
+	struct attention_shape shape = attention_shape_of(config, layer);
+	size_t mark = arena_mark(b->arena);
+	float *dattended = floats(b, config->n_heads * config->head_dim);
+	float *dqkv = floats(b, qkv_width(config));
+
+	project_backward(b, PARAM_O_WEIGHT, gradient(b, PARAM_O_BIAS, layer), layer, dbranch,
+			 at->attended, dattended);
 	attention_backward(dqkv, dattended, at->attended, at->lse, at->qkv, b->batch->offsets,
 			   b->batch->n_seqs, &shape, b->pool);
 	if (config->position == POSITION_ROTARY)
-		rope_apply(dqkv, b->kept->positions, b->model->rope, b->t, qkv_width(config),
-			   config->n_heads + config->n_kv_heads, config->head_dim,
-			   config->rotary_dim, -1, b->pool);
-	project_backward(b, PARAM_QKV_WEIGHT, PARAM_QKV_BIAS, layer, dqkv, at->norm1, dnorm);
-	normalise_backward(b, PARAM_NORM1_SCALE, layer, dx, dnorm, at->input, at->mean1,
-			   at->rstd1);
+		rope_apply(dqkv, b->kept->angles[rotary_index(config, layer)], b->t,
+			   qkv_width(config), config->n_heads + config->n_kv_heads,
+			   config->head_dim, config->rotary_dim, -1, b->pool);
+	if (config->has_head_norm)
+		normalise_heads_backward(b, layer, dqkv);
+	project_backward(b, PARAM_QKV_WEIGHT, gradient(b, PARAM_QKV_BIAS, layer), layer, dqkv,
+			 at->norm1, dnorm);
+	arena_rewind(b->arena, mark);
+}
+
+/* The gradient of a branch's output, from dx behind the place where it joins; dx becomes
+ * that of the stream before.  scratch [T, C]. */
+static const float *join_backward(const struct backward *b, enum param_id norm_id, int layer,
+				  float *dx, float *scratch, const float *x, const float *mean,
+				  const float *rstd)
+{
+	const struct model_config *config = &b->model->config;
+	size_t n = (size_t)b->t * (size_t)config->n_channels;
+
+	if (!config_has_post_norm(config))
+		return dx;
+	zero_fill(scratch, n, b->pool);
+	normalise_backward(b, norm_id, layer, scratch, dx, x, mean, rstd);
+	if (config->block == BLOCK_SANDWICH)
+		return scratch;
+	memcpy(dx, scratch, n * sizeof *dx);
+	return dx;
+}
+
+static void layer_backward(const struct backward *b, int layer, float *dx)
+{
+	const struct model_config *config = &b->model->config;
+	const struct kept_layer *at = &b->kept->layers[layer];
+	size_t n = (size_t)b->t * (size_t)config->n_channels, mark = arena_mark(b->arena);
+	bool is_parallel = config_is_parallel(config), has_pre_norm = config_has_pre_norm(config);
+	float *dnorm1 = floats(b, config->n_channels);
+	float *dnorm2 = is_parallel ? floats(b, config->n_channels) : dnorm1;
+	float *scratch = config_has_post_norm(config) ? floats(b, config->n_channels) : NULL;
+	const float *dbranch = join_backward(b, PARAM_POST_NORM2_SCALE, layer, dx, scratch,
+					     at->post2, at->post_mean2, at->post_rstd2);
+
+	mlp_backward(b, layer, dbranch, dnorm2);
+	if (!has_pre_norm)
+		add_into(dx, dnorm2, n, b->pool);
+	else if (!is_parallel)
+		normalise_backward(b, PARAM_NORM2_SCALE, layer, dx, dnorm2, at->middle, at->mean2,
+				   at->rstd2);
+	dbranch = join_backward(b, PARAM_POST_NORM1_SCALE, layer, dx, scratch, at->post1,
+				at->post_mean1, at->post_rstd1);
+	attention_branch_backward(b, layer, dbranch, dnorm1);
+	if (config->block == BLOCK_PARALLEL)
+		normalise_backward(b, PARAM_NORM2_SCALE, layer, dx, dnorm2, at->input, at->mean2,
+				   at->rstd2);
+	if (config->block == BLOCK_PARALLEL_SHARED)
+		add_into(dnorm1, dnorm2, n, b->pool);
+	if (has_pre_norm)
+		normalise_backward(b, PARAM_NORM1_SCALE, layer, dx, dnorm1, at->input, at->mean1,
+				   at->rstd1);
+	else
+		add_into(dx, dnorm1, n, b->pool);
+	arena_rewind(b->arena, mark);
+}
+
+/* dx, of the embedded rows, into the tables; destroyed. */
+static void embed_backward(const struct backward *b, float *dx)
+{
+	const struct model_config *config = &b->model->config;
+	const int32_t *ids = b->batch->ids;
+	int c = config->n_channels, w = config->n_embedding;
+	size_t mark = arena_mark(b->arena), n = (size_t)b->t * (size_t)w;
+	float *dpositions = gradient(b, PARAM_POSITION_EMBEDDING, -1), *dembedded = dx;
+
+	if (dpositions)
+		embedding_backward(dpositions + (size_t)config->position_offset * (size_t)c,
+				   b->kept->positions, dx, b->t, c, b->pool);
+	if (w != c) {
+		float *embedded = floats(b, w);
+
+		dembedded = floats(b, w);
+		embedding_forward(embedded, weight(b, PARAM_TOKEN_EMBEDDING, -1), ids, b->t, w,
+				  b->pool);
+		if (config->embedding_scale != 1)
+			scale_in_place(embedded, config->embedding_scale, n, b->pool);
+		project_backward(b, PARAM_PROJECT_IN, NULL, -1, dx, embedded, dembedded);
+	}
+	if (config->embedding_scale != 1)
+		scale_in_place(dembedded, config->embedding_scale, n, b->pool);
+	embedding_backward(gradient(b, PARAM_TOKEN_EMBEDDING, -1), ids, dembedded, b->t, w,
+			   b->pool);
 	arena_rewind(b->arena, mark);
 }
 
@@ -120,19 +237,15 @@ void transformer_backward(const struct model *model, const struct batch *batch,
 			     .arena = arena,
 			     .pool = pool};
 	size_t mark = arena_mark(arena);
-	float *dx = arena_calloc(arena, (size_t)b.t * config->n_channels, sizeof(float));
-	float *dpositions = gradient(&b, PARAM_POSITION_EMBEDDING, -1);
+	float *dx = dhidden;
 
-	normalise_backward(&b, PARAM_FINAL_SCALE, -1, dx, dhidden, kept->final_input,
-			   kept->final_mean, kept->final_rstd);
-	for (int l = config->n_layers - 1; l >= 0; l--) {
-		mlp_backward(&b, l, dx);
-		attention_branch_backward(&b, l, dx);
+	if (config->has_final_norm) {
+		dx = zeros(&b, config->n_channels);
+		normalise_backward(&b, PARAM_FINAL_SCALE, -1, dx, dhidden, kept->final_input,
+				   kept->final_mean, kept->final_rstd);
 	}
-	embedding_backward(gradient(&b, PARAM_TOKEN_EMBEDDING, -1), batch->ids, dx, b.t,
-			   config->n_channels, pool);
-	if (dpositions)
-		embedding_backward(dpositions, (const int32_t *)kept->positions, dx, b.t,
-				   config->n_channels, pool);
+	for (int l = config->n_layers - 1; l >= 0; l--)
+		layer_backward(&b, l, dx);
+	embed_backward(&b, dx);
 	arena_rewind(arena, mark);
 }

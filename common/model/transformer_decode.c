@@ -14,7 +14,7 @@ struct cached_attention {
 	int n;
 	const int *offsets;	       /* [n + 1], prefill only */
 	struct attention_cache *views; /* [n], of the layer at hand */
-	struct attention_shape shape;
+	const struct model_config *config;
 	struct pool *pool;
 };
 
@@ -27,19 +27,21 @@ static void view_layer(const struct cached_attention *a, int layer)
 static void attend_prefill(void *context, int layer, const float *qkv, float *out, float *lse)
 {
 	const struct cached_attention *a = context;
+	struct attention_shape shape = attention_shape_of(a->config, layer);
 
 	view_layer(a, layer);
-	attention_forward(out, lse, qkv, a->offsets, a->n, &a->shape, a->pool);
-	attention_cache_append(a->views, qkv, a->offsets, a->n, &a->shape, a->pool);
+	attention_forward(out, lse, qkv, a->offsets, a->n, &shape, a->pool);
+	attention_cache_append(a->views, qkv, a->offsets, a->n, &shape, a->pool);
 }
 
 static void attend_decode(void *context, int layer, const float *qkv, float *out, float *lse)
 {
 	const struct cached_attention *a = context;
+	struct attention_shape shape = attention_shape_of(a->config, layer);
 
 	(void)lse;
 	view_layer(a, layer);
-	attention_decode(out, qkv, a->views, a->n, &a->shape, a->pool);
+	attention_decode(out, qkv, a->views, a->n, &shape, a->pool);
 }
 
 void transformer_prefill(const struct model *model, struct kv_cache *cache, const int *slots,
@@ -50,18 +52,18 @@ void transformer_prefill(const struct model *model, struct kv_cache *cache, cons
 					     .slots = slots,
 					     .n = batch->n_seqs,
 					     .offsets = batch->offsets,
-					     .shape = attention_shape_of(&model->config),
+					     .config = &model->config,
 					     .pool = pool};
 	struct attend attend = {.run = attend_prefill, .context = &attention};
 	int t = batch->offsets[batch->n_seqs], c = model->config.n_channels;
 	size_t mark = arena_mark(arena);
-	int *positions = batch_positions(batch, arena);
+	struct rows rows = batch_rows(batch, arena);
 	float *hidden = arena_alloc(arena, (size_t)t * c, sizeof(float));
 
 	attention.views = arena_alloc(arena, (size_t)batch->n_seqs, sizeof *attention.views);
 	for (int b = 0; b < batch->n_seqs; b++)
 		ASSERT(kv_cache_length(cache, slots[b]) == 0);
-	transformer_run(model, batch->ids, positions, t, &attend, hidden, NULL, arena, pool);
+	transformer_run(model, &rows, &attend, hidden, NULL, arena, pool);
 	for (int b = 0; b < batch->n_seqs; b++) {
 		kv_cache_advance(cache, slots[b], batch->offsets[b + 1] - batch->offsets[b]);
 		memcpy(last_hidden + (size_t)b * c,
@@ -77,16 +79,20 @@ void transformer_decode(const struct model *model, struct kv_cache *cache, const
 	struct cached_attention attention = {.cache = cache,
 					     .slots = slots,
 					     .n = n,
-					     .shape = attention_shape_of(&model->config),
+					     .config = &model->config,
 					     .pool = pool};
 	struct attend attend = {.run = attend_decode, .context = &attention};
 	size_t mark = arena_mark(arena);
 	int *positions = arena_alloc(arena, (size_t)n, sizeof(int));
+	int *lengths = arena_alloc(arena, (size_t)n, sizeof(int));
+	struct rows rows = {.ids = ids, .positions = positions, .lengths = lengths, .t = n};
 
 	attention.views = arena_alloc(arena, (size_t)n, sizeof *attention.views);
-	for (int b = 0; b < n; b++)
+	for (int b = 0; b < n; b++) {
 		positions[b] = kv_cache_length(cache, slots[b]);
-	transformer_run(model, ids, positions, n, &attend, hidden, NULL, arena, pool);
+		lengths[b] = positions[b] + 1;
+	}
+	transformer_run(model, &rows, &attend, hidden, NULL, arena, pool);
 	for (int b = 0; b < n; b++)
 		kv_cache_advance(cache, slots[b], 1);
 	arena_rewind(arena, mark);

@@ -1,24 +1,34 @@
 /* The one forward pass.
  *
- *     x = token embedding (+ position embedding)                  [T, C]
+ *     x = embedding (+ position embedding)                        [T, C]
  *     for each layer:
  *         x += O attend(rotate(QKV norm1(x)))
  *         x += DOWN f(UP norm2(x))
  *     hidden = final norm(x)
  *
- * Training, scoring, prefill and decode differ in how a layer attends, and in
- * nothing else; see struct attend.  Every operation works on rows and a row's
- * bits never depend on the other rows. */
+ * with the norms of a layer where enum block_kind has them.  Training, scoring, prefill
+ * and decode differ in how a layer attends, and in nothing else; see struct attend.
+ * Every operation works on rows and a row's bits never depend on the other rows. */
 #include "common/model/transformer_private.h"
 
 #include <string.h>
 
 #include "common/base/die.h"
+#include "common/model/rotary.h"
 #include "common/ops/activation.h"
 #include "common/ops/elementwise.h"
 #include "common/ops/gemm.h"
-#include "common/ops/norm.h"
 #include "common/ops/rope.h"
+
+/* What all layers of a pass share. */
+struct run {
+	const struct model *model;
+	const struct rows *rows;
+	const struct attend *attend;
+	const float **angles[2];
+	float *branch; /* [T, C] what a branch gives to the residual stream */
+	struct pool *pool;
+};
 
 static const float *weight(const struct model *model, enum param_id id, int layer)
 {
@@ -26,182 +36,346 @@ static const float *weight(const struct model *model, enum param_id id, int laye
 }
 
 /* y [T, N] = x W^T + b with the parameters weight_id and bias_id of a layer. */
-static void project(const struct model *model, enum param_id weight_id, enum param_id bias_id,
-		    int layer, const float *x, float *y, int t, struct pool *pool)
+static void project(const struct run *run, enum param_id weight_id, const float *bias, int layer,
+		    const float *x, float *y)
 {
+	const struct model *model = run->model;
 	const struct param *param = param_find(&model->layout, weight_id, layer);
+
 	ASSERT(param && param->packed_offset != SIZE_MAX);
-	gemm_forward(y, x, model->packed + param->packed_offset, weight(model, bias_id, layer), t,
-		     param->rows, param->cols, pool);
+	gemm_forward(y, x, model->packed + param->packed_offset, bias, run->rows->t, param->rows,
+		     param->cols, run->pool);
 }
 
-static void normalise(const struct model *model, enum param_id scale_id, int layer,
-		      const float *x, float *y, float *mean, float *rstd, int t,
-		      struct pool *pool)
+static void normalise(const struct run *run, enum param_id scale_id, int layer, const float *x,
+		      float *y, float *mean, float *rstd)
 {
+	const struct model *model = run->model;
 	const struct model_config *config = &model->config;
-	const float *scale = weight(model, scale_id, layer);
-	/* A shift, where there is one, follows its scale in enum param_id. */
-	const float *shift = weight(model, scale_id + 1, layer);
+	const struct norm_shape shape =
+		norm_rows(config->norm, run->rows->t, config->n_channels, config->norm_eps);
+	const float *scale =
+		config->has_norm_weights ? weight(model, scale_id, layer) : model->ones;
 
-	if (config->norm == NORM_RMS)
-		rmsnorm_forward(y, rstd, x, scale, t, config->n_channels, config->norm_eps, pool);
-	else
-		layernorm_forward(y, mean, rstd, x, scale, shift, t, config->n_channels,
-				  config->norm_eps, pool);
+	norm_forward(y, mean, rstd, x, scale, weight(model, scale_id + 1, layer), &shape,
+		     run->pool);
 }
 
-static void attention_branch(const struct model *model, int layer, const struct kept_layer *at,
-			     const int *positions, int t, const struct attend *attend,
-			     float *projected, struct pool *pool)
+/* Each head of q and k by itself, in place in qkv. */
+static void normalise_heads(const struct run *run, int layer, const struct kept_layer *at)
 {
+	const struct model *model = run->model;
+	const struct model_config *config = &model->config;
+	int t = run->rows->t, h = config->n_heads, kv = config->n_kv_heads;
+	int wide = qkv_width(config), narrow = qk_width(config), k = h * config->head_dim;
+	struct norm_shape q_shape = head_norm_shape(config, t, h, at->qk ? narrow : wide);
+	struct norm_shape k_shape = head_norm_shape(config, t, kv, at->qk ? narrow : wide);
+	size_t n_q = (size_t)t * (size_t)h;
+	const float *x = at->qk ? at->qk : at->qkv;
+
+	for (int i = 0; at->qk && i < t; i++)
+		memcpy(at->qk + (size_t)i * (size_t)narrow, at->qkv + (size_t)i * (size_t)wide,
+		       (size_t)narrow * sizeof *at->qk);
+	norm_forward(at->qkv, at->head_mean, at->head_rstd, x,
+		     weight(model, PARAM_Q_NORM_SCALE, layer),
+		     weight(model, PARAM_Q_NORM_SHIFT, layer), &q_shape, run->pool);
+	norm_forward(at->qkv + k, at->head_mean ? at->head_mean + n_q : NULL,
+		     at->head_rstd ? at->head_rstd + n_q : NULL, x + k,
+		     weight(model, PARAM_K_NORM_SCALE, layer),
+		     weight(model, PARAM_K_NORM_SHIFT, layer), &k_shape, run->pool);
+}
+
+/* run->branch = O attend(QKV norm1) */
+static void attention_branch(const struct run *run, int layer, const struct kept_layer *at)
+{
+	const struct model *model = run->model;
 	const struct model_config *config = &model->config;
 
-	normalise(model, PARAM_NORM1_SCALE, layer, at->input, at->norm1, at->mean1, at->rstd1, t,
-		  pool);
-	project(model, PARAM_QKV_WEIGHT, PARAM_QKV_BIAS, layer, at->norm1, at->qkv, t, pool);
+	project(run, PARAM_QKV_WEIGHT, weight(model, PARAM_QKV_BIAS, layer), layer, at->norm1,
+		at->qkv);
+	if (config->has_head_norm)
+		normalise_heads(run, layer, at);
 	if (config->position == POSITION_ROTARY)
-		rope_apply(at->qkv, positions, model->rope, t, qkv_width(config),
-			   config->n_heads + config->n_kv_heads, config->head_dim,
-			   config->rotary_dim, 1, pool);
-	attend->run(attend->context, layer, at->qkv, at->attended, at->lse);
-	project(model, PARAM_O_WEIGHT, PARAM_O_BIAS, layer, at->attended, projected, t, pool);
+		rope_apply(at->qkv, run->angles[rotary_index(config, layer)], run->rows->t,
+			   qkv_width(config), config->n_heads + config->n_kv_heads,
+			   config->head_dim, config->rotary_dim, 1, run->pool);
+	run->attend->run(run->attend->context, layer, at->qkv, at->attended, at->lse);
+	project(run, PARAM_O_WEIGHT, weight(model, PARAM_O_BIAS, layer), layer, at->attended,
+		run->branch);
 }
 
-static void mlp_branch(const struct model *model, int layer, const struct kept_layer *at, int t,
-		       float *projected, struct pool *pool)
+/* run->branch = DOWN f(UP norm2) */
+static void mlp_branch(const struct run *run, int layer, const struct kept_layer *at)
 {
+	const struct model *model = run->model;
 	const struct model_config *config = &model->config;
+	int t = run->rows->t;
 
-	normalise(model, PARAM_NORM2_SCALE, layer, at->middle, at->norm2, at->mean2, at->rstd2, t,
-		  pool);
-	project(model, PARAM_UP_WEIGHT, PARAM_UP_BIAS, layer, at->norm2, at->up, t, pool);
+	project(run, PARAM_UP_WEIGHT, weight(model, PARAM_UP_BIAS, layer), layer, at->norm2,
+		at->up);
 	if (config->mlp == MLP_GATED)
-		gated_forward(at->activated, at->up, t, config->n_ff, config->activation, pool);
+		gated_forward(at->activated, at->up, t, config->n_ff, config->activation,
+			      run->pool);
 	else
 		activation_forward(at->activated, at->up, (size_t)t * config->n_ff,
-				   config->activation, pool);
-	project(model, PARAM_DOWN_WEIGHT, PARAM_DOWN_BIAS, layer, at->activated, projected, t,
-		pool);
+				   config->activation, run->pool);
+	project(run, PARAM_DOWN_WEIGHT, weight(model, PARAM_DOWN_BIAS, layer), layer, at->activated,
+		run->branch);
 }
 
-/* Arrays of one layer.  Without backward, all layers share one set and the
- * residual stream is updated in place. */
-static void layer_alloc(struct kept_layer *at, const struct model_config *config, int t,
-			bool keep, struct arena *arena)
+/* out = x and run->branch joined, with the norm behind the branch if there is one; out
+ * may be x.  kept [T, C] gets the input of that norm, unless NULL. */
+static void join(const struct run *run, enum param_id norm_id, int layer, const float *x,
+		 float *out, float *kept, float *mean, float *rstd)
 {
-	size_t n = (size_t)t, c = (size_t)config->n_channels;
+	const struct model_config *config = &run->model->config;
+	size_t n = (size_t)run->rows->t * (size_t)config->n_channels;
 
-	at->input = arena_alloc(arena, n * c, sizeof(float));
-	at->middle = keep ? arena_alloc(arena, n * c, sizeof(float)) : at->input;
-	at->norm1 = arena_alloc(arena, n * c, sizeof(float));
-	at->norm2 = keep ? arena_alloc(arena, n * c, sizeof(float)) : at->norm1;
-	at->qkv = arena_alloc(arena, n * (size_t)qkv_width(config), sizeof(float));
-	at->attended = arena_alloc(arena, n * (size_t)config->n_heads * config->head_dim,
-				   sizeof(float));
-	at->up = arena_alloc(arena, n * (size_t)up_width(config), sizeof(float));
-	at->activated = arena_alloc(arena, n * (size_t)config->n_ff, sizeof(float));
-	at->mean1 = at->rstd1 = at->mean2 = at->rstd2 = at->lse = NULL;
-	if (!keep)
+	if (config->block == BLOCK_POST_NORM)
+		add_into(run->branch, x, n, run->pool);
+	if (kept)
+		memcpy(kept, run->branch, n * sizeof *kept);
+	if (config->block == BLOCK_POST_NORM) {
+		normalise(run, norm_id, layer, run->branch, out, mean, rstd);
 		return;
-	at->lse = arena_alloc(arena, n * (size_t)config->n_heads, sizeof(float));
-	at->mean1 = arena_alloc(arena, n, sizeof(float));
-	at->rstd1 = arena_alloc(arena, n, sizeof(float));
-	at->mean2 = arena_alloc(arena, n, sizeof(float));
-	at->rstd2 = arena_alloc(arena, n, sizeof(float));
-}
-
-/* out = x + branch, or in place when out is x. */
-static void add_residual(float *out, const float *x, const float *branch, size_t n,
-			 struct pool *pool)
-{
+	}
+	if (config->block == BLOCK_SANDWICH)
+		normalise(run, norm_id, layer, run->branch, run->branch, mean, rstd);
 	if (out != x)
 		memcpy(out, x, n * sizeof *x);
-	add_into(out, branch, n, pool);
+	add_into(out, run->branch, n, run->pool);
 }
 
-void transformer_run(const struct model *model, const int32_t *ids, const int *positions, int t,
+/* The residual stream at->input through one layer into next. */
+static void run_layer(const struct run *run, int layer, const struct kept_layer *at, float *next)
+{
+	const struct model_config *config = &run->model->config;
+	bool is_parallel = config_is_parallel(config), has_pre_norm = config_has_pre_norm(config);
+
+	if (has_pre_norm)
+		normalise(run, PARAM_NORM1_SCALE, layer, at->input, at->norm1, at->mean1,
+			  at->rstd1);
+	if (config->block == BLOCK_PARALLEL)
+		normalise(run, PARAM_NORM2_SCALE, layer, at->input, at->norm2, at->mean2,
+			  at->rstd2);
+	attention_branch(run, layer, at);
+	join(run, PARAM_POST_NORM1_SCALE, layer, at->input, at->middle ? at->middle : next,
+	     at->post1, at->post_mean1, at->post_rstd1);
+	if (has_pre_norm && !is_parallel)
+		normalise(run, PARAM_NORM2_SCALE, layer, at->middle, at->norm2, at->mean2,
+			  at->rstd2);
+	mlp_branch(run, layer, at);
+	join(run, PARAM_POST_NORM2_SCALE, layer, at->middle ? at->middle : next, next, at->post2,
+	     at->post_mean2, at->post_rstd2);
+}
+
+/* --- memory --- */
+
+static float *floats(struct arena *arena, int t, int width)
+{
+	return arena_alloc(arena, (size_t)t * (size_t)width, sizeof(float));
+}
+
+/* Arrays of one layer that the forward pass itself works in.  Without backward, all
+ * layers share one set and the residual stream is updated in place. */
+static void layer_alloc(struct kept_layer *at, const struct model_config *config, int t, bool keep,
+			struct arena *arena)
+{
+	int c = config->n_channels;
+	bool is_shared = config->block == BLOCK_PARALLEL_SHARED;
+
+	*at = (struct kept_layer){.input = floats(arena, t, c)};
+	if (!keep)
+		at->middle = at->input;
+	else if (!config_is_parallel(config))
+		at->middle = floats(arena, t, c);
+	if (config_has_pre_norm(config)) {
+		at->norm1 = floats(arena, t, c);
+		at->norm2 = is_shared || (!keep && config->block != BLOCK_PARALLEL)
+				    ? at->norm1
+				    : floats(arena, t, c);
+	} else {
+		at->norm1 = at->input;
+		at->norm2 = at->middle;
+	}
+	at->qkv = floats(arena, t, qkv_width(config));
+	at->attended = floats(arena, t, config->n_heads * config->head_dim);
+	at->up = floats(arena, t, up_width(config));
+	at->activated = floats(arena, t, config->n_ff);
+}
+
+/* And what it keeps for the backward pass. */
+static void layer_alloc_kept(struct kept_layer *at, const struct model_config *config, int t,
+			     struct arena *arena)
+{
+	int c = config->n_channels, heads = config->n_heads + config->n_kv_heads;
+
+	at->lse = floats(arena, t, config->n_heads);
+	at->mean1 = floats(arena, t, 1);
+	at->rstd1 = floats(arena, t, 1);
+	at->mean2 = floats(arena, t, 1);
+	at->rstd2 = floats(arena, t, 1);
+	if (config->has_head_norm) {
+		at->qk = floats(arena, t, qk_width(config));
+		at->head_mean = floats(arena, t, heads);
+		at->head_rstd = floats(arena, t, heads);
+	}
+	if (config_has_post_norm(config)) {
+		at->post1 = floats(arena, t, c);
+		at->post_mean1 = floats(arena, t, 1);
+		at->post_rstd1 = floats(arena, t, 1);
+		at->post2 = floats(arena, t, c);
+		at->post_mean2 = floats(arena, t, 1);
+		at->post_rstd2 = floats(arena, t, 1);
+	}
+}
+
+static void kept_alloc(struct kept *kept, const struct model_config *config, int t,
+		       struct arena *arena)
+{
+	kept->layers = arena_calloc(arena, (size_t)config->n_layers, sizeof *kept->layers);
+	for (int l = 0; l < config->n_layers; l++) {
+		layer_alloc(&kept->layers[l], config, t, true, arena);
+		layer_alloc_kept(&kept->layers[l], config, t, arena);
+	}
+	kept->final_input = floats(arena, t, config->n_channels);
+	kept->final_mean = floats(arena, t, 1);
+	kept->final_rstd = floats(arena, t, 1);
+}
+
+/* --- the whole --- */
+
+/* Where each row's cosines and sines are: in the model's table, or made here if its
+ * position or the length of its sequence is beyond that. */
+static const float **find_angles(const struct model *model, int which, const struct rows *rows,
+				 struct arena *arena)
+{
+	const struct model_config *config = &model->config;
+	const struct rotary *rotary = which ? &config->local_rotary : &config->rotary;
+	const float **angles = arena_alloc(arena, (size_t)rows->t, sizeof *angles);
+	int width = config->rotary_dim, fixed_length = rotary_fixed_length(rotary), length = 0;
+	float frequencies[ATTENTION_MAX_HEAD_DIM / 2];
+
+	for (int i = 0; i < rows->t; i++) {
+		int position = rows->positions[i];
+		float *row;
+
+		if (rows->lengths[i] <= fixed_length && position < model->n_angles) {
+			angles[i] = model->angles[which] + (size_t)position * (size_t)width;
+			continue;
+		}
+		if (rows->lengths[i] != length)
+			rotary_frequencies(frequencies, rotary, width, rows->lengths[i]);
+		length = rows->lengths[i];
+		row = floats(arena, 1, width);
+		rotary_row(row, frequencies, rotary, width, position);
+		angles[i] = row;
+	}
+	return angles;
+}
+
+/* x [T, C] = the embedding of the rows. */
+static void embed(const struct run *run, float *x, struct arena *arena)
+{
+	const struct model *model = run->model;
+	const struct model_config *config = &model->config;
+	const struct rows *rows = run->rows;
+	const float *table = weight(model, PARAM_TOKEN_EMBEDDING, -1);
+	const float *positions = weight(model, PARAM_POSITION_EMBEDDING, -1);
+	int c = config->n_channels, w = config->n_embedding;
+	size_t mark = arena_mark(arena);
+	float *embedded = w == c ? x : floats(arena, rows->t, w);
+
+	embedding_forward(embedded, table, rows->ids, rows->t, w, run->pool);
+	if (config->embedding_scale != 1)
+		scale_in_place(embedded, config->embedding_scale, (size_t)rows->t * (size_t)w,
+			       run->pool);
+	if (w != c)
+		project(run, PARAM_PROJECT_IN, NULL, -1, embedded, x);
+	if (positions)
+		embedding_add(x, positions + (size_t)config->position_offset * (size_t)c,
+			      rows->positions, rows->t, c, run->pool);
+	arena_rewind(arena, mark);
+}
+
+void transformer_run(const struct model *model, const struct rows *rows,
 		     const struct attend *attend, float *hidden, struct kept *kept,
 		     struct arena *arena, struct pool *pool)
 {
 	const struct model_config *config = &model->config;
-	size_t n = (size_t)t * config->n_channels;
+	struct run run = {.model = model, .rows = rows, .attend = attend, .pool = pool};
+	size_t n = (size_t)rows->t * (size_t)config->n_channels, mark = arena_mark(arena);
 	struct kept_layer shared = {0};
-	float *x, *branch;
-	size_t mark;
+	float *x;
 
+	if (kept)
+		kept_alloc(kept, config, rows->t, arena);
+	for (int i = 0; i < 2; i++)
+		run.angles[i] = model->angles[i] ? find_angles(model, i, rows, arena) : NULL;
 	if (kept) {
-		kept->layers = arena_calloc(arena, (size_t)config->n_layers,
-					    sizeof *kept->layers);
-		for (int l = 0; l < config->n_layers; l++)
-			layer_alloc(&kept->layers[l], config, t, true, arena);
-		kept->final_input = arena_alloc(arena, n, sizeof(float));
-		kept->final_mean = arena_alloc(arena, (size_t)t, sizeof(float));
-		kept->final_rstd = arena_alloc(arena, (size_t)t, sizeof(float));
+		memcpy(kept->angles, run.angles, sizeof kept->angles);
+		mark = arena_mark(arena);
+	} else {
+		layer_alloc(&shared, config, rows->t, false, arena);
 	}
-	mark = arena_mark(arena);
-	if (!kept)
-		layer_alloc(&shared, config, t, false, arena);
-	branch = arena_alloc(arena, n, sizeof(float));
+	run.branch = floats(arena, rows->t, config->n_channels);
 	x = kept ? (config->n_layers ? kept->layers[0].input : kept->final_input) : shared.input;
-
-	embedding_forward(x, weight(model, PARAM_TOKEN_EMBEDDING, -1), ids,
-			  weight(model, PARAM_POSITION_EMBEDDING, -1), positions, t,
-			  config->n_channels, pool);
+	embed(&run, x, arena);
 	for (int l = 0; l < config->n_layers; l++) {
-		const struct kept_layer *at = kept ? &kept->layers[l] : &shared;
-		float *next = !kept ? shared.input
-				    : l + 1 < config->n_layers ? kept->layers[l + 1].input
-							       : kept->final_input;
+		float *next = !kept			 ? shared.input
+			      : l + 1 < config->n_layers ? kept->layers[l + 1].input
+							 : kept->final_input;
 
-		attention_branch(model, l, at, positions, t, attend, branch, pool);
-		add_residual(at->middle, at->input, branch, n, pool);
-		mlp_branch(model, l, at, t, branch, pool);
-		add_residual(next, at->middle, branch, n, pool);
+		run_layer(&run, l, kept ? &kept->layers[l] : &shared, next);
 		x = next;
 	}
-	normalise(model, PARAM_FINAL_SCALE, -1, x, hidden, kept ? kept->final_mean : NULL,
-		  kept ? kept->final_rstd : NULL, t, pool);
+	if (config->has_final_norm)
+		normalise(&run, PARAM_FINAL_SCALE, -1, x, hidden, kept ? kept->final_mean : NULL,
+			  kept ? kept->final_rstd : NULL);
+	else
+		memcpy(hidden, x, n * sizeof *hidden);
 	arena_rewind(arena, mark);
 }
 
-int *batch_positions(const struct batch *batch, struct arena *arena)
+struct rows batch_rows(const struct batch *batch, struct arena *arena)
 {
-	int *positions = arena_alloc(arena, (size_t)batch->offsets[batch->n_seqs], sizeof(int));
+	int t = batch->offsets[batch->n_seqs];
+	int *positions = arena_alloc(arena, (size_t)t, sizeof *positions);
+	int *lengths = arena_alloc(arena, (size_t)t, sizeof *lengths);
 
 	for (int b = 0; b < batch->n_seqs; b++)
-		for (int i = batch->offsets[b]; i < batch->offsets[b + 1]; i++)
+		for (int i = batch->offsets[b]; i < batch->offsets[b + 1]; i++) {
 			positions[i] = i - batch->offsets[b];
-	return positions;
+			lengths[i] = batch->offsets[b + 1] - batch->offsets[b];
+		}
+	return (struct rows){.ids = batch->ids, .positions = positions, .lengths = lengths, .t = t};
 }
 
 struct batch_attention {
 	const struct batch *batch;
-	struct attention_shape shape;
+	const struct model_config *config;
 	struct pool *pool;
 };
 
 static void attend_batch(void *context, int layer, const float *qkv, float *out, float *lse)
 {
 	const struct batch_attention *a = context;
-	(void)layer;
-	attention_forward(out, lse, qkv, a->batch->offsets, a->batch->n_seqs, &a->shape, a->pool);
+	struct attention_shape shape = attention_shape_of(a->config, layer);
+
+	attention_forward(out, lse, qkv, a->batch->offsets, a->batch->n_seqs, &shape, a->pool);
 }
 
 void transformer_forward(const struct model *model, const struct batch *batch, float *hidden,
 			 struct kept *kept, struct arena *arena, struct pool *pool)
 {
-	struct batch_attention attention = {.batch = batch,
-					    .shape = attention_shape_of(&model->config),
-					    .pool = pool};
+	struct batch_attention attention = {.batch = batch, .config = &model->config, .pool = pool};
 	struct attend attend = {.run = attend_batch, .context = &attention};
 	size_t mark = arena_mark(arena);
-	int *positions = batch_positions(batch, arena);
+	struct rows rows = batch_rows(batch, arena);
 
 	if (kept)
-		kept->positions = positions;
-	transformer_run(model, batch->ids, positions, batch->offsets[batch->n_seqs], &attend,
-			hidden, kept, arena, pool);
+		kept->positions = rows.positions;
+	transformer_run(model, &rows, &attend, hidden, kept, arena, pool);
 	if (!kept)
 		arena_rewind(arena, mark);
 }

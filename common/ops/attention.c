@@ -84,7 +84,9 @@ static void forward_task(void *args, int i, int thread)
 		.stride = at->row,
 		.t = task->offsets[seq + 1] - begin,
 		.d = shape->head_dim,
+		.window = shape->window,
 		.scale = shape->scale,
+		.cap = shape->cap,
 		.out = task->out + (size_t)begin * at->out + (size_t)head * d,
 		.out_stride = at->out,
 		.lse = task->lse ? task->lse + (size_t)begin * lse_stride + head : NULL,
@@ -138,7 +140,9 @@ static void backward_task(void *args, int i, int thread)
 		.lse_stride = (size_t)shape->n_heads,
 		.t = task->offsets[seq + 1] - begin,
 		.d = shape->head_dim,
+		.window = shape->window,
 		.scale = shape->scale,
+		.cap = shape->cap,
 	};
 
 	(void)thread;
@@ -236,7 +240,9 @@ static void decode_task(void *args, int i, int thread)
 		.v = cache->offset + half_block(shape) + kv_head * d * BLOCK,
 		.length = cache->length + 1,
 		.d = shape->head_dim,
+		.window = shape->window,
 		.scale = shape->scale,
+		.cap = shape->cap,
 	};
 
 	(void)thread;

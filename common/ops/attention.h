@@ -1,6 +1,7 @@
 /* Causal grouped-query attention over ragged sequences, and over a KV cache.
  *
- *     s[i,j] = scale * q[i] . k[j]  for j <= i
+ *     s[i,j] = scale * q[i] . k[j]           for i - window < j <= i
+ *     s[i,j] = cap * tanh(s[i,j] / cap)      where there is a cap (Gemma 2)
  *     o[i]   = sum_j softmax_j(s[i,:]) v[j]
  *
  * H query heads share K key/value heads in contiguous groups of H/K; D is the
@@ -23,6 +24,8 @@ struct attention_shape {
 	int n_kv_heads; /* K */
 	int head_dim;	/* D, at most ATTENTION_MAX_HEAD_DIM */
 	float scale;
+	float cap;  /* 0: none */
+	int window; /* keys that a position sees, itself included; 0: all before it */
 };
 
 /* out [T, H D]; lse [T, H], log-sum-exp of each row's scores, kept for backward,

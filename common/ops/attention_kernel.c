@@ -4,9 +4,9 @@
  * The order of every sum is fixed here, and forward and decode keep to it:
  *
  *   s[j]    one chain of multiply-adds over d ascending, from 0, of
- *           (scale q[d]) and k[j][d]
+ *           (scale q[d]) and k[j][d]; then cap tanh(s[j] / cap) if there is a cap
  *   blocks  of 64 keys, block b holding the positions 64 b .. 64 b + 63
- *   m'      max(m, the block's s), from m = -infinity
+ *   m'      max(m, the block's s), from an m below every score
  *   e[j]    exp(s[j] - m'), exactly 0 for a key that is masked or absent
  *   lb      16 partial sums, key j to partial j mod 16 in ascending order, then
  *           folded by halves: p[i] += p[i + 8], then 4, 2, 1
@@ -15,8 +15,9 @@
  *   out[d]  o[d] (1 / l) + 0
  *
  * A masked key adds 0 v[j][d], which changes nothing but the sign of a zero;
- * the last + 0 removes that.  No tile of queries crosses a multiple of 64, so
- * a block in which all keys are masked never comes up.
+ * the last + 0 removes that.  A block in which a query sees no key, because its
+ * window begins later, leaves m, l and o as they are, so it makes no difference
+ * whether the block is passed over.  No tile of queries crosses a multiple of 64.
  *
  * Forward puts queries into lanes: for each tile of queries the scores are
  * S [key][query], and both S and O^T are products whose right side has queries
@@ -30,6 +31,7 @@
  *     dV += P^T dout    dS = P (dout V^T - delta)    dK += dS^T Q    dQ += dS K */
 #include "common/ops/attention_kernel.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -56,6 +58,12 @@ static int min_int(int a, int b)
 static int round_up(int n, int multiple)
 {
 	return (n + multiple - 1) / multiple * multiple;
+}
+
+/* The first block of keys that a query sees. */
+static int first_block(int query, int window)
+{
+	return window == 0 || query < window ? 0 : (query - window + 1) / BLOCK * BLOCK;
 }
 
 /* The number of each lane, from `first`. */
@@ -198,7 +206,7 @@ static void load_queries(struct tile *tile, const struct attention_head *head, i
 	const vf scale = vf_set1(head->scale);
 
 	for (int v = 0; v < NV; v++) {
-		tile->m[v] = vf_set1(-INFINITY);
+		tile->m[v] = vf_set1(-FLT_MAX);
 		tile->l[v] = vf_set1(0.0f);
 	}
 	clear_rows(tile->o, TILE, 0, width);
@@ -222,6 +230,25 @@ static void mask_future(float *s, int n_keys, int offset)
 			vf_store(at, vf_select(masked, vf_set1(-INFINITY), vf_load(at)));
 		}
 	}
+}
+
+/* Keys before a query's window count -infinity: key j of the block is outside for
+ * query i of the tile when j <= i + offset. */
+static void mask_past(float *s, int n_keys, int offset)
+{
+	for (int j = 0; j < n_keys && j < TILE + offset; j++) {
+		for (int v = 0; v < NV; v++) {
+			float *at = s + j * TILE + v * VL;
+			vi masked = lane_numbers(v * VL + offset) >= j;
+			vf_store(at, vf_select(masked, vf_set1(-INFINITY), vf_load(at)));
+		}
+	}
+}
+
+static void cap_scores(float *s, int n, float cap)
+{
+	for (int i = 0; i < n; i += VL)
+		vf_store(s + i, vf_softcap(vf_load(s + i), vf_set1(cap)));
 }
 
 /* Takes one vector of queries over the n scores of a block, n a multiple of 16:
@@ -257,15 +284,15 @@ static vf softmax_step(float *s, int n, vf *m, vf *l)
 
 /* A tile of queries from position `first`, and the block of n_keys keys from
  * position `block` of which the tile may see at least the first. */
-static void attend_block(struct forward *w, struct tile *tile, int first, int block, int n_keys,
-			 int d)
+static void attend_block(struct forward *w, const struct attention_head *head, struct tile *tile,
+			 int first, int block, int n_keys)
 {
 	struct product scores = {.a = w->k,
 				 .a_row = (size_t)w->width,
 				 .a_step = 1,
 				 .b = tile->q,
 				 .b_step = TILE,
-				 .depth = d,
+				 .depth = head->d,
 				 .c = w->s,
 				 .c_row = TILE};
 	struct product outputs = {.a = w->v,
@@ -280,6 +307,10 @@ static void attend_block(struct forward *w, struct tile *tile, int first, int bl
 	vf alpha[NV];
 
 	product(&scores, round_up(n_keys, EDGE_ROWS));
+	if (head->cap > 0)
+		cap_scores(w->s, n_keys * TILE, head->cap);
+	if (head->window > 0)
+		mask_past(w->s, n_keys, first - block - head->window);
 	if (block + n_keys - 1 > first)
 		mask_future(w->s, n_keys, first - block);
 	for (int i = n_keys * TILE; i < n * TILE; i += VL)
@@ -320,7 +351,7 @@ static void forward_queries(struct forward *w, const struct attention_head *head
 	for (int q = begin; q < end; q += TILE)
 		load_queries(&w->tiles[(q - begin) / TILE], head, q, min_int(TILE, end - q),
 			     w->width);
-	for (int block = 0; block < end; block += BLOCK) {
+	for (int block = first_block(begin, head->window); block < end; block += BLOCK) {
 		int held = min_int(BLOCK, end - block);
 		size_t at = (size_t)block * head->stride;
 
@@ -329,8 +360,9 @@ static void forward_queries(struct forward *w, const struct attention_head *head
 		clear_rows(w->k, w->width, held, round_up(held, EDGE_ROWS));
 		for (int q = begin; q < end; q += TILE) {
 			int visible = min_int(q + TILE, end) - block;
-			attend_block(w, &w->tiles[(q - begin) / TILE], q, block,
-				     min_int(BLOCK, visible), head->d);
+			if (block >= first_block(q, head->window))
+				attend_block(w, head, &w->tiles[(q - begin) / TILE], q, block,
+					     min_int(BLOCK, visible));
 		}
 	}
 	for (int q = begin; q < end; q += TILE)
@@ -373,8 +405,10 @@ ALWAYS_INLINE void score_lanes(float *s, const float *q, const float *k, int d, 
 		vf_store(s + v * VL, sum[v]);
 }
 
-/* Scores with the n keys of a block; -infinity up to the next multiple of 16. */
-static void score_block(float *s, const float *q, const float *k, int n, int d)
+/* Scores with the n keys of a block; -infinity for those before `begin` and up to the
+ * next multiple of 16. */
+static void score_block(float *s, const float *q, const float *k, int begin, int n, int d,
+			float cap)
 {
 	if (VL > 4 && n > BLOCK / 2) {
 		score_lanes(s, q, k, d, BLOCK / VL);
@@ -382,6 +416,10 @@ static void score_block(float *s, const float *q, const float *k, int n, int d)
 		for (int j = 0; j < n; j += BLOCK / 2)
 			score_lanes(s + j, q, k + j, d, BLOCK / 2 / VL);
 	}
+	if (cap > 0)
+		cap_scores(s, n, cap);
+	for (int j = 0; j < begin; j++)
+		s[j] = -INFINITY;
 	for (int j = n; j < round_up(n, PARTIALS); j++)
 		s[j] = -INFINITY;
 }
@@ -477,13 +515,15 @@ static void decode_heads(struct decode *w, const struct attention_step *step, in
 			w->q[h][i] = step->q[(size_t)(begin + h) * d + i] * step->scale;
 	}
 	memset(out, 0, (size_t)(end - begin) * d * sizeof *out);
-	for (int block = 0; block < step->length; block += BLOCK) {
+	for (int block = first_block(step->length - 1, step->window); block < step->length;
+	     block += BLOCK) {
 		const float *at = step->blocks[block / BLOCK];
 		int n = min_int(BLOCK, step->length - block);
+		int begin_key = step->window > 0 ? step->length - step->window - block : 0;
 
 		for (int h = 0; h < end - begin; h++) {
 			vf alpha;
-			score_block(w->s, w->q[h], at + step->k, n, d);
+			score_block(w->s, w->q[h], at + step->k, begin_key, n, d, step->cap);
 			alpha = softmax_step_one(w->s, round_up(n, PARTIALS), &w->m[h], &w->l[h]);
 			output_block(out + (size_t)h * d, w->s, at + step->v, n, d, alpha);
 		}
@@ -521,6 +561,9 @@ struct backward {
 	int n_keys;   /* in this block */
 	int n_queries;
 	int is_diagonal; /* the block of queries is the block of keys */
+	int is_edge;	 /* some of these keys are before the window of some query */
+	int past;	 /* then key j is, for query i, when j <= i + past */
+	float cap;
 };
 
 static void load_keys(struct backward *w, const struct attention_group *group, int block)
@@ -578,22 +621,43 @@ static void load_rows(struct backward *w, const struct attention_group *group, i
 	}
 }
 
-/* Turns scores and dout V^T of one tile of keys into P and dS. */
-static void finish_scores(struct backward *w, int column, int row)
+ALWAYS_INLINE void finish_rows(struct backward *w, int column, int row, const int is_diagonal,
+			       const int is_edge, const int is_capped)
 {
 	for (; row < w->n_queries; row++) {
 		vf lse = vf_set1(w->lse[row]), delta = vf_set1(w->delta[row]);
 		for (int v = 0; v < NV; v++) {
 			size_t at = (size_t)row * BLOCK + column + v * VL;
-			vf p = vf_exp_nonpositive(vf_load(w->p + at) - lse);
-			if (w->is_diagonal) {
-				vi hidden = lane_numbers(column + v * VL) > row;
-				p = vf_select(hidden, vf_set1(0.0f), p);
-			}
+			vi key = lane_numbers(column + v * VL);
+			vf s = vf_load(w->p + at), dp = vf_load(w->ds + at), p, ds;
+
+			if (is_capped)
+				s = vf_softcap(s, vf_set1(w->cap));
+			p = vf_exp_nonpositive(s - lse);
+			if (is_diagonal)
+				p = vf_select(key > row, vf_set1(0.0f), p);
+			if (is_edge)
+				p = vf_select(key <= row + w->past, vf_set1(0.0f), p);
+			ds = p * (dp - delta);
+			if (is_capped)
+				ds *= vf_softcap_slope(s, vf_set1(w->cap));
 			vf_store(w->p + at, p);
-			vf_store(w->ds + at, p * (vf_load(w->ds + at) - delta));
+			vf_store(w->ds + at, ds);
 		}
 	}
+}
+
+/* Turns scores and dout V^T of one tile of keys into P and dS. */
+static void finish_scores(struct backward *w, int column, int row)
+{
+	if (w->cap > 0)
+		finish_rows(w, column, row, w->is_diagonal, w->is_edge, 1);
+	else if (w->is_edge)
+		finish_rows(w, column, row, w->is_diagonal, 1, 0);
+	else if (w->is_diagonal)
+		finish_rows(w, column, row, 1, 0, 0);
+	else
+		finish_rows(w, column, row, 0, 0, 0);
 }
 
 static void recompute_scores(struct backward *w)
@@ -693,13 +757,16 @@ static void backward_queries(struct backward *w, const struct attention_group *g
 {
 	float *dq = group->dq + (size_t)first * group->stride + (size_t)head * w->d;
 
-	w->is_diagonal = first == block;
 	load_rows(w, group, head, first);
+	w->is_diagonal = first == block;
+	w->past = first - block - group->window;
+	w->is_edge = group->window > 0 && w->n_queries - 1 + w->past >= 0;
 	recompute_scores(w);
 	add_to_keys(w, w->dv, w->p, w->dout);
 	add_to_keys(w, w->dk, w->ds, w->q);
 	query_gradient(w);
-	store_query_gradient(w, dq, group->stride, group->scale, block == 0);
+	store_query_gradient(w, dq, group->stride, group->scale,
+			     block == first_block(first, group->window));
 }
 
 static void backward(const struct attention_group *group)
@@ -707,12 +774,16 @@ static void backward(const struct attention_group *group)
 	struct backward w;
 
 	w.d = group->d;
+	w.cap = group->cap;
 	w.width = round_up(group->d, TILE);
 	for (int block = 0; block < group->t; block += BLOCK) {
 		load_keys(&w, group, block);
 		for (int head = 0; head < group->n_heads; head++) {
-			for (int first = block; first < group->t; first += BLOCK)
+			for (int first = block; first < group->t; first += BLOCK) {
+				if (first_block(first, group->window) > block)
+					break;
 				backward_queries(&w, group, head, first, block);
+			}
 		}
 		store_key_gradients(&w, group, block);
 	}

@@ -1,4 +1,5 @@
-/* What attention.c needs of one ISA level; private to the attention files. */
+/* What attention.c needs of one ISA level; private to the attention files.  cap and
+ * window are those of struct attention_shape. */
 #pragma once
 
 #include <stddef.h>
@@ -7,8 +8,8 @@
 struct attention_head {
 	const float *q, *k, *v; /* [t, d] each, rows `stride` apart */
 	size_t stride;
-	int t, d;
-	float scale;
+	int t, d, window;
+	float scale, cap;
 	float *out; /* [t, d], rows out_stride apart */
 	size_t out_stride;
 	float *lse; /* [t], lse_stride apart; may be NULL */
@@ -25,8 +26,8 @@ struct attention_group {
 	size_t out_stride;
 	const float *lse; /* [t, n_heads], rows lse_stride apart */
 	size_t lse_stride;
-	int t, d;
-	float scale;
+	int t, d, window;
+	float scale, cap;
 };
 
 /* One new position of such a group against a cache. */
@@ -39,8 +40,8 @@ struct attention_step {
 	float *const *blocks;
 	size_t k, v;
 	int length; /* positions held, the new one included */
-	int d;
-	float scale;
+	int d, window;
+	float scale, cap;
 };
 
 struct attention_kernels {

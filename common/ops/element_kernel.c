@@ -69,6 +69,31 @@ static void add(float *y, const float *x, size_t n)
 	}
 }
 
+static void scale(float *y, float factor, size_t n)
+{
+	for (size_t i = 0; i < n; i += VL) {
+		int lanes = lanes_left(n, i);
+		store(y + i, load(y + i, lanes) * vf_set1(factor), lanes);
+	}
+}
+
+static void softcap(float *y, float cap, size_t n)
+{
+	for (size_t i = 0; i < n; i += VL) {
+		int lanes = lanes_left(n, i);
+		store(y + i, vf_softcap(load(y + i, lanes), vf_set1(cap)), lanes);
+	}
+}
+
+static void softcap_backward(float *dy, const float *y, float cap, size_t n)
+{
+	for (size_t i = 0; i < n; i += VL) {
+		int lanes = lanes_left(n, i);
+		vf slope = vf_softcap_slope(load(y + i, lanes), vf_set1(cap));
+		store(dy + i, load(dy + i, lanes) * slope, lanes);
+	}
+}
+
 /* x * 0 is 0 for a finite x and NaN otherwise. */
 static bool is_finite(const float *x, size_t n)
 {
@@ -227,6 +252,9 @@ static void rope(float *x, const float *angles, int n_heads, int head_dim, int h
 extern const struct element_kernels LEVELED(element_kernels);
 const struct element_kernels LEVELED(element_kernels) = {
 	.add = add,
+	.scale = scale,
+	.softcap = softcap,
+	.softcap_backward = softcap_backward,
 	.is_finite = is_finite,
 	.sum_of_squares = sum_of_squares,
 	.adamw = adamw,

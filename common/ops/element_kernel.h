@@ -26,6 +26,10 @@ struct sgd_coefficients {
 
 struct element_kernels {
 	void (*add)(float *y, const float *x, size_t n);
+	void (*scale)(float *y, float factor, size_t n);
+	/* y = cap tanh(y / cap); dy *= 1 - (y / cap)^2 */
+	void (*softcap)(float *y, float cap, size_t n);
+	void (*softcap_backward)(float *dy, const float *y, float cap, size_t n);
 	bool (*is_finite)(const float *x, size_t n);
 	double (*sum_of_squares)(const float *x, size_t n);
 	void (*adamw)(float *w, float *m, float *v, const float *g, size_t n,

@@ -17,6 +17,7 @@
 struct arrays {
 	float *y;
 	const float *x;
+	float factor;
 };
 
 static void add_piece(void *args, size_t begin, size_t end)
@@ -43,26 +44,63 @@ void zero_fill(float *y, size_t n, struct pool *pool)
 	split_run(pool, n, SPLIT_ELEMENTS, zero_piece, &args);
 }
 
+static void scale_piece(void *args, size_t begin, size_t end)
+{
+	const struct arrays *a = args;
+	element_kernels()->scale(a->y + begin, a->factor, end - begin);
+}
+
+static void softcap_piece(void *args, size_t begin, size_t end)
+{
+	const struct arrays *a = args;
+	element_kernels()->softcap(a->y + begin, a->factor, end - begin);
+}
+
+static void softcap_backward_piece(void *args, size_t begin, size_t end)
+{
+	const struct arrays *a = args;
+	element_kernels()->softcap_backward(a->y + begin, a->x + begin, a->factor, end - begin);
+}
+
+void scale_in_place(float *y, float factor, size_t n, struct pool *pool)
+{
+	struct arrays args = {.y = y, .factor = factor};
+	split_run(pool, n, SPLIT_ELEMENTS, scale_piece, &args);
+}
+
+void softcap_forward(float *y, float cap, size_t n, struct pool *pool)
+{
+	struct arrays args = {.y = y, .factor = cap};
+	split_run(pool, n, SPLIT_ELEMENTS, softcap_piece, &args);
+}
+
+void softcap_backward(float *dy, const float *y, float cap, size_t n, struct pool *pool)
+{
+	struct arrays args = {.y = dy, .x = y, .factor = cap};
+	split_run(pool, n, SPLIT_ELEMENTS, softcap_backward_piece, &args);
+}
+
 /* --- embeddings --- */
 
 struct embedding {
 	float *y, *dtable;
-	const float *table, *positions_table, *dy;
+	const float *table, *dy;
 	const int32_t *ids;
-	const int *positions;
 	size_t t, c;
 };
 
 static void embedding_rows(void *args, size_t begin, size_t end)
 {
 	const struct embedding *e = args;
-	for (size_t t = begin; t < end; t++) {
-		float *y = e->y + t * e->c;
-		memcpy(y, e->table + (size_t)e->ids[t] * e->c, e->c * sizeof *y);
-		if (e->positions_table)
-			element_kernels()->add(
-				y, e->positions_table + (size_t)e->positions[t] * e->c, e->c);
-	}
+	for (size_t t = begin; t < end; t++)
+		memcpy(e->y + t * e->c, e->table + (size_t)e->ids[t] * e->c, e->c * sizeof *e->y);
+}
+
+static void embedding_add_rows(void *args, size_t begin, size_t end)
+{
+	const struct embedding *e = args;
+	for (size_t t = begin; t < end; t++)
+		element_kernels()->add(e->y + t * e->c, e->table + (size_t)e->ids[t] * e->c, e->c);
 }
 
 static void embedding_columns(void *args, size_t begin, size_t end)
@@ -73,17 +111,18 @@ static void embedding_columns(void *args, size_t begin, size_t end)
 				       e->dy + t * e->c + begin, end - begin);
 }
 
-void embedding_forward(float *y, const float *table, const int32_t *ids,
-		       const float *positions_table, const int *positions, int t, int c,
+void embedding_forward(float *y, const float *table, const int32_t *ids, int t, int c,
 		       struct pool *pool)
 {
-	struct embedding args = {.y = y,
-				 .table = table,
-				 .positions_table = positions_table,
-				 .ids = ids,
-				 .positions = positions,
-				 .c = (size_t)c};
+	struct embedding args = {.y = y, .table = table, .ids = ids, .c = (size_t)c};
 	split_run(pool, (size_t)t, split_rows((size_t)c), embedding_rows, &args);
+}
+
+void embedding_add(float *y, const float *table, const int32_t *ids, int t, int c,
+		   struct pool *pool)
+{
+	struct embedding args = {.y = y, .table = table, .ids = ids, .c = (size_t)c};
+	split_run(pool, (size_t)t, split_rows((size_t)c), embedding_add_rows, &args);
 }
 
 void embedding_backward(float *dtable, const int32_t *ids, const float *dy, int t, int c,

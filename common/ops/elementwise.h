@@ -11,10 +11,18 @@
 void add_into(float *y, const float *x, size_t n, struct pool *pool); /* y += x */
 void zero_fill(float *y, size_t n, struct pool *pool);		      /* y = 0 */
 
-/* y[t,:] = table[ids[t],:] (+ positions_table[positions[t],:] unless NULL). */
-void embedding_forward(float *y, const float *table, const int32_t *ids,
-		       const float *positions_table, const int *positions, int t, int c,
+void scale_in_place(float *y, float factor, size_t n, struct pool *pool); /* y *= factor */
+
+/* y = cap tanh(y / cap), and back: dy *= 1 - (y / cap)^2 from the capped y.
+ * Source: Gemma 2. */
+void softcap_forward(float *y, float cap, size_t n, struct pool *pool);
+void softcap_backward(float *dy, const float *y, float cap, size_t n, struct pool *pool);
+
+/* y[t,:] = table[ids[t],:], or += */
+void embedding_forward(float *y, const float *table, const int32_t *ids, int t, int c,
 		       struct pool *pool);
+void embedding_add(float *y, const float *table, const int32_t *ids, int t, int c,
+		   struct pool *pool);
 /* dtable[ids[t],:] += dy[t,:], in the order of t. */
 void embedding_backward(float *dtable, const int32_t *ids, const float *dy, int t, int c,
 			struct pool *pool);

@@ -117,6 +117,18 @@ ALWAYS_INLINE vf vf_tanh(vf x)
 	return vf_select(a > 0.65f, vf_with_sign(large, x), small);
 }
 
+/* c tanh(x / c), and its derivative 1 - (y / c)^2 from the result y. */
+ALWAYS_INLINE vf vf_softcap(vf x, vf c)
+{
+	return vf_tanh(x / c) * c;
+}
+ALWAYS_INLINE vf vf_softcap_slope(vf y, vf c)
+{
+	vf h = y / c;
+
+	return vf_fma(-h, h, vf_set1(1));
+}
+
 ALWAYS_INLINE vf vf_erf(vf x)
 {
 	/* erf(x) / x - 1 in x^2, on |x| <= 0.92 */

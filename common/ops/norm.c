@@ -1,9 +1,9 @@
 /* Layer norm and RMS norm.
  *
- * Both are y = (x - mean) rstd scale (+ shift), with mean 0 for RMS norm, and
- * share their kernels.  Rows are independent in the forward pass and in dx.
- * The gradients of scale and shift are sums over rows: threads take strips of
- * columns and each column is summed in row order, so their number does not
+ * All are y = (x - mean) rstd (base + scale) (+ shift), with mean 0 for RMS norm and
+ * base 1 for Gemma's, and share their kernels.  Rows are independent in the forward
+ * pass and in dx.  The gradients of scale and shift are sums over rows: threads take
+ * strips of columns and each column is summed in row order, so their number does not
  * matter. */
 #include "common/ops/norm.h"
 
@@ -14,127 +14,122 @@
 #include "common/ops/split.h"
 
 struct norm {
+	const struct norm_shape *shape;
 	float *y, *dx, *dscale, *dshift, *out_mean, *out_rstd;
 	const float *x, *scale, *shift, *dy, *mean, *rstd;
-	int t, c;
-	float eps;
-	bool is_centered; /* layer norm */
 };
+
+static float scale_base(const struct norm_shape *shape)
+{
+	return shape->kind == NORM_RMS_UNIT ? 1 : 0;
+}
+
+static size_t place(const struct norm_shape *shape, size_t row, size_t stride)
+{
+	size_t groups = (size_t)shape->n_groups;
+
+	return row / groups * stride + row % groups * (size_t)shape->c;
+}
 
 static void forward_rows(void *args, size_t begin, size_t end)
 {
 	const struct norm *norm = args;
+	const struct norm_shape *shape = norm->shape;
 	const struct row_kernels *kernels = row_kernels();
-	for (size_t t = begin; t < end; t++) {
-		struct norm_row row = {.x = norm->x + t * (size_t)norm->c,
+
+	for (size_t i = begin; i < end; i++) {
+		struct norm_row row = {.x = norm->x + place(shape, i, shape->x_stride),
 				       .scale = norm->scale,
 				       .shift = norm->shift,
-				       .n = norm->c};
-		if (norm->is_centered)
+				       .scale_base = scale_base(shape),
+				       .n = shape->c};
+		double variance;
+
+		if (shape->kind == NORM_LAYER)
 			row.mean = (float)(kernels->sum(row.x, row.n) / row.n);
-		double variance = kernels->sum_of_squares(row.x, row.mean, row.n) / row.n;
-		row.rstd = (float)(1 / sqrt(variance + (double)norm->eps));
-		kernels->norm(norm->y + t * (size_t)norm->c, &row);
+		variance = kernels->sum_of_squares(row.x, row.mean, row.n) / row.n;
+		row.rstd = (float)(1 / sqrt(variance + (double)shape->eps));
+		kernels->norm(norm->y + place(shape, i, shape->y_stride), &row);
 		if (norm->out_mean)
-			norm->out_mean[t] = row.mean;
+			norm->out_mean[i] = row.mean;
 		if (norm->out_rstd)
-			norm->out_rstd[t] = row.rstd;
+			norm->out_rstd[i] = row.rstd;
 	}
 }
 
 static void backward_rows(void *args, size_t begin, size_t end)
 {
 	const struct norm *norm = args;
-	const struct row_kernels *kernels = row_kernels();
-	for (size_t t = begin; t < end; t++) {
-		size_t at = t * (size_t)norm->c;
+	const struct norm_shape *shape = norm->shape;
+	bool is_centered = shape->kind == NORM_LAYER;
+
+	for (size_t i = begin; i < end; i++) {
+		size_t at = place(shape, i, shape->x_stride);
 		struct norm_row row = {.x = norm->x + at,
-				       .dy = norm->dy + at,
+				       .dy = norm->dy + place(shape, i, shape->y_stride),
 				       .scale = norm->scale,
-				       .mean = norm->mean ? norm->mean[t] : 0,
-				       .rstd = norm->rstd[t],
-				       .n = norm->c};
-		kernels->norm_backward(norm->dx + at, &row, norm->is_centered);
+				       .scale_base = scale_base(shape),
+				       .mean = is_centered ? norm->mean[i] : 0,
+				       .rstd = norm->rstd[i],
+				       .n = shape->c};
+		row_kernels()->norm_backward(norm->dx + at, &row, is_centered);
 	}
 }
 
 static void backward_columns(void *args, size_t begin, size_t end)
 {
 	const struct norm *norm = args;
+	const struct norm_shape *shape = norm->shape;
 	struct norm_columns columns = {.x = norm->x + begin,
 				       .dy = norm->dy + begin,
-				       .mean = norm->mean,
+				       .mean = shape->kind == NORM_LAYER ? norm->mean : NULL,
 				       .rstd = norm->rstd,
-				       .t = norm->t,
-				       .stride = norm->c,
+				       .t = shape->t,
+				       .n_groups = shape->n_groups,
+				       .c = (size_t)shape->c,
+				       .x_stride = shape->x_stride,
+				       .dy_stride = shape->y_stride,
 				       .n = (int)(end - begin)};
+
 	row_kernels()->norm_backward_columns(norm->dscale + begin,
 					     norm->dshift ? norm->dshift + begin : NULL, &columns);
 }
 
-static void norm_forward(struct norm *norm, struct pool *pool)
+static size_t n_rows(const struct norm_shape *shape)
 {
-	split_run(pool, (size_t)norm->t, split_rows((size_t)norm->c), forward_rows, norm);
+	return (size_t)shape->t * (size_t)shape->n_groups;
 }
 
-static void norm_backward(struct norm *norm, struct pool *pool)
+void norm_forward(float *y, float *mean, float *rstd, const float *x, const float *scale,
+		  const float *shift, const struct norm_shape *shape, struct pool *pool)
 {
-	split_run(pool, (size_t)norm->t, split_rows((size_t)norm->c), backward_rows, norm);
-	split_run(pool, (size_t)norm->c, split_columns((size_t)norm->t), backward_columns, norm);
-}
-
-void rmsnorm_forward(float *y, float *rstd, const float *x, const float *scale, int t, int c,
-		     float eps, struct pool *pool)
-{
-	struct norm norm = {
-		.y = y, .out_rstd = rstd, .x = x, .scale = scale, .t = t, .c = c, .eps = eps};
-	norm_forward(&norm, pool);
-}
-
-void rmsnorm_backward(float *dx, float *dscale, const float *dy, const float *x, const float *scale,
-		      const float *rstd, int t, int c, struct pool *pool)
-{
-	struct norm norm = {.dx = dx,
-			    .dscale = dscale,
-			    .dy = dy,
-			    .x = x,
-			    .scale = scale,
-			    .rstd = rstd,
-			    .t = t,
-			    .c = c};
-	norm_backward(&norm, pool);
-}
-
-void layernorm_forward(float *y, float *mean, float *rstd, const float *x, const float *scale,
-		       const float *shift, int t, int c, float eps, struct pool *pool)
-{
-	struct norm norm = {.y = y,
+	struct norm norm = {.shape = shape,
+			    .y = y,
 			    .out_mean = mean,
 			    .out_rstd = rstd,
 			    .x = x,
 			    .scale = scale,
-			    .shift = shift,
-			    .t = t,
-			    .c = c,
-			    .eps = eps,
-			    .is_centered = true};
-	norm_forward(&norm, pool);
+			    .shift = shift};
+
+	split_run(pool, n_rows(shape), split_rows((size_t)shape->c), forward_rows, &norm);
 }
 
-void layernorm_backward(float *dx, float *dscale, float *dshift, const float *dy, const float *x,
-			const float *scale, const float *mean, const float *rstd, int t, int c,
-			struct pool *pool)
+void norm_backward(float *dx, float *dscale, float *dshift, const float *dy, const float *x,
+		   const float *scale, const float *mean, const float *rstd,
+		   const struct norm_shape *shape, struct pool *pool)
 {
-	struct norm norm = {.dx = dx,
+	struct norm norm = {.shape = shape,
+			    .dx = dx,
 			    .dscale = dscale,
 			    .dshift = dshift,
 			    .dy = dy,
 			    .x = x,
 			    .scale = scale,
 			    .mean = mean,
-			    .rstd = rstd,
-			    .t = t,
-			    .c = c,
-			    .is_centered = true};
-	norm_backward(&norm, pool);
+			    .rstd = rstd};
+
+	split_run(pool, n_rows(shape), split_rows((size_t)shape->c), backward_rows, &norm);
+	if (dscale)
+		split_run(pool, (size_t)shape->c, split_columns(n_rows(shape)), backward_columns,
+			  &norm);
 }

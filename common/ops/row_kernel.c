@@ -7,7 +7,6 @@
 #include "common/ops/row_kernel.h"
 
 #include <math.h>
-#include <stddef.h>
 
 #include "common/ops/math_simd.h"
 #include "common/ops/simd.h"
@@ -130,18 +129,19 @@ static void norm(float *y, const struct norm_row *row)
 	for (int i = 0; i < r.n; i += VL) {
 		int lanes = at_most(r.n - i, VL);
 		vf unit = (load(r.x + i, lanes) - vf_set1(r.mean)) * vf_set1(r.rstd);
-		vf scale = load(r.scale + i, lanes);
+		vf scale = load(r.scale + i, lanes) + vf_set1(r.scale_base);
 		store(y + i, r.shift ? vf_fma(unit, scale, load(r.shift + i, lanes)) : unit * scale,
 		      lanes);
 	}
 }
 
-/* g = dy scale, and g times the normalised x. */
+/* g = dy (base + scale), and g times the normalised x. */
 ALWAYS_INLINE void terms_norm_backward(vf terms[2], const void *row, int i, int lanes)
 {
 	const struct norm_row *r = row;
 	vf unit = (load(r->x + i, lanes) - vf_set1(r->mean)) * vf_set1(r->rstd);
-	terms[0] = load(r->dy + i, lanes) * load(r->scale + i, lanes);
+	vf scale = load(r->scale + i, lanes) + vf_set1(r->scale_base);
+	terms[0] = load(r->dy + i, lanes) * scale;
 	terms[1] = terms[0] * unit;
 }
 
@@ -158,7 +158,8 @@ static void norm_backward(float *dx, const struct norm_row *row, int is_centered
 	for (int i = 0; i < r.n; i += VL) {
 		int lanes = at_most(r.n - i, VL);
 		vf unit = (load(r.x + i, lanes) - mean) * rstd;
-		vf g = load(r.dy + i, lanes) * load(r.scale + i, lanes);
+		vf scale = load(r.scale + i, lanes) + vf_set1(r.scale_base);
+		vf g = load(r.dy + i, lanes) * scale;
 		vf d = vf_fma(-unit, mean_gu, g - mean_g);
 		store(dx + i, vf_fma(rstd, d, load(dx + i, lanes)), lanes);
 	}
@@ -167,10 +168,12 @@ static void norm_backward(float *dx, const struct norm_row *row, int is_centered
 static void norm_backward_columns(float *dscale, float *dshift, const struct norm_columns *columns)
 {
 	const struct norm_columns c = *columns;
-	for (int t = 0; t < c.t; t++) {
-		const float *x = c.x + (size_t)t * (size_t)c.stride;
-		const float *dy = c.dy + (size_t)t * (size_t)c.stride;
-		const vf rstd = vf_set1(c.rstd[t]), mean = vf_set1(c.mean ? c.mean[t] : 0);
+	const size_t groups = (size_t)c.n_groups, rows = (size_t)c.t * groups;
+	for (size_t row = 0; row < rows; row++) {
+		const size_t t = row / groups, group = row % groups;
+		const float *x = c.x + t * c.x_stride + group * c.c;
+		const float *dy = c.dy + t * c.dy_stride + group * c.c;
+		const vf rstd = vf_set1(c.rstd[row]), mean = vf_set1(c.mean ? c.mean[row] : 0);
 		for (int i = 0; i < c.n; i += VL) {
 			int lanes = at_most(c.n - i, VL);
 			vf unit = (load(x + i, lanes) - mean) * rstd, g = load(dy + i, lanes);

@@ -6,28 +6,34 @@
  * the same at every ISA level. */
 #pragma once
 
+#include <stddef.h>
+
 enum { ROW_BLOCK = 2048 };
 
 /* Operands of one row of n elements. */
 struct norm_row {
 	const float *x, *scale, *shift, *dy;
-	float mean; /* 0 for RMS norm */
+	float scale_base; /* added to each scale */
+	float mean;	  /* 0 for RMS norm */
 	float rstd;
 	int n;
 };
-/* All rows t of the columns [0, n) of dy and x with the given stride. */
+/* The columns [0, n) of n_groups rows, c floats apart, in each of t places of x and
+ * dy. */
 struct norm_columns {
 	const float *x, *dy;
-	const float *mean; /* [t], NULL for RMS norm */
-	const float *rstd; /* [t] */
-	int t, stride, n;
+	const float *mean; /* [t, n_groups], NULL for RMS norm */
+	const float *rstd; /* [t, n_groups] */
+	int t, n_groups, n;
+	size_t c, x_stride, dy_stride;
 };
 
 struct row_kernels {
 	double (*sum)(const float *x, int n);
 	/* sum of (x - center)^2 */
 	double (*sum_of_squares)(const float *x, float center, int n);
-	/* y = (x - mean) rstd scale + shift; shift may be NULL, y may be x. */
+	/* y = (x - mean) rstd (scale_base + scale) + shift; shift may be NULL, y may be
+	 * x. */
 	void (*norm)(float *y, const struct norm_row *row);
 	/* dx += the gradient of that; `is_centered` when the mean is x's own. */
 	void (*norm_backward)(float *dx, const struct norm_row *row, int is_centered);

@@ -146,7 +146,7 @@ int main(int argc, char **argv)
 	printf("                     H/K               GFLOP/s  of limit\n");
 	for (int kv_heads = 12; kv_heads >= 3; kv_heads -= 9) {
 		struct bench b = {
-			.shape = {12, kv_heads, 64, 0.125f}, .pool = pool, .limit = limit};
+			.shape = {12, kv_heads, 64, 0.125f, 0, 0}, .pool = pool, .limit = limit};
 		bench_training(&b, 4, 256);
 		bench_training(&b, 16, 64);
 		for (int n_seqs = 8; n_seqs <= SEQS_MAX; n_seqs *= 2)

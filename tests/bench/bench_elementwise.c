@@ -40,7 +40,8 @@ static void sample(struct arrays *a)
 }
 static void rmsnorm(struct arrays *a)
 {
-	rmsnorm_forward(a->y, NULL, a->x, a->g, T, C, 1e-5f, a->pool);
+	const struct norm_shape shape = norm_rows(NORM_RMS, T, C, 1e-5f);
+	norm_forward(a->y, NULL, NULL, a->x, a->g, NULL, &shape, a->pool);
 }
 static void gelu(struct arrays *a)
 {

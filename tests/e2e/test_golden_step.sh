@@ -4,12 +4,11 @@
 # shellcheck source=tests/e2e/common.sh
 . "$(dirname "$0")/common.sh"
 golden_step=${RLHF%/rlhf}/tests/e2e/golden_step
-later=" $(sed -n '/not_loaded_yet\[\]/,/^};/s/.*"\(.*\)".*/\1/p' \
-	"$here/tests/unit/common/model/golden_models.h" | tr '\n' ' ') "
 n=0
 for dir in "$here"/tests/golden/models/*; do
 	name=${dir##*/}
-	if [ ! -e "$dir/model.safetensors" ] || [ "${later#* "$name" }" != "$later" ] ||
+	# The sequences of llama-dynamic-long are longer than data.max_length may be.
+	if [ ! -e "$dir/model.safetensors" ] || [ "$name" = llama-dynamic-long ] ||
 		! grep -q grad. "$dir/golden.safetensors"; then
 		continue
 	fi

@@ -20,6 +20,7 @@
 #include "common/model/sequences.h"
 #include "common/model/transformer.h"
 #include "proto/rollout.h"
+#include "tests/unit/common/model/small_models.h"
 
 enum {
 	N_REQUESTS = 24,
@@ -36,10 +37,8 @@ enum {
 static const struct stop_ids stop = {.ids = {2, 11, 23, 31, 47, 52, 60, 88}, .n = 8};
 static const struct stop_ids no_stop = {.n = 0};
 
-static struct model *random_model(const struct model_config *config)
+static struct model *with_random_weights(struct model *model)
 {
-	struct model *model = model_create(config, false);
-
 	model_init_random(model, 5, .5);
 	model_pack(model, NULL);
 	return model;
@@ -47,49 +46,12 @@ static struct model *random_model(const struct model_config *config)
 
 static struct model *learned_model(int max_positions)
 {
-	struct model_config config = {.norm = NORM_LAYER,
-				      .position = POSITION_LEARNED,
-				      .mlp = MLP_PLAIN,
-				      .activation = ACTIVATION_GELU_TANH,
-				      .biases = BIAS_QKV | BIAS_O | BIAS_MLP,
-				      .n_channels = 32,
-				      .n_heads = 2,
-				      .n_kv_heads = 2,
-				      .head_dim = 16,
-				      .n_ff = 64,
-				      .n_layers = 2,
-				      .n_vocab = V,
-				      .max_positions = max_positions,
-				      .norm_eps = 1e-5f,
-				      .attention_scale = .25f,
-				      .tied = true,
-				      .head = HEAD_LM};
-
-	return random_model(&config);
+	return with_random_weights(small_gpt2(2, 64, V, max_positions));
 }
 
 static struct model *rotary_model(int n_vocab)
 {
-	struct model_config config = {.norm = NORM_RMS,
-				      .position = POSITION_ROTARY,
-				      .mlp = MLP_GATED,
-				      .activation = ACTIVATION_SILU,
-				      .n_channels = 32,
-				      .n_heads = 4,
-				      .n_kv_heads = 2,
-				      .head_dim = 8,
-				      .n_ff = 48,
-				      .n_layers = 1,
-				      .n_vocab = n_vocab,
-				      .max_positions = SMALL_POSITIONS,
-				      .rotary_dim = 8,
-				      .rope_theta = 10000,
-				      .norm_eps = 1e-6f,
-				      .attention_scale = .35f,
-				      .tied = true,
-				      .head = HEAD_LM};
-
-	return random_model(&config);
+	return with_random_weights(small_llama(1, 32, n_vocab, SMALL_POSITIONS));
 }
 
 /* --- requests --- */

@@ -15,27 +15,13 @@
 #include "common/base/die.h"
 #include "common/model/safetensors.h"
 #include "learner/trainer.h"
+#include "tests/unit/common/model/small_models.h"
 
 static struct comm *world;
 
 static struct model *new_model(int n_vocab)
 {
-	struct model_config config = {.norm = NORM_LAYER,
-				      .position = POSITION_LEARNED,
-				      .mlp = MLP_PLAIN,
-				      .biases = BIAS_QKV | BIAS_O | BIAS_MLP,
-				      .n_channels = 32,
-				      .n_heads = 2,
-				      .n_kv_heads = 2,
-				      .head_dim = 16,
-				      .n_ff = 32,
-				      .n_layers = 1,
-				      .n_vocab = n_vocab,
-				      .max_positions = 8,
-				      .tied = true,
-				      .head = HEAD_LM};
-
-	return model_create(&config, false);
+	return small_gpt2(1, 32, n_vocab, 8);
 }
 
 static struct optimizer_config plain_sgd(void)

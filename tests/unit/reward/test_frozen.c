@@ -17,6 +17,7 @@
 #include "common/model/safetensors.h"
 #include "common/model/transformer.h"
 #include "reward/frozen.h"
+#include "tests/unit/common/model/small_models.h"
 
 enum {
 	N_ITEMS = 60, /* more tokens than one group takes */
@@ -30,26 +31,16 @@ static const int32_t banned[] = {5, 40, 41};
 
 static struct model *new_model(enum head_kind head, int max_positions)
 {
-	struct model_config config = {.norm = NORM_LAYER,
-				      .position = POSITION_LEARNED,
-				      .mlp = MLP_PLAIN,
-				      .activation = ACTIVATION_GELU_TANH,
-				      .biases = BIAS_QKV | BIAS_O | BIAS_MLP,
-				      .n_channels = 32,
-				      .n_heads = 2,
-				      .n_kv_heads = 2,
-				      .head_dim = 16,
-				      .n_ff = 64,
-				      .n_layers = 2,
-				      .n_vocab = V,
-				      .max_positions = max_positions,
-				      .norm_eps = 1e-5f,
-				      .attention_scale = .25f,
-				      .tied = head == HEAD_LM,
-				      .head = head,
-				      .n_labels = head == HEAD_LM ? 0 : 3};
-	struct model *model = model_create(&config, false);
+	struct model *model = small_gpt2(2, 64, V, max_positions), *scorer;
+	struct model_config config = model->config;
 
+	if (head == HEAD_SCORE) {
+		config.head = head;
+		config.n_labels = 3;
+		scorer = model_create(&config, false);
+		model_destroy(model);
+		model = scorer;
+	}
 	model_init_random(model, 5, .3);
 	model_pack(model, NULL);
 	return model;
@@ -90,7 +81,7 @@ static void run_items(const struct model *model, struct frozen_item *items, int 
 	if (model->config.head == HEAD_LM)
 		frozen_logprobs(model, items, n, 1.25f, banned, 3, &workspace, pool);
 	else
-		frozen_scores(model, items, n, POOLING_LAST_NON_PAD, &workspace, pool);
+		frozen_scores(model, items, n, 0, &workspace, pool);
 	workspace_release(&workspace);
 	pool_destroy(pool);
 }

@@ -12,51 +12,11 @@
 
 #define MODELS "tests/golden/models/"
 
-/* Directories of families and options that are not loaded yet. */
-static const char *const not_loaded_yet[] = {
-	"gpt2-inverse-layer",
-	"gpt_neox",
-	"gpt_neox-sequential",
-	"gptj",
-	"llama-linear",
-	"llama-dynamic",
-	"llama-dynamic-long",
-	"llama-llama3",
-	"llama-yarn",
-	"mistral-window",
-	"qwen2-window",
-	"qwen3",
-	"phi",
-	"phi-qk-norm",
-	"phi3",
-	"phi3-window",
-	"phi3-longrope",
-	"phi3-longrope-long",
-	"gemma",
-	"gemma2",
-	"gemma3",
-	"opt",
-	"opt-post-norm",
-	"gpt_neox-pythia-layout",
-	"score-gpt_neox",
-	"score-gptj",
-	"score-qwen3",
-	"score-mistral",
-	"score-phi",
-	"score-phi3",
-	"score-gemma2",
-	"score-gemma3",
-	"score-opt",
-};
-
 static inline bool is_model_wanted(const char *name, const char *file)
 {
 	char path[200];
 
 	snprintf(path, sizeof path, MODELS "%.80s/%.80s", name, file);
-	for (size_t i = 0; i < sizeof not_loaded_yet / sizeof *not_loaded_yet; i++)
-		if (strcmp(not_loaded_yet[i], name) == 0)
-			return false;
 	return name[0] != '.' && file_exists(path);
 }
 

@@ -1116,64 +1116,54 @@ static void test_one_label_is_not_a_choice_among_classes(void **state)
 	read_bytes(saved, "config.json", &text);
 	assert_non_null(strstr(text.data, "\"problem_type\": null"));
 	buf_release(&text);
-	/* A name of its own stays. */
 	edit_config("problem_type", "\"regression\"");
-	edit_config("id2label", "{\"0\": \"quality\"}");
-	edit_config("label2id", "{\"quality\": 0}");
 	save(model, &options);
 	assert_same_file(dir, saved, "config.json");
 	model_destroy(model);
 }
 
-static void test_labels_that_the_config_does_not_name_are_named(void **state)
-{
-	static const int64_t shape[] = {3, 32};
-	struct hf_save_options options = {.source_dir = dir};
-	float head[3 * 32] = {0};
-	struct store store;
-	struct model *model;
-	struct buf text;
-
-	(void)state;
-	copy("rm-llama", "config.json");
-	edit_config("id2label", NULL);
-	edit_config("label2id", NULL);
-	read_store(&store, "rm-llama");
-	drop(&store, "score.weight");
-	append(&store, "v_head.weight", "F32", 2, shape, head, sizeof head);
-	finish_store(&store);
-	model = load(dir, HEAD_SCORE);
-	save(model, &options);
-	model_destroy(model);
-	read_bytes(saved, "config.json", &text);
-	assert_non_null(strstr(text.data, "\"id2label\": {\"0\": \"LABEL_0\", \"1\": "
-					  "\"LABEL_1\", \"2\": \"LABEL_2\"}"));
-	assert_non_null(strstr(text.data, "\"label2id\": {\"LABEL_0\": 0, "));
-	buf_release(&text);
-	model = load(saved, HEAD_SCORE);
-	assert_int_equal(model->config.n_labels, 3);
-	model_destroy(model);
-}
-
 /* --- positions --- */
 
-static void test_positions_grow_unless_they_are_bounded(void **state)
+static void test_learned_positions_bound_sequences(void **state)
 {
 	struct model *gpt2 = load(MODELS "gpt2", HEAD_LM);
 	struct model *llama = load(MODELS "llama-gqa", HEAD_LM);
+	struct model *phi3 = load(MODELS "phi3-longrope", HEAD_LM);
 	struct error err = {""};
 
 	(void)state;
-	assert_int_equal(model_reserve_positions(gpt2, 64, "dir", &err), STATUS_OK);
-	assert_int_equal(model_reserve_positions(gpt2, 65, "dir", &err), STATUS_BAD_INPUT);
+	assert_int_equal(model_check_positions(&gpt2->config, 64, "dir", &err), STATUS_OK);
+	assert_int_equal(model_check_positions(&gpt2->config, 65, "dir", &err), STATUS_BAD_INPUT);
 	assert_non_null(strstr(err.text, "dir: the model has 64 learned positions"));
-	assert_int_equal(model_reserve_positions(llama, 200, "dir", &err), STATUS_OK);
-	assert_true(llama->rope_positions >= 200);
-	llama->config.has_window = true;
-	assert_int_equal(model_reserve_positions(llama, 65, "dir", &err), STATUS_BAD_INPUT);
-	assert_non_null(strstr(err.text, "64 positions in its sliding window"));
+	assert_int_equal(model_check_positions(&llama->config, 200, "dir", &err), STATUS_OK);
+	assert_int_equal(model_generation_limit(&gpt2->config), 64);
+	assert_int_equal(model_generation_limit(&llama->config), 64);
+	assert_string_equal(model_limit_name(&llama->config), "positions");
+	assert_int_equal(phi3->config.max_positions, 64);
+	assert_int_equal(model_generation_limit(&phi3->config), 24);
+	assert_non_null(strstr(model_limit_name(&phi3->config), "depend on the length"));
 	model_destroy(gpt2);
 	model_destroy(llama);
+	model_destroy(phi3);
+}
+
+static void test_a_model_larger_than_the_machine_is_refused(void **state)
+{
+	struct model_config config;
+	struct error err = {""};
+	const char *text = "{\"model_type\":\"llama\",\"hidden_size\":4194304,"
+			   "\"num_attention_heads\":32768,\"intermediate_size\":4194304,"
+			   "\"num_hidden_layers\":4096}";
+
+	(void)state;
+	assert_int_equal(hf_parse_config(&config, text, strlen(text), "text", &err), STATUS_OK);
+	assert_int_equal(model_check_memory(&config, "dir", &err), STATUS_BAD_INPUT);
+	assert_non_null(strstr(err.text, "dir: the weights take "));
+	assert_non_null(strstr(err.text, "GiB of this machine"));
+	text = "{\"model_type\":\"llama\",\"hidden_size\":32,\"num_attention_heads\":4,"
+	       "\"num_hidden_layers\":1,\"intermediate_size\":8,\"vocab_size\":9}";
+	assert_int_equal(hf_parse_config(&config, text, strlen(text), "text", &err), STATUS_OK);
+	assert_int_equal(model_check_memory(&config, "dir", &err), STATUS_OK);
 }
 
 #define CASE(f) cmocka_unit_test_setup(f, start_afresh)
@@ -1220,8 +1210,8 @@ int main(void)
 		CASE(test_a_directory_of_something_else_is_not_replaced),
 		CASE(test_files_that_go_with_a_model_are_copied),
 		CASE(test_one_label_is_not_a_choice_among_classes),
-		CASE(test_labels_that_the_config_does_not_name_are_named),
-		CASE(test_positions_grow_unless_they_are_bounded),
+		CASE(test_learned_positions_bound_sequences),
+		CASE(test_a_model_larger_than_the_machine_is_refused),
 	};
 	return cmocka_run_group_tests(tests, make_root, remove_root);
 }

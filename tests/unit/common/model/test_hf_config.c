@@ -21,6 +21,20 @@
 #define LLAMA "\"model_type\":\"llama\"," DIMENSIONS
 #define MISTRAL "\"model_type\":\"mistral\",\"num_key_value_heads\":2," DIMENSIONS
 #define QWEN2 "\"model_type\":\"qwen2\",\"num_key_value_heads\":2," DIMENSIONS
+#define NEOX "\"model_type\":\"gpt_neox\"," DIMENSIONS
+#define GPTJ "\"model_type\":\"gptj\",\"n_embd\":32,\"n_layer\":2,\"n_head\":4,\"vocab_size\":97"
+#define PHI "\"model_type\":\"phi\"," DIMENSIONS
+#define PHI3 "\"model_type\":\"phi3\"," DIMENSIONS
+#define OPT                                                                                        \
+	"\"model_type\":\"opt\",\"hidden_size\":32,\"num_hidden_layers\":2,"                       \
+	"\"num_attention_heads\":4,\"ffn_dim\":48,\"vocab_size\":97"
+/* Without the number of layers. */
+#define GEMMA_DIMENSIONS                                                                           \
+	"\"hidden_size\":32,\"num_attention_heads\":4,\"num_key_value_heads\":2,\"head_dim\":8,"   \
+	"\"intermediate_size\":48,\"vocab_size\":97"
+#define GEMMA "\"model_type\":\"gemma\"," GEMMA_DIMENSIONS
+#define GEMMA2 "\"model_type\":\"gemma2\"," GEMMA_DIMENSIONS
+#define GEMMA3 "\"model_type\":\"gemma3_text\"," GEMMA_DIMENSIONS
 
 static enum status parse(struct model_config *config, const char *members, struct error *err)
 {
@@ -55,47 +69,107 @@ static void assert_refused(const char *members, const char *sentence)
 
 /* --- what is read --- */
 
+/* What transformers 5.23 has for a config of nothing but the model type. */
+static const struct {
+	const char *type;
+	int n_channels, n_layers, n_heads, n_kv_heads, head_dim, n_ff, n_vocab, max_positions;
+	enum activation activation;
+	double eps;
+	bool tied;
+	int rotary_dim;
+	unsigned biases;
+	int bos, eos, pad;
+} classes[] = {
+	{"gpt2", 768, 12, 12, 12, 64, 3072, 50257, 1024, ACTIVATION_GELU_TANH, 1e-5, true, 0,
+	 BIAS_QKV | BIAS_O | BIAS_MLP, 50256, 50256, -1},
+	{"gpt_neox", 6144, 44, 64, 64, 96, 24576, 50432, 2048, ACTIVATION_GELU, 1e-5, false, 24,
+	 BIAS_QKV | BIAS_O | BIAS_MLP, 0, 2, -1},
+	{"gptj", 4096, 28, 16, 16, 256, 16384, 50400, 2048, ACTIVATION_GELU_TANH, 1e-5, false, 64,
+	 BIAS_MLP | BIAS_HEAD, 50256, 50256, -1},
+	{"llama", 4096, 32, 32, 32, 128, 11008, 32000, 2048, ACTIVATION_SILU, 1e-6, false, 128, 0,
+	 1, 2, -1},
+	{"mistral", 4096, 32, 32, 8, 128, 14336, 32000, 131072, ACTIVATION_SILU, 1e-6, false, 128,
+	 0, 1, 2, -1},
+	{"qwen2", 4096, 32, 32, 32, 128, 22016, 151936, 32768, ACTIVATION_SILU, 1e-6, false, 128,
+	 BIAS_QKV, -1, -1, -1},
+	{"qwen3", 4096, 32, 32, 32, 128, 22016, 151936, 32768, ACTIVATION_SILU, 1e-6, false, 128, 0,
+	 -1, -1, -1},
+	{"phi", 2048, 24, 32, 32, 64, 8192, 51200, 2048, ACTIVATION_GELU_TANH, 1e-5, false, 32,
+	 BIAS_QKV | BIAS_O | BIAS_MLP | BIAS_HEAD, 1, 2, -1},
+	{"phi3", 3072, 32, 32, 32, 96, 8192, 32064, 4096, ACTIVATION_SILU, 1e-5, false, 96, 0, 1,
+	 32000, 32000},
+	{"gemma", 3072, 28, 16, 16, 256, 24576, 256000, 8192, ACTIVATION_GELU_TANH, 1e-6, true, 256,
+	 0, 2, 1, 0},
+	{"gemma2", 2304, 26, 8, 4, 256, 9216, 256000, 8192, ACTIVATION_GELU_TANH, 1e-6, true, 256,
+	 0, 2, 1, 0},
+	{"gemma3_text", 2304, 26, 8, 4, 256, 9216, 262208, 131072, ACTIVATION_GELU_TANH, 1e-6, true,
+	 256, 0, 2, 1, 0},
+	{"opt", 768, 12, 12, 12, 64, 3072, 50272, 2048, ACTIVATION_RELU, 1e-5, true, 0,
+	 BIAS_QKV | BIAS_O | BIAS_MLP, 2, 2, 1},
+};
+
 static void test_each_family_has_the_defaults_of_its_class(void **state)
 {
-	struct model_config config = accepted("\"model_type\":\"gpt2\"");
+	(void)state;
+	for (size_t i = 0; i < sizeof classes / sizeof *classes; i++) {
+		struct model_config config;
+		char members[80];
+
+		snprintf(members, sizeof members, "\"model_type\":\"%s\"", classes[i].type);
+		config = accepted(members);
+		assert_string_equal(hf_family_name(config.family), classes[i].type);
+		assert_int_equal(config.n_channels, classes[i].n_channels);
+		assert_int_equal(config.n_embedding, classes[i].n_channels);
+		assert_int_equal(config.n_layers, classes[i].n_layers);
+		assert_int_equal(config.n_heads, classes[i].n_heads);
+		assert_int_equal(config.n_kv_heads, classes[i].n_kv_heads);
+		assert_int_equal(config.head_dim, classes[i].head_dim);
+		assert_int_equal(config.n_ff, classes[i].n_ff);
+		assert_int_equal(config.n_vocab, classes[i].n_vocab);
+		assert_int_equal(config.max_positions, classes[i].max_positions);
+		assert_int_equal(config.activation, classes[i].activation);
+		assert_true(config.norm_eps == (float)classes[i].eps);
+		assert_int_equal(config.tied, classes[i].tied);
+		assert_int_equal(config.rotary_dim, classes[i].rotary_dim);
+		assert_int_equal(config.biases, classes[i].biases);
+		assert_int_equal(config.bos_id, classes[i].bos);
+		assert_int_equal(config.eos_id, classes[i].eos);
+		assert_int_equal(config.pad_id, classes[i].pad);
+		assert_true(config.has_norm_weights && config.has_final_norm);
+		assert_true(config.rotary_dim == 0 || config.rotary.attention_factor == 1);
+	}
+}
+
+/* What the blocks of a family are made of, where it differs from Llama's. */
+static void test_each_family_has_its_own_block(void **state)
+{
+	struct model_config config = accepted("\"model_type\":\"llama\"");
 
 	(void)state;
-	assert_string_equal(hf_family_name(config.family), "gpt2");
-	assert_int_equal(config.n_channels, 768);
-	assert_int_equal(config.n_layers, 12);
-	assert_int_equal(config.n_heads, 12);
-	assert_int_equal(config.n_kv_heads, 12);
-	assert_int_equal(config.head_dim, 64);
-	assert_int_equal(config.n_ff, 3072);
-	assert_int_equal(config.n_vocab, 50257);
-	assert_int_equal(config.max_positions, 1024);
-	assert_true(!config.has_window && config.tied);
-	assert_int_equal(config.activation, ACTIVATION_GELU_TANH);
-	assert_true(config.norm_eps == 1e-5f && config.attention_scale == 0.125f);
-	assert_int_equal(config.biases, BIAS_QKV | BIAS_O | BIAS_MLP);
-	assert_int_equal(config.rotary_dim, 0);
+	assert_int_equal(config.block, BLOCK_PRE_NORM);
+	assert_int_equal(config.norm, NORM_RMS);
+	assert_int_equal(config.mlp, MLP_GATED);
+	assert_true(config.embedding_scale == 1 && config.attention_scale == 1 / sqrtf(128));
+	assert_true(config.attention_cap == 0 && config.logit_cap == 0 && config.window == 0);
+	assert_true(config.rotary.theta == 10000 && config.rotary.kind == ROTARY_DEFAULT);
+	assert_false(config.has_head_norm || config.scales_by_layer || config.has_local_rotary);
 
-	config = accepted("\"model_type\":\"llama\"");
-	assert_int_equal(config.n_channels, 4096);
-	assert_int_equal(config.n_ff, 11008);
-	assert_int_equal(config.n_kv_heads, 32);
-	assert_int_equal(config.head_dim, 128);
-	assert_int_equal(config.max_positions, 2048);
-	assert_true(!config.has_window && !config.tied);
-	assert_int_equal(config.activation, ACTIVATION_SILU);
-	assert_true(config.norm_eps == 1e-6f && config.rope_theta == 10000);
-	assert_int_equal(config.rotary_dim, 128);
-	assert_int_equal(config.biases, 0);
+	assert_int_equal(accepted("\"model_type\":\"gpt_neox\"").block, BLOCK_PARALLEL);
+	assert_int_equal(accepted("\"model_type\":\"gptj\"").block, BLOCK_PARALLEL_SHARED);
+	assert_int_equal(accepted("\"model_type\":\"phi\"").block, BLOCK_PARALLEL_SHARED);
+	assert_int_equal(accepted("\"model_type\":\"opt\"").position_offset, 2);
+	assert_true(accepted("\"model_type\":\"qwen3\"").has_head_norm);
 
-	config = accepted("\"model_type\":\"mistral\"");
-	assert_int_equal(config.n_kv_heads, 8);
-	assert_int_equal(config.max_positions, 4096);
-	assert_true(config.has_window);
-	config = accepted("\"model_type\":\"qwen2\"");
-	assert_int_equal(config.n_kv_heads, 32);
-	assert_int_equal(config.n_ff, 22016);
-	assert_int_equal(config.max_positions, 32768);
-	assert_int_equal(config.biases, BIAS_QKV);
+	config = accepted("\"model_type\":\"gemma2\"");
+	assert_int_equal(config.block, BLOCK_SANDWICH);
+	assert_int_equal(config.norm, NORM_RMS_UNIT);
+	assert_true(config.embedding_scale == sqrtf(2304) && config.attention_scale == 1.0f / 16);
+	assert_true(config.attention_cap == 50 && config.logit_cap == 30);
+	config = accepted("\"model_type\":\"gemma3_text\"");
+	assert_true(config.attention_cap == 0 && config.logit_cap == 0);
+	assert_true(config.has_head_norm && config.head_norm == NORM_RMS_UNIT);
+	assert_true(config.rotary.theta == 1e6 && config.local_rotary.theta == 1e4);
+	assert_true(accepted("\"model_type\":\"gemma\"").attention_scale == 1.0f / 16);
 }
 
 static void test_null_is_the_default_that_follows_from_other_keys(void **state)
@@ -155,25 +229,110 @@ static void test_head_dim_need_not_divide_the_channels(void **state)
 	assert_int_equal(config.n_kv_heads, 4);
 }
 
+static double theta(const char *members)
+{
+	return accepted(members).rotary.theta;
+}
+
 static void test_both_dialects_of_rotary_positions_are_read(void **state)
 {
+	struct model_config config;
+
 	(void)state;
-	assert_true(accepted(LLAMA ",\"rope_theta\":5e5").rope_theta == 5e5);
-	assert_true(accepted(LLAMA ",\"rope_parameters\":{\"rope_type\":\"default\","
-				   "\"rope_theta\":5e5}")
-			    .rope_theta == 5e5);
-	assert_true(accepted(LLAMA ",\"rope_theta\":1000000,\"rope_parameters\":{}").rope_theta ==
-		    1e6);
-	assert_true(accepted(LLAMA ",\"rope_theta\":7,\"rope_parameters\":{\"rope_theta\":9}")
-			    .rope_theta == 9);
-	/* Where both objects are there, transformers 5 takes the older. */
-	assert_true(accepted(LLAMA ",\"rope_scaling\":{\"type\":\"default\",\"rope_theta\":3},"
-				   "\"rope_parameters\":{\"rope_theta\":9}")
-			    .rope_theta == 3);
+	assert_true(theta(LLAMA ",\"rope_theta\":5e5") == 5e5);
+	assert_true(theta(LLAMA ",\"rope_parameters\":{\"rope_type\":\"default\","
+				"\"rope_theta\":5e5}") == 5e5);
+	assert_true(theta(LLAMA ",\"rope_theta\":1000000,\"rope_parameters\":{}") == 1e6);
+	assert_true(theta(LLAMA ",\"rope_theta\":7,\"rope_parameters\":{\"rope_theta\":9}") == 9);
+	/* Where both objects are there, transformers 5 takes the older, unless it is empty. */
+	assert_true(theta(LLAMA ",\"rope_scaling\":{\"type\":\"default\",\"rope_theta\":3},"
+				"\"rope_parameters\":{\"rope_theta\":9}") == 3);
+	assert_true(theta(LLAMA ",\"rope_scaling\":{},"
+				"\"rope_parameters\":{\"rope_theta\":9}") == 9);
 	assert_int_equal(accepted(LLAMA ",\"partial_rotary_factor\":1.0").rotary_dim, 8);
 	assert_refused(LLAMA ",\"partial_rotary_factor\":0.5", "partial_rotary_factor is 0.5");
 	assert_refused(LLAMA ",\"rope_parameters\":{\"partial_rotary_factor\":0.25}",
 		       "partial_rotary_factor is 0.25");
+
+	config = accepted(NEOX ",\"rotary_pct\":0.5,\"rotary_emb_base\":77");
+	assert_true(config.rotary.theta == 77 && config.rotary_dim == 4);
+	config = accepted(NEOX ",\"rope_parameters\":{\"rope_theta\":78,"
+			       "\"partial_rotary_factor\":0.75}");
+	assert_true(config.rotary.theta == 78 && config.rotary_dim == 6);
+	assert_int_equal(accepted(PHI ",\"partial_rotary_factor\":0.25").rotary_dim, 2);
+	assert_int_equal(accepted(PHI).rotary_dim, 4);
+	assert_refused(PHI ",\"partial_rotary_factor\":0.4", "3 rotary elements of a head");
+	assert_refused(PHI ",\"partial_rotary_factor\":1.5", "partial_rotary_factor is 1.5");
+	assert_refused(NEOX ",\"rotary_pct\":0.1", "0 rotary elements of a head");
+	assert_int_equal(accepted(GPTJ ",\"rotary_dim\":6").rotary_dim, 6);
+	assert_refused(GPTJ ",\"rotary_dim\":10", "rotary_dim is not a whole number from 1 to 8");
+	assert_refused(GPTJ ",\"rotary_dim\":null", "rotary_dim is null");
+}
+
+static void test_kinds_of_rotary_positions_are_read(void **state)
+{
+	struct rotary rotary;
+
+	(void)state;
+	rotary = accepted(LLAMA ",\"rope_scaling\":{\"type\":\"linear\",\"factor\":2}").rotary;
+	assert_true(rotary.kind == ROTARY_LINEAR && rotary.factor == 2 && rotary.theta == 10000);
+	rotary = accepted(LLAMA ",\"max_position_embeddings\":48,"
+				"\"rope_parameters\":{\"rope_type\":\"dynamic\",\"factor\":4,"
+				"\"original_max_position_embeddings\":7}")
+			 .rotary;
+	assert_true(rotary.kind == ROTARY_DYNAMIC && rotary.factor == 4 && rotary.original == 48);
+	rotary = accepted(LLAMA ",\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8,"
+				"\"low_freq_factor\":1,\"high_freq_factor\":4,"
+				"\"original_max_position_embeddings\":8192}")
+			 .rotary;
+	assert_true(rotary.kind == ROTARY_LLAMA3 && rotary.low == 1 && rotary.high == 4);
+	assert_int_equal(rotary.original, 8192);
+	rotary = accepted(LLAMA ",\"max_position_embeddings\":64,\"rope_scaling\":{"
+				"\"rope_type\":\"yarn\",\"factor\":null,\"truncate\":false},"
+				"\"original_max_position_embeddings\":16")
+			 .rotary;
+	assert_true(rotary.kind == ROTARY_YARN && rotary.factor == 4 && rotary.original == 16);
+	assert_true(rotary.high == 32 && rotary.low == 1 && !rotary.truncate);
+	assert_true(fabs(rotary.attention_factor - (0.1 * log(4) + 1)) < 1e-12);
+	rotary = accepted(LLAMA ",\"rope_scaling\":{\"rope_type\":\"yarn\",\"factor\":4,"
+				"\"mscale\":0.7,\"mscale_all_dim\":0.5}")
+			 .rotary;
+	assert_true(fabs(rotary.attention_factor - (0.07 * log(4) + 1) / (0.05 * log(4) + 1)) <
+		    1e-12);
+	/* Legacy names of Phi-3; its class has an original length of its own. */
+	rotary = accepted(PHI3 ",\"max_position_embeddings\":16384,\"rope_scaling\":{"
+			       "\"type\":\"su\",\"short_factor\":[1,2,3,4],"
+			       "\"long_factor\":[5,6,7,8]}")
+			 .rotary;
+	assert_true(rotary.kind == ROTARY_LONGROPE && rotary.original == 4096);
+	assert_true(rotary.short_factor[3] == 4 && rotary.long_factor[0] == 5);
+	assert_true(fabs(rotary.attention_factor - sqrt(1 + log(4) / log(4096))) < 1e-12);
+	rotary = accepted(PHI3 ",\"original_max_position_embeddings\":24,\"rope_scaling\":{"
+			       "\"type\":\"yarn\",\"short_factor\":[1,2,3,4],"
+			       "\"long_factor\":[5,6,7,8],\"attention_factor\":1.5}")
+			 .rotary;
+	assert_true(rotary.original == 24 && rotary.attention_factor == 1.5);
+}
+
+static void test_gemma3_rotates_by_kind_of_layer(void **state)
+{
+	struct model_config config =
+		accepted(GEMMA3 ",\"rope_theta\":5e5,\"rope_local_base_freq\":500,"
+				"\"rope_scaling\":{\"rope_type\":\"linear\",\"factor\":8}");
+
+	(void)state;
+	assert_true(config.rotary.theta == 5e5 && config.rotary.kind == ROTARY_LINEAR);
+	assert_true(config.local_rotary.theta == 500 && config.local_rotary.kind == ROTARY_DEFAULT);
+	config = accepted(GEMMA3 ",\"rope_parameters\":{\"full_attention\":{\"rope_theta\":9,"
+				 "\"rope_type\":\"linear\",\"factor\":3},"
+				 "\"sliding_attention\":{\"rope_theta\":7}}");
+	assert_true(config.rotary.theta == 9 && config.rotary.factor == 3);
+	assert_true(config.local_rotary.theta == 7);
+	assert_true(accepted(GEMMA3 ",\"rope_parameters\":{}").rotary.theta == 1e6);
+	assert_refused(GEMMA3 ",\"rope_parameters\":{\"rope_theta\":5}",
+		       "rope_parameters has neither full_attention nor sliding_attention");
+	assert_refused(GEMMA3 ",\"rope_scaling\":{\"type\":\"linear\",\"factor\":8}",
+		       "rope_scaling has a type, expected rope_type");
 }
 
 static void test_old_names_of_positions_are_read(void **state)
@@ -183,24 +342,53 @@ static void test_old_names_of_positions_are_read(void **state)
 	assert_int_equal(accepted(GPT2 ",\"n_ctx\":77,\"n_positions\":64").max_positions, 64);
 }
 
-static void test_a_window_bounds_sequences(void **state)
+/* Which of the first eight layers have a window, a bit each. */
+static unsigned windows(const char *members)
 {
-	struct model_config config = accepted(MISTRAL ",\"sliding_window\":16");
+	struct model_config config = accepted(members);
+	unsigned bits = 0;
 
+	for (int layer = 0; layer < config.n_layers && layer < 8; layer++)
+		bits |= (unsigned)config_has_window(&config, layer) << layer;
+	assert_true(bits == 0 || config.window == 16);
+	return bits;
+}
+
+static void test_windows_follow_the_rule_of_the_family(void **state)
+{
+#define SLIDING ",\"sliding_window\":16"
+#define LAYERS(n) ",\"num_hidden_layers\":" #n
 	(void)state;
-	assert_int_equal(config.max_positions, 16);
-	assert_true(config.has_window);
-	config = accepted(MISTRAL ",\"sliding_window\":16,\"max_position_embeddings\":12");
-	assert_int_equal(config.max_positions, 12);
-	assert_false(config.has_window);
-	config = accepted(QWEN2 ",\"sliding_window\":16");
-	assert_int_equal(config.max_positions, 32768);
-	assert_false(config.has_window);
-	config = accepted(QWEN2 ",\"sliding_window\":16,\"use_sliding_window\":true");
-	assert_int_equal(config.max_positions, 16);
-	assert_refused(MISTRAL ",\"sliding_window\":-1", "sliding_window is not a whole number");
+	assert_int_equal(windows(MISTRAL SLIDING), 3);
+	assert_int_equal(windows(MISTRAL ",\"sliding_window\":null"), 0);
+	assert_int_equal(accepted(MISTRAL).window, 4096);
+	assert_int_equal(accepted(MISTRAL SLIDING).max_positions, 131072);
+	assert_int_equal(windows(PHI3 SLIDING), 3);
+	assert_int_equal(windows(PHI3), 0);
+	assert_int_equal(windows(QWEN2 SLIDING), 0);
+	assert_int_equal(windows(QWEN2 SLIDING ",\"use_sliding_window\":true"), 0);
+	assert_int_equal(windows(QWEN2 SLIDING ",\"use_sliding_window\":true,"
+					       "\"max_window_layers\":1"),
+			 2);
+	assert_int_equal(windows(QWEN2 SLIDING ",\"use_sliding_window\":true,\"layer_types\":["
+					       "\"sliding_attention\",\"full_attention\"]"),
+			 1);
+	assert_int_equal(windows(GEMMA2 LAYERS(5) SLIDING), 0x15);
+	assert_int_equal(windows(GEMMA3 LAYERS(8) SLIDING), 0xdf);
+	assert_int_equal(windows(GEMMA3 LAYERS(8) SLIDING ",\"sliding_window_pattern\":2"), 0x55);
 	/* Llama has none. */
-	assert_int_equal(accepted(LLAMA ",\"sliding_window\":16").max_positions, 2048);
+	assert_int_equal(windows(LLAMA SLIDING), 0);
+	assert_refused(MISTRAL ",\"sliding_window\":-1", "sliding_window is not a whole number");
+	assert_refused(MISTRAL ",\"sliding_window\":0", "sliding_window is not a whole number");
+	assert_refused(GEMMA2 LAYERS(2) ",\"sliding_window\":null",
+		       "layer 0 has a sliding window, but sliding_window is not there");
+	assert_refused(
+		QWEN2 SLIDING ",\"layer_types\":[\"full_attention\",\"sliding_attention\"]",
+		"layer 1 has a sliding window, but sliding_window is not there or not in use");
+	assert_refused(QWEN2 SLIDING ",\"layer_types\":[\"full_attention\"]",
+		       "layer_types has 1 layers, expected 2");
+	assert_refused(QWEN2 SLIDING ",\"layer_types\":[\"full_attention\",\"chunked_attention\"]",
+		       "layer_types has \"chunked_attention\" for layer 1");
 }
 
 static void test_activations_have_several_names(void **state)
@@ -223,6 +411,16 @@ static void test_activations_have_several_names(void **state)
 		snprintf(members, sizeof members, GPT2 ",%s", cases[i].members);
 		assert_int_equal(accepted(members).activation, cases[i].activation);
 	}
+	/* The first files of Gemma say "gelu" and mean the other. */
+	assert_int_equal(accepted(GEMMA ",\"hidden_act\":\"gelu\"").activation,
+			 ACTIVATION_GELU_TANH);
+	assert_int_equal(accepted(GEMMA ",\"hidden_act\":\"relu\"").activation, ACTIVATION_RELU);
+	assert_int_equal(accepted(GEMMA ",\"hidden_act\":\"relu\","
+					"\"hidden_activation\":\"silu\"")
+				 .activation,
+			 ACTIVATION_SILU);
+	assert_int_equal(accepted(GEMMA2 ",\"hidden_activation\":\"gelu\"").activation,
+			 ACTIVATION_GELU);
 	assert_refused(GPT2 ",\"activation_function\":\"quick_gelu\"",
 		       "activation_function is \"quick_gelu\", which is not supported");
 	assert_refused(LLAMA ",\"hidden_act\":7", "hidden_act is a number, expected a string");
@@ -242,8 +440,57 @@ static void test_gpt2_may_leave_scores_unscaled(void **state)
 {
 	(void)state;
 	assert_true(accepted(GPT2 ",\"scale_attn_weights\":false").attention_scale == 1);
-	assert_refused(GPT2 ",\"scale_attn_by_inverse_layer_idx\":true",
-		       "scale_attn_by_inverse_layer_idx is not supported");
+	assert_true(accepted(GPT2 ",\"scale_attn_by_inverse_layer_idx\":true").scales_by_layer);
+	assert_refused(GPT2 ",\"add_cross_attention\":true", "add_cross_attention is true");
+}
+
+static void test_opt_has_options_of_its_own(void **state)
+{
+	struct model_config config = accepted(OPT ",\"do_layer_norm_before\":false,"
+						  "\"word_embed_proj_dim\":12,"
+						  "\"enable_bias\":false,"
+						  "\"layer_norm_elementwise_affine\":false");
+
+	(void)state;
+	assert_int_equal(config.block, BLOCK_POST_NORM);
+	assert_false(config.has_final_norm || config.has_norm_weights);
+	assert_int_equal(config.n_embedding, 12);
+	assert_int_equal(config.n_channels, 32);
+	assert_int_equal(config.biases, 0);
+	config = accepted(OPT ",\"_remove_final_layer_norm\":true,\"word_embed_proj_dim\":null");
+	assert_int_equal(config.block, BLOCK_PRE_NORM);
+	assert_false(config.has_final_norm);
+	assert_int_equal(config.n_embedding, 32);
+}
+
+static void test_options_of_single_families(void **state)
+{
+	(void)state;
+	assert_int_equal(accepted(NEOX ",\"use_parallel_residual\":false").block, BLOCK_PRE_NORM);
+	assert_int_equal(accepted(NEOX ",\"attention_bias\":false").biases, BIAS_MLP);
+	assert_true(accepted(PHI ",\"qk_layernorm\":true").has_head_norm);
+	assert_int_equal(accepted(PHI ",\"qk_layernorm\":true").head_norm, NORM_LAYER);
+	assert_true(accepted(GEMMA2 ",\"query_pre_attn_scalar\":64").attention_scale == 0.125f);
+	assert_true(accepted(GEMMA2 ",\"attn_logit_softcapping\":null").attention_cap == 0);
+	assert_true(accepted(GEMMA2 ",\"final_logit_softcapping\":7.5").logit_cap == 7.5f);
+	assert_true(accepted(GEMMA3 ",\"final_logit_softcapping\":7.5").logit_cap == 7.5f);
+	assert_refused(GEMMA2 ",\"final_logit_softcapping\":0", "final_logit_softcapping is not");
+	assert_refused(GEMMA2 ",\"use_bidirectional_attention\":true",
+		       "use_bidirectional_attention is true");
+}
+
+static void test_aliases_of_dimensions_are_read(void **state)
+{
+	struct model_config config =
+		accepted("\"model_type\":\"gpt2\",\"hidden_size\":24,\"num_hidden_layers\":3,"
+			 "\"num_attention_heads\":6,\"max_position_embeddings\":11");
+
+	(void)state;
+	assert_int_equal(config.n_channels, 24);
+	assert_int_equal(config.n_layers, 3);
+	assert_int_equal(config.n_heads, 6);
+	assert_int_equal(config.max_positions, 11);
+	assert_int_equal(accepted(GPT2 ",\"hidden_size\":24").n_channels, 32);
 }
 
 static void test_ids_outside_the_vocabulary_never_match(void **state)
@@ -296,6 +543,11 @@ static void test_unknown_families_are_refused(void **state)
 	assert_refused("\"architectures\":[]", "is not a supported family");
 	assert_refused("\"model_type\":\"own\",\"auto_map\":{\"AutoConfig\":\"x.Y\"}",
 		       "is not a supported family");
+	assert_refused(LLAMA ",\"architectures\":[\"LlamaForQuestionAnswering\"]",
+		       "architectures has LlamaForQuestionAnswering, expected LlamaForCausalLM or "
+		       "LlamaForSequenceClassification");
+	assert_refused("\"model_type\":\"gemma3\"", "is not a supported family; supported: gpt2, ");
+	assert_refused("\"model_type\":\"mixtral\"", "is not a supported family");
 	assert_refused(MISTRAL ",\"architectures\":[\"LlamaForCausalLM\"]",
 		       "model_type is \"mistral\", which is not that of architectures");
 }
@@ -318,7 +570,9 @@ static void test_wrong_dimensions_are_refused(void **state)
 	assert_refused("\"model_type\":\"gpt2\",\"n_layer\":1000000000", "n_layer is not a whole");
 	assert_refused("\"model_type\":\"gpt2\",\"n_head\":5", "n_embd is 768, not a multiple of");
 	assert_refused("\"model_type\":\"gpt2\",\"n_positions\":0", "n_positions is not a whole");
-	assert_refused("\"model_type\":\"gpt2\",\"n_ctx\":2000000", "n_ctx is not a whole");
+	assert_refused("\"model_type\":\"gpt2\",\"n_ctx\":200000000", "n_ctx is not a whole");
+	assert_refused("\"model_type\":\"llama\",\"hidden_size\":2147483647",
+		       "hidden_size is not a whole number from 1 to 4194304");
 	assert_refused("\"model_type\":\"gpt2\",\"vocab_size\":0", "vocab_size is not a whole");
 	assert_refused(LLAMA ",\"num_key_value_heads\":8", "num_key_value_heads is not a whole");
 	assert_refused(LLAMA ",\"num_key_value_heads\":3", "4 query heads are not a multiple of 3");
@@ -357,30 +611,34 @@ static void test_wrong_numbers_are_refused(void **state)
 	assert_refused(LLAMA ",\"tie_word_embeddings\":\"no\"", "tie_word_embeddings is a string");
 }
 
-static void test_scaled_rotary_positions_are_refused(void **state)
+static void test_wrong_rotary_positions_are_refused(void **state)
 {
-	static const char *const types[] = {"linear", "dynamic",  "llama3",
-					    "yarn",   "longrope", "su"};
-
+#define ROPE(members) LLAMA ",\"rope_scaling\":{" members "}"
 	(void)state;
-	for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
-		static const char *const forms[] = {
-			"\"rope_scaling\":{\"type\":\"%s\",\"factor\":2}",
-			"\"rope_scaling\":{\"rope_type\":\"%s\",\"factor\":2}",
-			"\"rope_parameters\":{\"rope_type\":\"%s\",\"factor\":2}",
-		};
-		for (int f = 0; f < 3; f++) {
-			char members[400], sentence[100];
-			int n = snprintf(members, sizeof members, LLAMA ",");
-			snprintf(sentence, sizeof sentence, "of type \"%s\" is not supported",
-				 types[i]);
-			snprintf(members + n, sizeof members - (size_t)n, forms[f], types[i]);
-			assert_refused(members, sentence);
-		}
-	}
-	accepted(LLAMA ",\"rope_scaling\":{\"type\":\"default\"}");
+	assert_refused(ROPE("\"type\":\"su\",\"factor\":2"), "of type \"su\" is not supported");
+	assert_refused(LLAMA ",\"rope_parameters\":{\"rope_type\":\"mrope\"}",
+		       "rope_parameters of type \"mrope\" is not supported");
+	assert_refused(PHI3 ",\"rope_scaling\":{\"type\":\"linear\",\"factor\":2}",
+		       "rope_scaling of type \"linear\" is not supported");
+	assert_refused(ROPE("\"type\":\"linear\""), "rope_scaling has no factor");
+	assert_refused(ROPE("\"type\":\"yarn\""), "rope_scaling has no factor");
+	assert_refused(ROPE("\"type\":\"dynamic\",\"factor\":-1"),
+		       "factor is not a number above 0");
+	assert_refused(ROPE("\"type\":\"llama3\",\"factor\":8,\"low_freq_factor\":4,"
+			    "\"high_freq_factor\":1"),
+		       "high_freq_factor is 1, expected more than low_freq_factor, 4");
+	assert_refused(ROPE("\"type\":\"longrope\",\"short_factor\":[1,2,3]"),
+		       "short_factor of rope_scaling is not a list of 4 numbers above 0");
+	assert_refused(ROPE("\"type\":\"longrope\",\"short_factor\":[1,2,3,4],"
+			    "\"long_factor\":[1,2,3,\"4\"]"),
+		       "long_factor of rope_scaling is not a list of 4 numbers above 0");
+	assert_refused(ROPE("\"type\":\"yarn\",\"factor\":2,\"rope_theta\":1"),
+		       "rope_theta is 1, expected more than 1 for yarn");
+	assert_refused(LLAMA ",\"head_dim\":2,\"rope_scaling\":{\"type\":\"dynamic\",\"factor\":2}",
+		       "with 2 rotary elements of a head");
+	accepted(ROPE("\"type\":\"default\""));
 	assert_refused(LLAMA ",\"rope_scaling\":\"linear\"", "rope_scaling is a string");
-	assert_refused(LLAMA ",\"rope_scaling\":{\"type\":3}", "expected a type that is a string");
+	assert_refused(ROPE("\"type\":3"), "expected a type that is a string");
 	assert_refused(LLAMA ",\"rope_parameters\":{\"full_attention\":{\"rope_theta\":7}}",
 		       "rope_parameters.full_attention: positions by kind of layer");
 	/* GPT-2 has no rotary positions to scale. */
@@ -420,15 +678,21 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_each_family_has_the_defaults_of_its_class),
+		cmocka_unit_test(test_each_family_has_its_own_block),
 		cmocka_unit_test(test_null_is_the_default_that_follows_from_other_keys),
 		cmocka_unit_test(test_architectures_tell_the_head),
 		cmocka_unit_test(test_head_dim_need_not_divide_the_channels),
 		cmocka_unit_test(test_both_dialects_of_rotary_positions_are_read),
 		cmocka_unit_test(test_old_names_of_positions_are_read),
-		cmocka_unit_test(test_a_window_bounds_sequences),
+		cmocka_unit_test(test_kinds_of_rotary_positions_are_read),
+		cmocka_unit_test(test_gemma3_rotates_by_kind_of_layer),
+		cmocka_unit_test(test_windows_follow_the_rule_of_the_family),
 		cmocka_unit_test(test_activations_have_several_names),
 		cmocka_unit_test(test_bias_keys_are_read_where_the_family_has_them),
 		cmocka_unit_test(test_gpt2_may_leave_scores_unscaled),
+		cmocka_unit_test(test_opt_has_options_of_its_own),
+		cmocka_unit_test(test_options_of_single_families),
+		cmocka_unit_test(test_aliases_of_dimensions_are_read),
 		cmocka_unit_test(test_ids_outside_the_vocabulary_never_match),
 		cmocka_unit_test(test_text_that_is_no_object_is_refused),
 		cmocka_unit_test(test_unknown_families_are_refused),
@@ -436,7 +700,7 @@ int main(void)
 		cmocka_unit_test(test_wrong_dimensions_are_refused),
 		cmocka_unit_test(test_large_heads_are_refused),
 		cmocka_unit_test(test_wrong_numbers_are_refused),
-		cmocka_unit_test(test_scaled_rotary_positions_are_refused),
+		cmocka_unit_test(test_wrong_rotary_positions_are_refused),
 		cmocka_unit_test(test_wrong_labels_are_refused),
 		cmocka_unit_test(test_reading_a_directory_names_its_file),
 	};

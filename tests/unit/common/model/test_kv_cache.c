@@ -8,29 +8,11 @@
 #include <cmocka.h>
 
 #include "common/model/kv_cache.h"
+#include "tests/unit/common/model/small_models.h"
 
 static struct model *small_model(void)
 {
-	struct model_config config = {.norm = NORM_RMS,
-				      .position = POSITION_ROTARY,
-				      .mlp = MLP_GATED,
-				      .activation = ACTIVATION_SILU,
-				      .n_channels = 16,
-				      .n_heads = 4,
-				      .n_kv_heads = 2,
-				      .head_dim = 4,
-				      .n_ff = 8,
-				      .n_layers = 3,
-				      .n_vocab = 5,
-				      .max_positions = 512,
-				      .rotary_dim = 4,
-				      .rope_theta = 10000,
-				      .norm_eps = 1e-6f,
-				      .attention_scale = .5f,
-				      .tied = true,
-				      .head = HEAD_LM};
-
-	return model_create(&config, false);
+	return small_llama(3, 16, 5, 512);
 }
 
 static void test_a_block_is_64_positions_of_all_layers(void **state)

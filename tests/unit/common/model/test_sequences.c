@@ -11,26 +11,13 @@
 
 #include "common/base/die.h"
 #include "common/model/sequences.h"
+#include "tests/unit/common/model/small_models.h"
 
 enum { MAX_SEQUENCES = 100, SMALL_POSITIONS = 8, LARGE_POSITIONS = 70000 };
 
 static struct model *new_model(int max_positions)
 {
-	struct model_config config = {.norm = NORM_LAYER,
-				      .position = POSITION_LEARNED,
-				      .mlp = MLP_PLAIN,
-				      .n_channels = 32,
-				      .n_heads = 2,
-				      .n_kv_heads = 2,
-				      .head_dim = 16,
-				      .n_ff = 32,
-				      .n_layers = 1,
-				      .n_vocab = 50,
-				      .max_positions = max_positions,
-				      .tied = true,
-				      .head = HEAD_LM};
-
-	return model_create(&config, false);
+	return small_gpt2(1, 32, 50, max_positions);
 }
 
 /* Where the work was called, by sequence. */

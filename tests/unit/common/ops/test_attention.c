@@ -18,8 +18,11 @@
 #include "common/ops/isa.h"
 
 static const struct attention_shape SHAPES[] = {
-	{4, 2, 8, 0.35f},  {2, 2, 64, 0.125f}, {3, 1, 5, 0.5f},	   {6, 3, 20, 0.22f},
-	{2, 1, 80, 0.11f}, {36, 2, 3, 0.6f},   {1, 1, 256, 0.06f},
+	{4, 2, 8, 0.35f, 0, 0},	    {2, 2, 64, 0.125f, 0, 0},  {3, 1, 5, 0.5f, 0, 0},
+	{6, 3, 20, 0.22f, 0, 0},    {2, 1, 80, 0.11f, 0, 0},   {36, 2, 3, 0.6f, 0, 0},
+	{1, 1, 256, 0.06f, 0, 0},   {4, 2, 8, 0.35f, 0, 5},    {2, 1, 64, 0.125f, 0, 64},
+	{3, 1, 5, 0.5f, 0, 1},	    {2, 2, 16, 0.3f, 0, 100},  {2, 2, 20, 0.22f, 1.5f, 0},
+	{2, 1, 12, 0.3f, 0.8f, 33}, {1, 1, 24, 0.2f, 50, 129},
 };
 enum { N_SHAPES = sizeof SHAPES / sizeof *SHAPES };
 
@@ -65,26 +68,39 @@ static void each_case(void (*check)(const struct attention_shape *shape))
 /* One head: q, k, v, o, do and gradients are [t, d] in double. */
 struct head {
 	int t, d;
-	double scale;
+	double scale, cap;
+	int window;
 	double *q, *k, *v, *o;
 	double *p; /* [t, t] */
 };
+
+static int first_key(const struct head *h, int i)
+{
+	return h->window && i >= h->window ? i - h->window + 1 : 0;
+}
+
+static double score(const struct head *h, int i, int j)
+{
+	double s = 0;
+
+	for (int c = 0; c < h->d; c++)
+		s += h->scale * h->q[i * h->d + c] * h->k[j * h->d + c];
+	return h->cap > 0 ? h->cap * tanh(s / h->cap) : s;
+}
 
 static void naive_forward(const struct head *h)
 {
 	for (int i = 0; i < h->t; i++) {
 		double *p = h->p + (size_t)i * h->t, max = -INFINITY, sum = 0;
-		for (int j = 0; j <= i; j++) {
-			p[j] = 0;
-			for (int c = 0; c < h->d; c++)
-				p[j] += h->scale * h->q[i * h->d + c] * h->k[j * h->d + c];
+		for (int j = first_key(h, i); j <= i; j++) {
+			p[j] = score(h, i, j);
 			max = fmax(max, p[j]);
 		}
-		for (int j = 0; j <= i; j++)
+		for (int j = first_key(h, i); j <= i; j++)
 			sum += p[j] = exp(p[j] - max);
 		for (int c = 0; c < h->d; c++)
 			h->o[i * h->d + c] = 0;
-		for (int j = 0; j <= i; j++) {
+		for (int j = first_key(h, i); j <= i; j++) {
 			p[j] /= sum;
 			for (int c = 0; c < h->d; c++)
 				h->o[i * h->d + c] += p[j] * h->v[j * h->d + c];
@@ -101,11 +117,13 @@ static void naive_backward(const struct head *h, const double *dout, double *dq,
 		double delta = 0;
 		for (int c = 0; c < h->d; c++)
 			delta += dout[i * h->d + c] * h->o[i * h->d + c];
-		for (int j = 0; j <= i; j++) {
+		for (int j = first_key(h, i); j <= i; j++) {
 			double dp = 0, ds;
 			for (int c = 0; c < h->d; c++)
 				dp += dout[i * h->d + c] * h->v[j * h->d + c];
 			ds = p[j] * (dp - delta) * h->scale;
+			if (h->cap > 0)
+				ds *= 1 - pow(score(h, i, j) / h->cap, 2);
 			for (int c = 0; c < h->d; c++) {
 				dv[j * h->d + c] += p[j] * dout[i * h->d + c];
 				dk[j * h->d + c] += ds * h->q[i * h->d + c];
@@ -115,10 +133,11 @@ static void naive_backward(const struct head *h, const double *dout, double *dq,
 	}
 }
 
-static struct head head_create(int t, int d, double scale)
+static struct head head_create(int t, const struct attention_shape *s)
 {
-	size_t n = (size_t)t * d;
-	struct head h = {.t = t, .d = d, .scale = scale};
+	size_t n = (size_t)t * s->head_dim;
+	struct head h = {
+		.t = t, .d = s->head_dim, .scale = s->scale, .cap = s->cap, .window = s->window};
 
 	h.q = xcalloc(n, sizeof(double));
 	h.k = xcalloc(n, sizeof(double));
@@ -173,7 +192,7 @@ static void check_forward(const struct attention_shape *s)
 		int t = lengths[l], d = s->head_dim;
 		float *qkv = random_qkv(s, t, 7 + l), *out = forward(qkv, t, s);
 		for (int head = 0; head < s->n_heads; head += 3) {
-			struct head h = head_create(t, d, s->scale);
+			struct head h = head_create(t, s);
 			load_head(&h, qkv, head, s);
 			naive_forward(&h);
 			for (int i = 0; i < t * d; i++) {
@@ -196,21 +215,17 @@ static void test_forward_matches_naive_attention(void **state)
 
 static void check_lse(const struct attention_shape *s)
 {
-	int t = 70, d = s->head_dim, head = s->n_heads - 1, offsets[2] = {0, t};
+	int t = 70, head = s->n_heads - 1, offsets[2] = {0, t};
 	float *qkv = random_qkv(s, t, 3), *lse = xcalloc((size_t)t * s->n_heads, sizeof *lse);
 	float *out = xaligned((size_t)t * out_floats(s), sizeof *out);
-	struct head h = head_create(t, d, s->scale);
+	struct head h = head_create(t, s);
 
 	attention_forward(out, lse, qkv, offsets, 1, s, NULL);
 	load_head(&h, qkv, head, s);
 	for (int i = 0; i < t; i++) {
 		double sum = 0;
-		for (int j = 0; j <= i; j++) {
-			double score = 0;
-			for (int c = 0; c < d; c++)
-				score += h.scale * h.q[i * d + c] * h.k[j * d + c];
-			sum += exp(score);
-		}
+		for (int j = first_key(&h, i); j <= i; j++)
+			sum += exp(score(&h, i, j));
 		assert_true(fabs(lse[i * s->n_heads + head] - log(sum)) < 1e-5);
 	}
 	head_destroy(&h);
@@ -428,16 +443,14 @@ static double slope(const struct head *h, const double *dout, double *x)
 	return (sum[1] - sum[0]) / (2 * step);
 }
 
-static void test_naive_gradients_match_finite_differences(void **state)
+static void check_naive_gradients(struct attention_shape s)
 {
-	struct attention_shape s = {1, 1, 3, 0.7f};
 	enum { T = 6, N = T * 3 };
 	float *qkv = random_qkv(&s, T, 4), *weights = random_floats(N, 9, 1);
 	double dout[N], gradient[3][N] = {{0}};
-	struct head h = head_create(T, s.head_dim, s.scale);
+	struct head h = head_create(T, &s);
 	double *inputs[3] = {h.q, h.k, h.v};
 
-	(void)state;
 	load_head(&h, qkv, 0, &s);
 	read_columns(dout, weights, 3, T, 3);
 	naive_forward(&h);
@@ -453,6 +466,13 @@ static void test_naive_gradients_match_finite_differences(void **state)
 	free(weights);
 }
 
+static void test_naive_gradients_match_finite_differences(void **state)
+{
+	(void)state;
+	check_naive_gradients((struct attention_shape){1, 1, 3, 0.7f, 0, 0});
+	check_naive_gradients((struct attention_shape){1, 1, 3, 0.7f, 0.9f, 2});
+}
+
 /* The gradient in double of everything that is in qkv. */
 static double *naive_gradient(const float *qkv, const float *dout, int t,
 			      const struct attention_shape *s)
@@ -462,7 +482,7 @@ static double *naive_gradient(const float *qkv, const float *dout, int t,
 	double *all = xcalloc((size_t)t * row, sizeof *all), *g = xcalloc(n, sizeof *g);
 
 	for (int head = 0; head < s->n_heads; head++) {
-		struct head h = head_create(t, d, s->scale);
+		struct head h = head_create(t, s);
 		double *part = xcalloc(3 * n, sizeof *part);
 		int column[3] = {head * d, (s->n_heads + head / per_group) * d,
 				 (s->n_heads + s->n_kv_heads + head / per_group) * d};

@@ -110,16 +110,43 @@ static void test_add_and_scale_are_exact(void **state)
 	at_each_level(plain_arrays);
 }
 
+/* y = c tanh(y / c), and its derivative times a gradient, against double. */
+static void caps(void)
+{
+	const float cap = 1.7f;
+	float *y = random_floats(N, 1, 4), *dy = random_floats(N, 2, 1);
+	float *x = copy_floats(y, N), *dy0 = copy_floats(dy, N), *scaled = copy_floats(y, N);
+	softcap_forward(y, cap, N - 1, NULL);
+	softcap_backward(dy, y, cap, N - 1, NULL);
+	scale_in_place(scaled, cap, N - 1, NULL);
+	for (int i = 0; i < N - 1; i++) {
+		double h = tanh((double)x[i] / (double)cap);
+		assert_near(y[i], (double)cap * h, 1e-6);
+		assert_near(dy[i], (double)dy0[i] * (1 - h * h), 1e-6);
+		assert_true(scaled[i] == x[i] * cap);
+	}
+	assert_true(y[N - 1] == x[N - 1] && dy[N - 1] == dy0[N - 1] && scaled[N - 1] == x[N - 1]);
+	float *all[] = {y, dy, x, dy0, scaled};
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+		free(all[i]);
+}
+static void test_soft_caps_agree_with_double(void **state)
+{
+	(void)state;
+	at_each_level(caps);
+}
+
 static void embedding(void)
 {
 	enum { V = 11, T = 9, C = 37, P = 5 };
 	const int32_t ids[T] = {3, 0, 10, 3, 3, 7, 1, 0, 3};
-	const int positions[T] = {0, 1, 2, 0, 1, 2, 3, 4, 0};
+	const int32_t positions[T] = {0, 1, 2, 0, 1, 2, 3, 4, 0};
 	float *table = random_floats(V * C, 1, 1), *places = random_floats(P * C, 2, 1);
 	float *dy = random_floats(T * C, 3, 1), *dtable = random_floats(V * C, 4, 1);
 	float *expected = copy_floats(dtable, V * C), y[T * C], bare[T * C];
-	embedding_forward(y, table, ids, places, positions, T, C, NULL);
-	embedding_forward(bare, table, ids, NULL, NULL, T, C, NULL);
+	embedding_forward(bare, table, ids, T, C, NULL);
+	memcpy(y, bare, sizeof y);
+	embedding_add(y, places, positions, T, C, NULL);
 	embedding_backward(dtable, ids, dy, T, C, NULL);
 	for (int t = 0; t < T; t++) {
 		for (int c = 0; c < C; c++) {
@@ -206,7 +233,11 @@ static float *everything(size_t n, struct pool *pool)
 	for (int t = 0; t < 100; t++)
 		ids[t] = t * t % V;
 	embedding_backward(out + 6 * n, ids, g, 100, C, pool);
-	embedding_forward(out + 7 * n, g, ids, NULL, NULL, 100, C, pool);
+	embedding_forward(out + 7 * n, g, ids, 100, C, pool);
+	embedding_add(out + 7 * n, g, ids, 100, C, pool);
+	scale_in_place(out + 7 * n, 0.3f, n, pool);
+	softcap_forward(out + 7 * n, 0.5f, n, pool);
+	softcap_backward(out + 6 * n, out + 7 * n, 0.5f, n, pool);
 	block_squares((double *)(void *)out, g, n, pool);
 	free(g);
 	return out;
@@ -272,6 +303,7 @@ int main(void)
 		cmocka_unit_test(test_adamw_agrees_with_double),
 		cmocka_unit_test(test_sgd_agrees_with_double),
 		cmocka_unit_test(test_add_and_scale_are_exact),
+		cmocka_unit_test(test_soft_caps_agree_with_double),
 		cmocka_unit_test(test_embedding_adds_rows_in_order),
 		cmocka_unit_test(test_sum_of_squares_is_exact_to_double),
 		cmocka_unit_test(test_first_non_finite_finds_the_lowest),

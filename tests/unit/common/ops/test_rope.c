@@ -21,12 +21,21 @@ static float *angles(int r)
 	return table;
 }
 
+/* Where each row's angles are. */
+static void point(const float **rows, const float *table, const int *where, int n, int r)
+{
+	for (int t = 0; t < n; t++)
+		rows[t] = table + where[t] * r;
+}
+
 static void check(int head_dim, int r)
 {
+	const float *rows[T];
 	int row = HEADS * head_dim + 5, n = T * row; /* five floats of something else */
 	float *table = angles(r), *before = random_floats((size_t)n, 1, 1);
 	float *x = copy_floats(before, (size_t)n);
-	rope_apply(x, positions, table, T, row, HEADS, head_dim, r, 1, NULL);
+	point(rows, table, positions, T, r);
+	rope_apply(x, rows, T, row, HEADS, head_dim, r, 1, NULL);
 	for (int i = 0; i < n; i++) {
 		int in_row = i % row, in_head = in_row % head_dim;
 		double expected = before[i];
@@ -41,7 +50,7 @@ static void check(int head_dim, int r)
 			assert_memory_equal(x + i, before + i, sizeof *x);
 		}
 	}
-	rope_apply(x, positions, table, T, row, HEADS, head_dim, r, -1, NULL);
+	rope_apply(x, rows, T, row, HEADS, head_dim, r, -1, NULL);
 	for (int i = 0; i < n; i++)
 		assert_near(x[i], before[i], 5e-7);
 	free(table);
@@ -70,13 +79,13 @@ static void test_rows_and_threads_do_not_matter(void **state)
 	enum { ROWS = 600, D = 64, ROW = HEADS * D };
 	float *table = angles(D), *x = random_floats(ROWS * ROW, 1, 1);
 	float *all = copy_floats(x, ROWS * ROW);
-	int where[ROWS];
+	const float *rows[ROWS];
 	for (int t = 0; t < ROWS; t++)
-		where[t] = t * 7 % POSITIONS;
+		rows[t] = table + t * 7 % POSITIONS * D;
 	struct pool *pool = pool_create(2);
-	rope_apply(all, where, table, ROWS, ROW, HEADS, D, D, 1, pool);
+	rope_apply(all, rows, ROWS, ROW, HEADS, D, D, 1, pool);
 	for (int t = 0; t < ROWS; t++)
-		rope_apply(x + t * ROW, where + t, table, 1, ROW, HEADS, D, D, 1, NULL);
+		rope_apply(x + t * ROW, rows + t, 1, ROW, HEADS, D, D, 1, NULL);
 	assert_memory_equal(all, x, ROWS * ROW * sizeof *x);
 	pool_destroy(pool);
 	free(table);

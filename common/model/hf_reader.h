@@ -1,0 +1,36 @@
+/* Members of a config.json by type, with their errors.  Private to the hf_*.c files. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/base/json.h"
+#include "common/base/status.h"
+#include "common/model/model_config.h"
+
+/* The file, and where we are in it, for messages. */
+struct hf_reader {
+	const struct json *root;
+	const char *where;
+	struct error *err;
+};
+
+enum { HF_MAX_POSITIONS = 1 << 26 };
+
+/* A member that is there and not null, or NULL. */
+const struct json *hf_present(const struct json *object, const char *key);
+/* A whole number in [min, max]; missing or null, or key NULL: fallback. */
+enum status hf_get_int(const struct hf_reader *r, const char *key, int64_t fallback, int64_t min,
+		       int64_t max, int *out);
+/* A number above 0 in the range of float. */
+enum status hf_get_positive(const struct hf_reader *r, const struct json *object, const char *key,
+			    double fallback, double *out);
+enum status hf_get_bool(const struct hf_reader *r, const char *key, bool fallback, bool *out);
+/* NULL unless value is a string. */
+const char *hf_string(const struct json *value);
+/* Refuses a value that is there and of another type; expected is for the message. */
+enum status hf_check_type(const struct hf_reader *r, const struct json *value, const char *key,
+			  enum json_type type, const char *expected);
+
+/* Rotary positions into config, whose heads are known; hf_rotary.c. */
+enum status hf_read_rotary(const struct hf_reader *r, struct model_config *config);

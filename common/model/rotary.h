@@ -1,0 +1,16 @@
+/* Frequencies of rotary positions, as transformers computes them. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "common/model/model_config.h"
+
+/* frequencies [width/2] for a sequence of the given length. */
+void rotary_frequencies(float *frequencies, const struct rotary *rotary, int width, int length);
+
+/* Longest sequence whose angles do not depend on its own length; INT_MAX if none does. */
+int rotary_fixed_length(const struct rotary *rotary);
+
+/* row [width]: cosines | sines at a position. */
+void rotary_row(float *row, const float *frequencies, const struct rotary *rotary, int width,
+		int position);
