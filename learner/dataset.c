@@ -53,6 +53,7 @@ void dataset_release(struct dataset *dataset)
 	free(dataset->rows);
 	free(dataset->rejected);
 	free(dataset->margins);
+	free(dataset->labels);
 	*dataset = (struct dataset){0};
 }
 
@@ -66,6 +67,8 @@ static void grow(struct reader *reader, bool has_pairs)
 	reader->capacity = reader->capacity ? 2 * reader->capacity : 256;
 	capacity = (size_t)reader->capacity;
 	dataset->rows = xrealloc(dataset->rows, capacity, sizeof *dataset->rows);
+	if (reader->has_labels)
+		dataset->labels = xrealloc(dataset->labels, capacity, sizeof *dataset->labels);
 	if (!has_pairs)
 		return;
 	dataset->rejected = xrealloc(dataset->rejected, capacity, sizeof *dataset->rejected);
@@ -84,6 +87,8 @@ static void append(struct reader *reader, const struct example *example)
 		dataset->rejected[dataset->n] = example->rejected;
 		dataset->margins[dataset->n] = example->margin;
 	}
+	if (reader->has_labels)
+		dataset->labels[dataset->n] = example->label;
 	dataset->n++;
 }
 
@@ -297,12 +302,27 @@ enum status dataset_load_examples(struct dataset *dataset, const char *path,
 
 enum status dataset_load_pairs(struct dataset *dataset, const char *path,
 			       const struct row_context *context, const struct run_config *config,
-			       int max_length, struct error *err)
+			       int max_length, int32_t eos_id, bool needs_completions,
+			       struct error *err)
 {
 	struct reader reader;
 
 	reader_init(&reader, dataset, path, context, config, max_length);
+	reader.eos_id = eos_id;
+	reader.needs_target = needs_completions;
 	return load(&reader, dataset_read_pair, err);
+}
+
+enum status dataset_load_judged(struct dataset *dataset, const char *path,
+				const struct row_context *context, const struct run_config *config,
+				int max_length, int32_t eos_id, struct error *err)
+{
+	struct reader reader;
+
+	reader_init(&reader, dataset, path, context, config, max_length);
+	reader.eos_id = eos_id;
+	reader.needs_target = reader.has_labels = true;
+	return load(&reader, dataset_read_judged, err);
 }
 
 enum status dataset_load_prompts(struct dataset *dataset, const char *path,

@@ -12,6 +12,7 @@ struct dataset {
 	struct row *rows;     /* [n]; for pairs: chosen */
 	struct row *rejected; /* [n]; NULL where there are no pairs */
 	double *margins;      /* [n] of pairs: by how much chosen is better; else NULL */
+	int *labels;	      /* [n] of judged rows: 1 wanted, 0 unwanted; else NULL */
 	int n;
 	uint64_t seed;
 	bool shuffle;
@@ -37,11 +38,19 @@ enum status dataset_load_examples(struct dataset *dataset, const char *path,
 				  const struct row_context *context,
 				  const struct run_config *config, int max_length, int32_t eos_id,
 				  struct error *err);
-/* Preference pairs with their "margin" (0 where there is none).  A pair whose two
- * sequences are equal is left out. */
+/* Preference pairs with their "margin" (0 where there is none); EOS after each text if
+ * append_eos.  A pair whose two sequences are equal is left out.  needs_completions:
+ * both hold something behind the prompt, else the pair is refused, or left out where it
+ * was cut. */
 enum status dataset_load_pairs(struct dataset *dataset, const char *path,
 			       const struct row_context *context, const struct run_config *config,
-			       int max_length, struct error *err);
+			       int max_length, int32_t eos_id, bool needs_completions,
+			       struct error *err);
+/* Completions that are judged one by one: "label" is true or false (or 1 or 0).  Of a
+ * preference pair, chosen is wanted and rejected is not. */
+enum status dataset_load_judged(struct dataset *dataset, const char *path,
+				const struct row_context *context, const struct run_config *config,
+				int max_length, int32_t eos_id, struct error *err);
 enum status dataset_load_prompts(struct dataset *dataset, const char *path,
 				 const struct row_context *context, const struct run_config *config,
 				 int max_length, struct error *err);

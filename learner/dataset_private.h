@@ -8,6 +8,7 @@
 struct example {
 	struct row row, rejected; /* rejected.ids is NULL where there is no pair */
 	double margin;
+	int label;
 };
 
 /* Why rows are left out, for the warning. */
@@ -23,15 +24,17 @@ struct reader {
 	int max_length;
 	bool cuts_front;   /* too_long: truncate keeps the end */
 	bool needs_target; /* rows without anything to learn are left out */
-	int capacity;	   /* of dataset's arrays */
-	int32_t eos_id;	   /* -1: none */
+	bool has_labels;
+	int capacity;	/* of dataset's arrays */
+	int32_t eos_id; /* -1: none */
 	struct ids packed;
 	struct left_out left_out;
 };
 
 typedef enum status read_line(struct reader *reader, const struct json *object, int line,
 			      struct error *err);
-read_line dataset_read_sequence, dataset_read_example, dataset_read_pair, dataset_read_prompt;
+read_line dataset_read_sequence, dataset_read_example, dataset_read_pair, dataset_read_judged,
+	dataset_read_prompt;
 
 /* Whether there is something to learn behind the first id, which nothing predicts. */
 bool dataset_has_target(const struct row *row);

@@ -84,38 +84,44 @@ enum status dataset_read_sequence(struct reader *reader, const struct json *obje
 
 /* --- examples --- */
 
-/* What is wrong with an example as it was given, NULL if nothing is. */
-static const char *example_fault(const struct row *row, const struct json *object)
+/* A row as it was read: ends its text, if it is one, and refuses what teaches nothing. */
+static enum status complete(const struct reader *reader, const struct json *object, int line,
+			    bool learns_all, struct row *row, struct error *err)
 {
-	if (row->n < 2 && !has(object, "completion"))
-		return "a sequence of fewer than 2 tokens: there is nothing to predict";
-	if (row->n == row->n_prompt && (has(object, "completion") || has(object, "completion_ids")))
-		return "the completion is empty: there is nothing to learn";
-	return dataset_has_target(row) ? NULL
-				       : "nothing is to be learnt: every id is prompt or masked";
+	bool has_completion = has(object, "completion") || has(object, "completion_ids");
+	enum status status = STATUS_OK;
+
+	if (has_completion && row->n == row->n_prompt)
+		return refuse(reader, line, "the completion is empty: there is nothing to learn",
+			      err);
+	if (has(object, "text") || has(object, "completion"))
+		status = end_text(reader, row, err);
+	if (status != STATUS_OK)
+		return status;
+	if (learns_all)
+		learn_all(row);
+	if (row->n < 2)
+		return refuse(reader, line,
+			      "a sequence of fewer than 2 tokens: there is nothing to predict",
+			      err);
+	if (!dataset_has_target(row))
+		return refuse(reader, line, "nothing is to be learnt: every id is prompt or masked",
+			      err);
+	return STATUS_OK;
 }
 
 enum status dataset_read_example(struct reader *reader, const struct json *object, int line,
 				 struct error *err)
 {
-	bool is_text = has(object, "text") || has(object, "completion");
+	bool learns_all = strcmp(reader->config->sft.loss, "all") == 0;
 	struct example example = {.margin = 0};
-	struct row *row = &example.row;
-	enum status status = row_sequence(row, object, line, &reader->context, err);
-	const char *fault;
+	enum status status = row_sequence(&example.row, object, line, &reader->context, err);
 
-	if (status != STATUS_OK)
-		return status;
-	fault = example_fault(row, object);
-	if (fault)
-		status = refuse(reader, line, fault, err);
-	if (status == STATUS_OK && is_text)
-		status = end_text(reader, row, err);
-	if (status == STATUS_OK && strcmp(reader->config->sft.loss, "all") == 0)
-		learn_all(row);
+	if (status == STATUS_OK)
+		status = complete(reader, object, line, learns_all, &example.row, err);
 	if (status == STATUS_OK)
 		return dataset_add(reader, &example, line, err);
-	row_release(row);
+	row_release(&example.row);
 	return status;
 }
 
@@ -152,6 +158,32 @@ static bool are_equal(const struct row *a, const struct row *b)
 	return a->n == b->n && memcmp(a->ids, b->ids, (size_t)a->n * sizeof *a->ids) == 0;
 }
 
+/* Both sequences of a pair, ended, as row and rejected of an example. */
+static enum status get_pair(const struct reader *reader, const struct json *object, int line,
+			    struct example *example, struct error *err)
+{
+	const struct row *rows[2] = {&example->row, &example->rejected};
+	enum status status =
+		row_pair(&example->row, &example->rejected, object, line, &reader->context, err);
+
+	for (int i = 0; i < 2 && status == STATUS_OK && reader->needs_target; i++)
+		if (!dataset_has_target(rows[i]))
+			status = error_set(err, STATUS_BAD_INPUT,
+					   "%s: line %d: the completion of %s is empty: there is "
+					   "nothing to learn",
+					   reader->path, line, i ? "rejected" : "chosen");
+	if (status == STATUS_OK && has(object, "chosen")) {
+		status = end_text(reader, &example->row, err);
+		if (status == STATUS_OK)
+			status = end_text(reader, &example->rejected, err);
+	}
+	if (status != STATUS_OK) {
+		row_release(&example->row);
+		row_release(&example->rejected);
+	}
+	return status;
+}
+
 enum status dataset_read_pair(struct reader *reader, const struct json *object, int line,
 			      struct error *err)
 {
@@ -159,8 +191,7 @@ enum status dataset_read_pair(struct reader *reader, const struct json *object, 
 	enum status status = read_margin(reader, object, line, &example.margin, err);
 
 	if (status == STATUS_OK)
-		status = row_pair(&example.row, &example.rejected, object, line, &reader->context,
-				  err);
+		status = get_pair(reader, object, line, &example, err);
 	if (status != STATUS_OK)
 		return status;
 	if (!are_equal(&example.row, &example.rejected))
@@ -169,4 +200,63 @@ enum status dataset_read_pair(struct reader *reader, const struct json *object, 
 	row_release(&example.row);
 	row_release(&example.rejected);
 	return STATUS_OK;
+}
+
+/* --- judged completions --- */
+
+static enum status read_judgement(const struct reader *reader, const struct json *object, int line,
+				  int *label, struct error *err)
+{
+	const struct json *value = json_get(object, "label");
+	int64_t number;
+
+	if (value && json_type(value) == JSON_BOOL) {
+		*label = json_bool(value);
+		return STATUS_OK;
+	}
+	if (value && json_type(value) == JSON_NUMBER && json_int64(value, &number) &&
+	    (number == 0 || number == 1)) {
+		*label = (int)number;
+		return STATUS_OK;
+	}
+	return refuse(reader, line,
+		      value ? "\"label\" is neither true nor false (nor 1 nor 0)"
+			    : "\"label\" is missing, expected true or false",
+		      err);
+}
+
+static enum status add_both(struct reader *reader, const struct json *object, int line,
+			    struct error *err)
+{
+	struct example pair = {.margin = 0}, chosen, rejected;
+	enum status status = get_pair(reader, object, line, &pair, err);
+
+	if (status != STATUS_OK)
+		return status;
+	chosen = (struct example){.row = pair.row, .label = 1};
+	rejected = (struct example){.row = pair.rejected, .label = 0};
+	status = dataset_add(reader, &chosen, line, err);
+	if (status == STATUS_OK)
+		return dataset_add(reader, &rejected, line, err);
+	row_release(&rejected.row);
+	return status;
+}
+
+enum status dataset_read_judged(struct reader *reader, const struct json *object, int line,
+				struct error *err)
+{
+	struct example example = {.margin = 0};
+	enum status status;
+
+	if (has(object, "chosen") || has(object, "chosen_ids"))
+		return add_both(reader, object, line, err);
+	status = read_judgement(reader, object, line, &example.label, err);
+	if (status == STATUS_OK)
+		status = row_sequence(&example.row, object, line, &reader->context, err);
+	if (status == STATUS_OK)
+		status = complete(reader, object, line, false, &example.row, err);
+	if (status == STATUS_OK)
+		return dataset_add(reader, &example, line, err);
+	row_release(&example.row);
+	return status;
 }

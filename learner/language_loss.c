@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/model/head.h"
+#include "learner/targets.h"
 
 enum { LOSS, ACCURACY, ENTROPY };
 
@@ -16,54 +17,7 @@ const struct stat language_stats[N_LANGUAGE_STATS] = {
 
 double language_weight(const struct dataset *dataset, int row)
 {
-	int n = 0;
-
-	for (int i = 1; i < dataset->rows[row].n; i++)
-		n += row_is_target(&dataset->rows[row], i);
-	return n;
-}
-
-/* Sequences as inputs and targets: after hidden row rows[i] comes targets[i]. */
-struct part {
-	struct batch batch;
-	int *rows;
-	int32_t *targets;
-	int n;
-	int *ends;     /* [n_seqs] targets of the sequences up to here */
-	float *hidden; /* [T, C] */
-	uint8_t *is_top;
-};
-
-static void add_targets(struct part *part, const struct row *row, int offset)
-{
-	for (int i = 1; i < row->n; i++) {
-		if (!row_is_target(row, i))
-			continue;
-		part->rows[part->n] = offset + i - 1;
-		part->targets[part->n++] = row->ids[i];
-	}
-}
-
-static void part_forward(struct part *part, const struct units *units, int first, int n,
-			 struct kept *kept, struct arena *arena, struct pool *pool)
-{
-	const struct model *model = units->model;
-	size_t t;
-
-	supervised_batch(&part->batch, units, first, n, arena);
-	t = (size_t)part->batch.offsets[n];
-	part->rows = arena_alloc(arena, t, sizeof *part->rows);
-	part->targets = arena_alloc(arena, t, sizeof *part->targets);
-	part->ends = arena_alloc(arena, (size_t)n, sizeof *part->ends);
-	part->n = 0;
-	for (int s = 0; s < n; s++) {
-		add_targets(part, &units->dataset->rows[units->rows[first + s]],
-			    part->batch.offsets[s]);
-		part->ends[s] = part->n;
-	}
-	part->is_top = arena_alloc(arena, (size_t)part->n, sizeof *part->is_top);
-	part->hidden = arena_alloc(arena, t * (size_t)model->config.n_channels, sizeof(float));
-	transformer_forward(model, &part->batch, part->hidden, kept, arena, pool);
+	return targets_count(&dataset->rows[row]);
 }
 
 struct cross_entropy {
@@ -92,17 +46,18 @@ void language_microbatch(void *context, int first, int n, float *grads, double *
 	const struct model *model = units->model;
 	struct cross_entropy loss = {.weight = units->weight, .stats = stats};
 	size_t mark = arena_mark(arena);
-	struct part part;
+	struct targets part;
 	struct kept kept;
+	uint8_t *is_top;
 	float *dhidden;
 
-	part_forward(&part, units, first, n, &kept, arena, pool);
-	loss.is_top = part.is_top;
+	targets_forward(&part, units, first, n, &kept, arena, pool);
+	loss.is_top = is_top = arena_alloc(arena, (size_t)part.n, sizeof *is_top);
 	dhidden = arena_calloc(arena,
 			       (size_t)part.batch.offsets[n] * (size_t)model->config.n_channels,
 			       sizeof *dhidden);
 	head_train(model, part.hidden, part.rows, part.targets, part.n, 1, NULL, cross_entropy,
-		   &loss, part.is_top, dhidden, grads, arena, pool);
+		   &loss, is_top, dhidden, grads, arena, pool);
 	transformer_backward(model, &part.batch, &kept, dhidden, grads, arena, pool);
 	arena_rewind(arena, mark);
 }
@@ -111,19 +66,21 @@ void language_measure(const struct units *units, int first, int n, double *numbe
 		      struct arena *arena, struct pool *pool)
 {
 	size_t mark = arena_mark(arena);
-	struct part part;
+	struct targets part;
 	float *logprob, *entropy;
+	uint8_t *is_top;
 
-	part_forward(&part, units, first, n, NULL, arena, pool);
+	targets_forward(&part, units, first, n, NULL, arena, pool);
 	logprob = arena_alloc(arena, (size_t)part.n, sizeof *logprob);
 	entropy = arena_alloc(arena, (size_t)part.n, sizeof *entropy);
+	is_top = arena_alloc(arena, (size_t)part.n, sizeof *is_top);
 	head_logprobs(units->model, part.hidden, part.rows, part.targets, part.n, 1, NULL, logprob,
-		      entropy, part.is_top, arena, pool);
+		      entropy, is_top, arena, pool);
 	memset(numbers, 0, (size_t)n * N_LANGUAGE_STATS * sizeof *numbers);
 	for (int s = 0, k = 0; s < n; s++, numbers += N_LANGUAGE_STATS) {
 		for (; k < part.ends[s]; k++) {
 			numbers[LOSS] -= logprob[k];
-			numbers[ACCURACY] += part.is_top[k];
+			numbers[ACCURACY] += is_top[k];
 			numbers[ENTROPY] += entropy[k];
 		}
 	}

@@ -12,6 +12,7 @@
 #include "common/base/file.h"
 #include "common/base/log.h"
 #include "common/run/fault.h"
+#include "learner/state_files.h"
 #include "learner/turn.h"
 
 int32_t supervised_eos(const struct supervised *run)
@@ -35,13 +36,31 @@ static void measure_result(struct supervised *run)
 	const struct supervised_task *task = run->task;
 	const struct dataset *dataset = run->eval.n > 0 ? &run->eval : &run->train;
 
-	if ((!task->describe && !task->report) || (run->numbers && run->measured == run->step))
+	if ((run->numbers && run->measured == run->step) ||
+	    !(task->describe || (task->report && run->eval.n > 0)))
 		return;
 	comm_set_phase("evaluation");
 	free(run->numbers);
 	run->numbers = supervised_measure(run, run->model, dataset, NULL, dataset->n, task->measure,
 					  task->n_numbers);
 	run->measured = run->step;
+}
+
+/* evaluation.json: what is known of the result. */
+static enum status write_report(struct supervised *run, struct error *err)
+{
+	struct buf json = BUF_INIT;
+	enum status status;
+
+	if (!run->task->report || run->eval.n == 0)
+		return STATUS_OK;
+	buf_append_string(&json, "{\n");
+	run->task->report(run->numbers, run->eval.n, &json);
+	buf_append_string(&json, "\n}\n");
+	status = state_write_text(run->session.run.path, "evaluation.json", json.data, json.length,
+				  err);
+	buf_release(&json);
+	return status;
 }
 
 static enum status finish(struct supervised *run, struct error *err)
@@ -55,9 +74,9 @@ static enum status finish(struct supervised *run, struct error *err)
 		status = supervised_save_result(run, "final", run->numbers, n, err);
 		fault_point("final.end");
 		if (status == STATUS_OK)
+			status = write_report(run, err);
+		if (status == STATUS_OK)
 			status = run_dir_record(&run->session.run, "finished", run->step, "", err);
-		if (status == STATUS_OK && run->task->report)
-			run->task->report(run->numbers, n);
 	}
 	return comm_agree(run->session.world, status, err);
 }
@@ -169,9 +188,8 @@ static enum status open_metrics(struct supervised *run, uint64_t bytes, struct e
 }
 
 /* What this rank does by itself; may fail on some ranks only. */
-static enum status set_up_rank(struct supervised *run, struct error *err)
+static enum status set_up_rank(struct supervised *run, uint64_t *metrics_bytes, struct error *err)
 {
-	uint64_t metrics_bytes = 0;
 	enum status status = load_tokenizer(run, err);
 
 	if (status == STATUS_OK)
@@ -183,8 +201,8 @@ static enum status set_up_rank(struct supervised *run, struct error *err)
 	trainer_init(&run->trainer, run->model, &run->config->optimizer,
 		     (int)run->config->train.lanes, run->session.world, run->pool);
 	if (run->session.checkpoint)
-		status = supervised_load_state(run, &metrics_bytes, err);
-	return status == STATUS_OK ? open_metrics(run, metrics_bytes, err) : status;
+		status = supervised_load_state(run, metrics_bytes, err);
+	return status;
 }
 
 /* All ranks must have read the same rows. */
@@ -208,17 +226,26 @@ static enum status check_same_data(struct supervised *run, struct error *err)
 
 static enum status set_up(struct supervised *run, struct error *err)
 {
+	uint64_t metrics_bytes = 0;
 	enum status status = check_ranks(run, err);
 
 	if (status != STATUS_OK)
 		return status;
 	run->pool = pool_create(session_threads(&run->session, comm_local_ranks()));
-	status = comm_agree(run->session.world, set_up_rank(run, err), err);
-	return status == STATUS_OK ? check_same_data(run, err) : status;
+	status = comm_agree(run->session.world, set_up_rank(run, &metrics_bytes, err), err);
+	if (status == STATUS_OK)
+		status = check_same_data(run, err);
+	if (status == STATUS_OK && run->task->begin)
+		status = comm_agree(run->session.world, run->task->begin(run, err), err);
+	if (status == STATUS_OK)
+		status = comm_agree(run->session.world, open_metrics(run, metrics_bytes, err), err);
+	return status;
 }
 
 static void release(struct supervised *run)
 {
+	if (run->task->release)
+		run->task->release(run);
 	if (run->trainer.model)
 		trainer_release(&run->trainer);
 	dataset_release(&run->train);
@@ -242,6 +269,8 @@ int supervised_main(const struct supervised_task *task, int argc, char **argv)
 	if (!session_open(&run.session, task->command, argc, argv, task->example, &exit_code))
 		return exit_code;
 	run.config = &run.session.config;
+	if (task->choose)
+		run.task = task->choose(run.config);
 	status = set_up(&run, &err);
 	if (status == STATUS_OK)
 		status = session_begin(&run.session, &err);

@@ -47,13 +47,26 @@ struct supervised_task {
 	int n_stats;
 	int n_numbers; /* of a measured unit: its stats, and others after them */
 
+	/* The kind of training that a config asks for where a command has several; NULL. */
+	const struct supervised_task *(*choose)(const struct run_config *config);
 	/* Model of a new run and the text of its config.json. */
 	enum status (*create)(struct supervised *run, struct error *err);
 	enum status (*load_data)(struct supervised *run, struct dataset *dataset, const char *path,
 				 struct error *err);
 	/* A new run whose data are loaded; may be NULL. */
 	enum status (*prepare)(struct supervised *run, struct error *err);
+	/* Everything is loaded, of a new run or one that goes on from its checkpoint: makes
+	 * or reads what the task has of its own, which release frees.  Collective; all
+	 * three may be NULL. */
+	enum status (*begin)(struct supervised *run, struct error *err);
+	enum status (*save_own)(const struct supervised *run, const char *dir, struct error *err);
+	void (*release)(struct supervised *run);
+
+	/* What a unit counts in the means; NULL: 1. */
 	double (*weight)(const struct dataset *dataset, int row);
+	/* What the loss of n units needs to know of all of them together; rows NULL: of
+	 * all rows.  Collective; may be NULL. */
+	void (*look)(struct supervised *run, const struct dataset *dataset, const int *rows, int n);
 	trainer_microbatch *microbatch; /* context: struct units */
 	measure_units *measure;
 	/* Metrics that follow from means of stats; may be NULL. */
@@ -62,8 +75,9 @@ struct supervised_task {
 	 * of the evaluation units (of the training units if there are no others);
 	 * texts is what they may point into.  May be NULL. */
 	void (*describe)(const double *numbers, int n, struct buf *texts, const char **edits);
-	/* Says how the result does on the same units.  Lead only; may be NULL. */
-	void (*report)(const double *numbers, int n);
+	/* Logs how the result does on data.eval, and appends that to json as members of an
+	 * object, for the run's evaluation.json.  Lead only; may be NULL. */
+	void (*report)(const double *numbers, int n, struct buf *json);
 };
 enum { MAX_EDITS = 16 }; /* pairs and the NULL that ends them */
 
@@ -84,6 +98,7 @@ struct supervised {
 	int64_t step;	    /* done */
 	double *numbers;    /* [eval.n][n_numbers] of the last evaluation, or NULL */
 	int64_t measured;   /* its step */
+	void *own;	    /* the task's */
 	double lowest_loss; /* of the evaluations so far; infinite before the first */
 };
 

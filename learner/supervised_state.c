@@ -42,6 +42,8 @@ static enum status fill(void *context, const char *dir, struct error *err)
 		status = state_save_model(run->model, &run->config_text, run->tokenizer_dir, NULL,
 					  NULL, dir, "model", err);
 	fault_point("checkpoint.model");
+	if (status == STATUS_OK && run->task->save_own)
+		status = run->task->save_own(run, dir, err);
 	if (status == STATUS_OK)
 		status = state_write_text(dir, "config.json", run->config->text,
 					  strlen(run->config->text), err);

@@ -108,6 +108,11 @@ static void divide(const struct supervised_task *task, double *stats, double wei
 	}
 }
 
+static double weight_of(const struct supervised_task *task, const struct dataset *dataset, int row)
+{
+	return task->weight ? task->weight(dataset, row) : 1;
+}
+
 /* --- a step --- */
 
 struct step_report {
@@ -130,13 +135,15 @@ static void update(struct supervised *run, struct step_report *report)
 	for (int i = 0; i < n; i++) {
 		rows[i] = dataset_index(&run->train, run->step * n + i);
 		lengths[i] = unit_length(&run->train, rows[i]);
-		units.weight += task->weight(&run->train, rows[i]);
+		units.weight += weight_of(task, &run->train, rows[i]);
 		report->tokens += lengths[i];
 	}
 	report->learning_rate =
 		config->optimizer.learning_rate * schedule_factor(config->schedule.name, run->step,
 								  config->schedule.warmup_steps,
 								  session_length(&run->session));
+	if (task->look)
+		task->look(run, &run->train, rows, n);
 	if (!trainer_step(&run->trainer, lengths, n, report->learning_rate, task->microbatch,
 			  &units, report->means, task->n_stats, &report->grad_norm))
 		log_warn("step %" PRId64 ": the gradient is not finite, the step is not applied",
@@ -156,6 +163,8 @@ static enum status evaluate(struct supervised *run, double *means, struct error 
 	double weight = 0, *numbers;
 	enum status status = STATUS_OK;
 
+	if (task->look)
+		task->look(run, &run->eval, NULL, n);
 	free(run->numbers);
 	run->numbers = numbers = supervised_measure(run, run->model, &run->eval, NULL, n,
 						    task->measure, task->n_numbers);
@@ -163,7 +172,7 @@ static enum status evaluate(struct supervised *run, double *means, struct error 
 
 	memset(means, 0, (size_t)task->n_stats * sizeof *means);
 	for (int i = 0; i < n; i++) {
-		weight += task->weight(&run->eval, i);
+		weight += weight_of(task, &run->eval, i);
 		for (int k = 0; k < task->n_stats; k++)
 			means[k] += numbers[(size_t)i * (size_t)task->n_numbers + (size_t)k];
 	}

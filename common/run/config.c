@@ -497,6 +497,19 @@ static enum status check_train(const struct loader *loader, struct run_config *c
 		     "model.create.tokenizer", tokenizer, (char *)config);
 }
 
+static enum status check_dpo(const struct loader *loader, const struct run_config *config)
+{
+	const char *type = config->dpo.loss_type;
+	bool smooths = strcmp(type, "sigmoid") == 0 || strcmp(type, "robust") == 0;
+
+	RULE(loader, smooths || config->dpo.label_smoothing == 0,
+	     "\"dpo.label_smoothing\" is %g, expected 0 with dpo.loss_type \"%s\"",
+	     config->dpo.label_smoothing, type);
+	RULE(loader, strcmp(type, "kto") != 0 || config->train.batch_size >= 2,
+	     "\"train.batch_size\" is 1, expected more with dpo.loss_type \"kto\"");
+	return STATUS_OK;
+}
+
 static enum status check_rules(const struct loader *loader, struct run_config *config)
 {
 	long long lanes = config->train.lanes, warmup = config->schedule.warmup_steps;
@@ -509,6 +522,8 @@ static enum status check_rules(const struct loader *loader, struct run_config *c
 	RULE(loader, warmup <= steps,
 	     "\"schedule.warmup_steps\" is %lld, expected at most the run's length, %lld", warmup,
 	     steps);
+	if (loader->command == COMMAND_DPO && check_dpo(loader, config) != STATUS_OK)
+		return STATUS_BAD_INPUT;
 	return is_ppo ? check_ppo(loader, config) : check_train(loader, config);
 }
 

@@ -16,6 +16,7 @@ enum command {
 	COMMAND_REWARD_TRAIN = 2,
 	COMMAND_PPO = 4,
 	COMMAND_SFT = 8,
+	COMMAND_DPO = 16,
 };
 const char *config_command_name(enum command command); /* "reward-train" */
 
@@ -95,6 +96,15 @@ struct run_config {
 	struct {
 		char *loss;
 	} sft;
+	struct {
+		double center_rewards_coefficient;
+	} reward_train;
+	struct {
+		char *loss_type;
+		double beta, label_smoothing;
+		bool ipo_length_norm;
+		double desirable_weight, undesirable_weight;
+	} dpo;
 	struct optimizer_config optimizer;
 	struct {
 		char *name;

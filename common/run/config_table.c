@@ -14,7 +14,8 @@
 #define REWARD_TRAIN COMMAND_REWARD_TRAIN
 #define PPO COMMAND_PPO
 #define SFT COMMAND_SFT
-#define TRAIN (PRETRAIN | SFT | REWARD_TRAIN)
+#define DPO COMMAND_DPO
+#define TRAIN (PRETRAIN | SFT | REWARD_TRAIN | DPO)
 #define ALL (TRAIN | PPO)
 
 /* The largest integer below which every double is exact, and limits that keep
@@ -143,7 +144,7 @@ const struct config_key config_keys[] = {
 	 .help = "type of the result's weights; loaded: that of the checkpoint it started from"},
 	{.name = "policy.path", .type = KEY_TEXT, .commands = PPO, .offset = AT(policy.path),
 	 .help = "checkpoint of the policy as it starts"},
-	{.name = "reference.path", .type = KEY_TEXT, .commands = PPO,
+	{.name = "reference.path", .type = KEY_TEXT, .commands = PPO | DPO,
 	 .offset = AT(reference.path), .fallback = "null",
 	 .help = "frozen reference; null: the policy as it starts"},
 	{.name = "critic.path", .type = KEY_TEXT, .commands = PPO, .offset = AT(critic.path),
@@ -177,6 +178,9 @@ const struct config_key config_keys[] = {
 	{.name = "data.append_eos", .type = KEY_BOOL, .commands = PRETRAIN | SFT,
 	 .offset = AT(data.append_eos), .fallback = "true",
 	 .help = "end token after each text"},
+	{.name = "data.append_eos", .type = KEY_BOOL, .commands = REWARD_TRAIN | DPO,
+	 .offset = AT(data.append_eos), .fallback = "false",
+	 .help = "end token after each text: chosen, rejected, completion"},
 
 	{.name = "rollout.batch_size", .type = KEY_INT, .commands = PPO,
 	 .offset = AT(rollout.batch_size), .fallback = "64", .min = 1, .max = MAX_SIZE,
@@ -261,6 +265,29 @@ const struct config_key config_keys[] = {
 	{.name = "sft.loss", .type = KEY_CHOICE, .commands = SFT, .offset = AT(sft.loss),
 	 .fallback = "\"completion\"", .choices = "completion|all",
 	 .help = "what is learnt: completions, or prompts as well"},
+	{.name = "reward_train.center_rewards_coefficient", .type = KEY_NUMBER,
+	 .commands = REWARD_TRAIN, .offset = AT(reward_train.center_rewards_coefficient),
+	 .fallback = "0", .min = 0, .max = MAX_REAL,
+	 .help = "times (chosen + rejected score)^2 is added to the loss of a pair; 0 = off"},
+	{.name = "dpo.loss_type", .type = KEY_CHOICE, .commands = DPO, .offset = AT(dpo.loss_type),
+	 .fallback = "\"sigmoid\"", .choices = "sigmoid|robust|hinge|ipo|kto",
+	 .help = "sigmoid is DPO; kto learns from single completions and their label"},
+	{.name = "dpo.beta", .type = KEY_NUMBER, .commands = DPO, .offset = AT(dpo.beta),
+	 .fallback = "0.1", .min = 0, .max = MAX_REAL, .flags = KEY_ABOVE_MIN,
+	 .help = "how much leaving the reference weighs"},
+	{.name = "dpo.label_smoothing", .type = KEY_NUMBER, .commands = DPO,
+	 .offset = AT(dpo.label_smoothing), .fallback = "0", .min = 0, .max = 0.5,
+	 .flags = KEY_BELOW_MAX,
+	 .help = "sigmoid (conservative DPO), robust: share of labels taken to be wrong"},
+	{.name = "dpo.ipo_length_norm", .type = KEY_BOOL, .commands = DPO,
+	 .offset = AT(dpo.ipo_length_norm), .fallback = "true",
+	 .help = "ipo: mean log-probability of an id in place of the sum over ids"},
+	{.name = "dpo.desirable_weight", .type = KEY_NUMBER, .commands = DPO,
+	 .offset = AT(dpo.desirable_weight), .fallback = "1.0", .min = 0, .max = MAX_REAL,
+	 .flags = KEY_ABOVE_MIN, .help = "kto: of a completion whose label is true"},
+	{.name = "dpo.undesirable_weight", .type = KEY_NUMBER, .commands = DPO,
+	 .offset = AT(dpo.undesirable_weight), .fallback = "1.0", .min = 0, .max = MAX_REAL,
+	 .flags = KEY_ABOVE_MIN, .help = "kto: of a completion whose label is false"},
 
 	OPTIMIZER("optimizer", optimizer, TRAIN, "0.00000001", FROM_NOTHING),
 	OPTIMIZER("optimizer", optimizer, PPO, "0.00001", FROM_NOTHING),
@@ -461,6 +488,8 @@ const char *config_command_name(enum command command)
 		return "ppo";
 	case COMMAND_SFT:
 		return "sft";
+	case COMMAND_DPO:
+		return "dpo";
 	}
 	return "?";
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# sft: the same bytes on any number of ranks and after a kill; what is learnt, what
-# is kept, and what is refused.
+# sft, dpo (and kto): the same bytes on any number of ranks and after a kill; what is
+# learnt, what is kept, and what is refused.
 # shellcheck source=tests/e2e/common.sh
 . "$(dirname "$0")/common.sh"
 golden=$here/tests/golden
@@ -66,3 +66,72 @@ refused 'long.jsonl: line 1: [0-9]* tokens, expected at most 8' "$RLHF" sft sft.
 refused 'long.jsonl: no row is left' "$RLHF" sft sft.json --set data.train=long.jsonl \
 	--set data.max_length=8 --set data.too_long=truncate
 refused '"sft.loss" is "prompt"' "$RLHF" sft sft.json --set sft.loss=prompt
+
+# --- dpo ---
+for i in $(seq 0 39); do
+	printf '{"prompt":"the %d","chosen":" cat sees %d","rejected":" dog %d runs"}\n' \
+		$((i * 7 % 11)) $((i * 5 % 13)) $((i % 9))
+done >pairs.jsonl
+head -n 9 pairs.jsonl >pairs-eval.jsonl
+cat >dpo.json <<'JSON'
+{"run": {"dir": "dpo", "seed": 3}, "model": {"path": "sft/final"},
+ "data": {"train": "pairs.jsonl", "eval": "pairs-eval.jsonl", "max_length": 32},
+ "train": {"steps": 9, "batch_size": 8, "eval_every": 4},
+ "optimizer": {"learning_rate": 0.001}, "checkpoint": {"every_steps": 3, "keep": 2}}
+JSON
+first() { # NAME RUN: the metric's first value
+	sed -nE "1s|.*\"$1\":([-0-9.e]+).*|\1|p" "$2/metrics.jsonl"
+}
+alike dpo dpo.json dpo checkpoint.before_rename:2
+# The first step's policy is the reference, to the bit; so is a copy of it.
+holds "$(first loss dpo) == $(first rewards/margins dpo) + 0.6931471805599453" 'DPO starts at ln 2'
+holds "$(first rewards/accuracies dpo) == 0 && $(metric rewards/accuracies dpo) == 1" 'accuracy of DPO'
+holds "$(metric eval/loss dpo) < 0.6 && $(metric rewards/chosen dpo) > $(metric rewards/rejected dpo)" \
+	'DPO did not learn'
+cp -r sft/final copy
+"$RLHF" dpo dpo.json --set run.dir=copied --set reference.path=copy 2>log || fail "$(cat log)"
+same_run dpo copied 'a reference that is a copy of the policy'
+"$RLHF" dpo dpo.json --set run.dir=other --set reference.path=speaker 2>log || fail "$(cat log)"
+holds "$(first loss other) != $(first loss dpo)" 'reference.path is not used'
+# A resumed run does not need its reference any more.
+if (RLHF_FAULT=kill:train.updated:6 "$RLHF" dpo dpo.json --set run.dir=orphan \
+	--set reference.path=copy) >log 2>&1; then
+	fail 'dpo passed its sixth step alive'
+fi
+mv copy gone
+"$RLHF" dpo dpo.json --set run.dir=orphan --set reference.path=copy 2>log || fail "$(cat log)"
+same_run dpo orphan 'a run resumed without its reference'
+for type in robust hinge ipo; do
+	"$RLHF" dpo dpo.json --set run.dir=$type --set dpo.loss_type=$type 2>log || fail "$(cat log)"
+	holds "$(metric rewards/accuracies $type) == 1" "$type did not learn"
+done
+
+# --- kto ---
+for i in $(seq 0 39); do
+	if [ $((i % 3)) -ne 0 ]; then
+		printf '{"prompt":"the %d","completion":" cat sees %d","label":true}\n' $((i % 11)) $((i % 13))
+	else
+		printf '{"prompt":"the %d","completion":" dog %d runs","label":0}\n' $((i % 11)) $((i % 9))
+	fi
+done >judged.jsonl
+sed 's/"dir": "dpo"/"dir": "kto"/; s/"pairs.jsonl"/"judged.jsonl"/
+	s/"train": {"steps"/"dpo": {"loss_type": "kto"}, &/' dpo.json >kto.json
+alike dpo kto.json kto checkpoint.before_rename:2
+holds "$(first loss kto) == 0.5 && $(first kl kto) == 0" 'KTO starts at a half'
+holds "$(metric eval/loss kto) < 0.49 && $(metric eval/rewards/margins kto) > 0.1" 'KTO did not learn'
+
+# --- what dpo refuses ---
+echo '{"prompt":"the","chosen":" cat","rejected":""}' >nothing.jsonl
+echo '{"prompt":"the","chosen":" cat","rejected":" cat"}' >equal.jsonl
+echo '{"prompt":"the","completion":" cat","label":0.5}' >label.jsonl
+refused 'nothing.jsonl: line 1: the completion of rejected is empty' "$RLHF" dpo dpo.json \
+	--set data.train=nothing.jsonl
+refused 'equal.jsonl: no row is left' "$RLHF" dpo dpo.json --set data.train=equal.jsonl
+refused 'label.jsonl: line 1: "label" is neither true nor false' "$RLHF" dpo kto.json \
+	--set data.train=label.jsonl
+refused '"dpo.label_smoothing" is 0.1, expected 0 with dpo.loss_type "ipo"' "$RLHF" dpo dpo.json \
+	--set dpo.loss_type=ipo --set dpo.label_smoothing=0.1
+refused '"dpo.beta" is 0' "$RLHF" dpo dpo.json --set dpo.beta=0
+"$make_model" small lm 24 1
+refused 'small: the reference has 24 vocabulary rows, the policy sft/final has 300' "$RLHF" dpo dpo.json \
+	--set reference.path=small

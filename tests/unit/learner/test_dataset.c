@@ -223,7 +223,7 @@ static void test_pairs_are_kept_or_skipped_together(void **state)
 	(void)state;
 	write_rows("d.jsonl", "{\"chosen_ids\":[1,2],\"rejected_ids\":[1,2,3,0,1]}\n"
 			      "{\"prompt_ids\":[0],\"chosen_ids\":[1],\"rejected_ids\":[2,3]}\n");
-	must(dataset_load_pairs(&dataset, path, &context, &config, 8, &err));
+	must(dataset_load_pairs(&dataset, path, &context, &config, 8, END, false, &err));
 	assert_int_equal(dataset.n, 1);
 	assert_row(&dataset.rows[0], "01");
 	assert_row(&dataset.rejected[0], "023");
@@ -239,13 +239,62 @@ static void test_equal_pairs_are_left_out_and_margins_kept(void **state)
 	write_rows("d.jsonl", "{\"chosen_ids\":[1,2],\"rejected_ids\":[1,2],\"margin\":7}\n"
 			      "{\"chosen_ids\":[1,2],\"rejected_ids\":[1,3],\"margin\":0.5}\n"
 			      "{\"chosen_ids\":[1,2],\"rejected_ids\":[1]}\n");
-	must(dataset_load_pairs(&dataset, path, &context, &config, 8, &err));
+	must(dataset_load_pairs(&dataset, path, &context, &config, 8, END, false, &err));
 	assert_int_equal(dataset.n, 2);
 	assert_true(dataset.margins[0] == 0.5 && dataset.margins[1] == 0);
 	dataset_release(&dataset);
 	write_rows("d.jsonl", "{\"chosen_ids\":[1],\"rejected_ids\":[2],\"margin\":\"1\"}\n");
-	refused(dataset_load_pairs(&dataset, path, &context, &config, 8, &err),
+	refused(dataset_load_pairs(&dataset, path, &context, &config, 8, END, false, &err),
 		"line 1: \"margin\" is a string, expected a number");
+}
+
+static void test_pairs_may_have_to_hold_completions_and_get_their_end(void **state)
+{
+	struct run_config config = config_of("truncate");
+	struct row_context context = {.tokenizer = tokenizer, .n_vocab = N_VOCAB};
+
+	(void)state;
+	write_rows("d.jsonl", "{\"prompt\":\"a\",\"chosen\":\"b\",\"rejected\":\"\"}\n");
+	refused(dataset_load_pairs(&dataset, path, &context, &config, 8, END, true, &err),
+		"line 1: the completion of rejected is empty");
+	must(dataset_load_pairs(&dataset, path, &context, &config, 8, END, false, &err));
+	assert_row(&dataset.rows[0], "014");
+	assert_row(&dataset.rejected[0], "04");
+	dataset_release(&dataset);
+	write_rows("d.jsonl", "{\"prompt\":\"abcd\",\"chosen\":\"b\",\"rejected\":\"c\"}\n"
+			      "{\"prompt\":\"abc\",\"chosen\":\"b\",\"rejected\":\"cd\"}\n");
+	must(dataset_load_pairs(&dataset, path, &context, &config, 8, END, true, &err));
+	assert_int_equal(dataset.n, 1);
+	dataset_release(&dataset);
+}
+
+static enum status load_judged(const char *text)
+{
+	struct run_config config = config_of("error");
+	struct row_context context = {.n_vocab = N_VOCAB};
+
+	write_rows("d.jsonl", text);
+	return dataset_load_judged(&dataset, path, &context, &config, 8, END, &err);
+}
+
+static void test_judged_rows_are_wanted_or_not(void **state)
+{
+	(void)state;
+	must(load_judged("{\"prompt_ids\":[1],\"completion_ids\":[2],\"label\":true}\n"
+			 "{\"prompt_ids\":[1],\"completion_ids\":[3],\"label\":0}\n"
+			 "{\"prompt_ids\":[1],\"chosen_ids\":[2,2],\"rejected_ids\":[3,3]}\n"));
+	assert_int_equal(dataset.n, 4);
+	assert_true(dataset.labels[0] == 1 && dataset.labels[1] == 0);
+	assert_true(dataset.labels[2] == 1 && dataset.labels[3] == 0);
+	assert_row(&dataset.rows[3], "133");
+	assert_null(dataset.rejected);
+	dataset_release(&dataset);
+	refused(load_judged("{\"prompt_ids\":[1],\"completion_ids\":[2],\"label\":2}\n"),
+		"line 1: \"label\" is neither true nor false");
+	refused(load_judged("{\"prompt_ids\":[1],\"completion_ids\":[2]}\n"),
+		"\"label\" is missing");
+	refused(load_judged("{\"prompt_ids\":[1],\"completion_ids\":[],\"label\":1}\n"),
+		"the completion is empty");
 }
 
 /* --- examples --- */
@@ -336,7 +385,8 @@ static void test_missing_and_broken_files_are_refused(void **state)
 	struct row_context context = {.n_vocab = N_VOCAB};
 
 	(void)state;
-	refused(dataset_load_pairs(&dataset, "/nowhere.jsonl", &context, &config, 8, &err),
+	refused(dataset_load_pairs(&dataset, "/nowhere.jsonl", &context, &config, 8, END, false,
+				   &err),
 		"/nowhere.jsonl");
 	refused(load(&config, "d.jsonl", "{\"input_ids\":[1,2]}\n{\"input_ids\":[1,\n"), "line 2");
 	refused(load(&config, "d.jsonl", "{\"input_ids\":[1,9]}\n"), "line 1");
@@ -411,6 +461,8 @@ int main(void)
 		cmocka_unit_test(test_prompts_are_cut_at_the_front),
 		cmocka_unit_test(test_pairs_are_kept_or_skipped_together),
 		cmocka_unit_test(test_equal_pairs_are_left_out_and_margins_kept),
+		cmocka_unit_test(test_pairs_may_have_to_hold_completions_and_get_their_end),
+		cmocka_unit_test(test_judged_rows_are_wanted_or_not),
 		cmocka_unit_test(test_completions_are_learnt_with_their_end),
 		cmocka_unit_test(test_examples_without_anything_to_learn_are_refused),
 		cmocka_unit_test(test_examples_cut_to_nothing_to_learn_are_left_out),

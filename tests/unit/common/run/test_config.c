@@ -134,6 +134,17 @@ static void test_train_defaults_differ_where_they_should(void **state)
 	assert_string_equal(c.sft.loss, "completion");
 	assert_true(c.data.append_eos && c.checkpoint.best);
 	config_release(&c);
+	must_load(&c, COMMAND_DPO, TRAIN_MINIMAL);
+	assert_string_equal(c.dpo.loss_type, "sigmoid");
+	assert_true(c.dpo.beta == 0.1 && c.dpo.label_smoothing == 0 && c.dpo.ipo_length_norm);
+	assert_true(c.dpo.desirable_weight == 1 && c.dpo.undesirable_weight == 1);
+	assert_false(c.data.append_eos);
+	assert_null(c.reference.path);
+	config_release(&c);
+	assert_int_equal(load_set(&c, COMMAND_DPO, TRAIN_MINIMAL, "dpo.label_smoothing=0.5"),
+			 STATUS_BAD_INPUT);
+	assert_int_equal(load_set(&c, COMMAND_SFT, TRAIN_MINIMAL, "dpo.beta=1"), STATUS_BAD_INPUT);
+	assert_non_null(strstr(err.text, "\"dpo\" is a key of other commands, not of sft"));
 	REFUSED(COMMAND_SFT, "{\"run\":{\"dir\":\"r\"},\"data\":{\"train\":\"T\"}}",
 		"\"model.path\" is missing");
 }
