@@ -141,7 +141,7 @@ static enum status load_model(struct model **model, const struct supervised *run
 				 "%s: the reference has %d vocabulary rows, the policy %s has %d",
 				 dir, (*model)->config.n_vocab, run->config->model.path,
 				 run->model->config.n_vocab);
-	return model_reserve_positions(*model, train > eval ? train : eval, dir, err);
+	return model_check_positions(&(*model)->config, train > eval ? train : eval, dir, err);
 }
 
 static enum status check_finite(const double *numbers, int n, const char *data, struct error *err)
