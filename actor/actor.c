@@ -163,10 +163,13 @@ static void generate(struct actor *actor, const struct message *message)
 	const struct run_config *config = actor->config;
 	struct generate_options options = {.max_new_tokens = (int)config->rollout.max_new_tokens,
 					   .min_new_tokens = (int)config->rollout.min_new_tokens,
-					   .temperature = config->rollout.temperature,
+					   .sampling = {.temperature =
+								config->rollout.temperature,
+							.top_p = 1},
 					   .seed = (uint64_t)config->run.seed,
 					   .n_allowed = actor->model->config.n_vocab,
-					   .stop = &actor->stop};
+					   .stop = &actor->stop,
+					   .ban_counts = true};
 	struct error err;
 
 	if (rollouts_decode(&actor->work, message->payload.data, message->payload.length, &err) !=

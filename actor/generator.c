@@ -161,7 +161,8 @@ static void make_room(struct request *request)
 struct choice {
 	const struct job *job;
 	struct slot *const *slots;
-	float *logits; /* [n, V] */
+	float *logits;	/* [n, V] */
+	char *scratch;	/* of each thread, for truncated sampling alone */
 };
 
 static void choose_row(void *args, int i, int thread)
@@ -174,16 +175,23 @@ static void choose_row(void *args, int i, int thread)
 	uint8_t early = request->n_completion < options->min_new_tokens;
 	struct head_ban ban = {
 		.ids = options->stop->ids, .n_ids = options->stop->n, .applies = &early};
-	float inverse = options->temperature > 0 ? (float)(1 / options->temperature) : 0;
+	struct sampling_row row = {.logits = logits,
+				   .n = options->n_allowed < v ? options->n_allowed : v,
+				   .banned = options->stop->ids,
+				   .n_banned = early ? options->stop->n : 0};
+	double temperature = options->sampling.temperature;
 	double u = rng_uniform(options->seed, RNG_SAMPLE, request->step, request->row,
 			       request->sample, (uint32_t)request->n_completion);
 	float logprob;
 	int32_t id;
 
-	(void)thread;
 	make_room(request);
-	head_apply_ban(&ban, logits, 0, 1, v);
-	id = softmax_sample(&logprob, logits, v, options->n_allowed, NULL, inverse, u);
+	id = sampling_draw(&row, &options->sampling, u,
+			   choice->scratch + (size_t)thread * sampling_scratch_bytes(v));
+	if (options->ban_counts)
+		head_apply_ban(&ban, logits, 0, 1, v);
+	softmax_logprob(&logprob, NULL, NULL, logits, &id, 1, v,
+			temperature > 0 ? (float)(1 / temperature) : 1, NULL);
 	request->completion[request->n_completion] = id;
 	request->logprob[request->n_completion++] = logprob;
 	choice->slots[i]->last = id;
@@ -237,6 +245,9 @@ static void choose_tokens(struct job *job, struct engine *engine, struct slot *c
 
 	at_once = at_once < n ? at_once : n;
 	choice.logits = arena_alloc(&engine->arena, (size_t)at_once * v, sizeof(float));
+	if (sampling_truncates(&job->options->sampling))
+		choice.scratch = arena_alloc(&engine->arena, (size_t)pool_threads(pool),
+					     sampling_scratch_bytes((int)v));
 	for (int i = 0; i < n; i += at_once) {
 		int rows = n - i < at_once ? n - i : at_once;
 

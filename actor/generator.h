@@ -5,19 +5,24 @@
  * does not depend on the batch, so neither slots, order nor threads matter. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/base/pool.h"
 #include "common/model/model.h"
 #include "common/model/stop_ids.h"
+#include "common/ops/sampling.h"
 
 struct generate_options {
 	int max_new_tokens;
 	int min_new_tokens; /* end ids cannot be drawn before */
-	double temperature; /* 0: greedy */
+	struct sampling sampling;
 	uint64_t seed;
 	int n_allowed; /* ids >= it are never drawn: the tokenizer's size, or V */
 	const struct stop_ids *stop;
+	/* Where end ids are banned, log-probabilities are of what remains, as training
+	 * wants them; otherwise they are always the model's. */
+	bool ban_counts;
 };
 
 struct request {
@@ -25,7 +30,9 @@ struct request {
 	int n_prompt;	       /* >= 1 */
 	uint32_t step, row, sample; /* the random key */
 	int32_t *completion;	    /* out: [n_completion], owned by the request */
-	float *logprob;		    /* out: [n_completion], of the distribution drawn from */
+	/* out: [n_completion], of softmax(z / temperature) over the whole vocabulary
+	 * (greedy: at temperature 1), whatever top-k, top-p and min-p have left out */
+	float *logprob;
 	int n_completion;
 	int finish; /* enum finish_reason of proto/rollout.h */
 };

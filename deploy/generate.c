@@ -18,7 +18,8 @@ enum { MAX_SLOTS = 64 };
 struct generate {
 	const char *prompt; /* of the command line, or NULL */
 	int64_t max_new_tokens, min_new_tokens, samples, seed, kv_cache_mb;
-	double temperature;
+	int64_t top_k;
+	struct sampling sampling;
 	struct stop_ids stop;
 	struct generator *generator;
 };
@@ -103,7 +104,7 @@ static void sample_rows(struct line_job *job, const struct row *rows, size_t fir
 	struct request *requests = xcalloc(total, sizeof *requests);
 	struct generate_options options = {.max_new_tokens = (int)generate->max_new_tokens,
 					   .min_new_tokens = (int)generate->min_new_tokens,
-					   .temperature = generate->temperature,
+					   .sampling = generate->sampling,
 					   .seed = (uint64_t)generate->seed,
 					   .n_allowed = job->model->config.n_vocab,
 					   .stop = &generate->stop};
@@ -143,8 +144,9 @@ static enum status work(struct line_job *job, size_t first, size_t n, struct buf
 
 static enum status check(void *context, struct error *err)
 {
-	const struct generate *generate = context;
+	struct generate *generate = context;
 
+	generate->sampling.top_k = (int)generate->top_k;
 	if (generate->min_new_tokens <= generate->max_new_tokens)
 		return STATUS_OK;
 	return error_set(err, STATUS_BAD_INPUT,
@@ -175,7 +177,10 @@ static void release(struct line_job *job)
 int generate_main(int argc, char **argv)
 {
 	struct generate generate = {
-		.max_new_tokens = 64, .samples = 1, .seed = 1, .temperature = 1};
+		.max_new_tokens = 64,
+		.samples = 1,
+		.seed = 1,
+		.sampling = {.temperature = 1, .top_p = 1}};
 	const struct option options[] = {
 		{.name = "--prompt",
 		 .type = OPTION_STRING,
@@ -195,10 +200,29 @@ int generate_main(int argc, char **argv)
 		 .help = "no end token before so many (0)"},
 		{.name = "--temperature",
 		 .type = OPTION_DOUBLE,
-		 .target = &generate.temperature,
+		 .target = &generate.sampling.temperature,
 		 .min = 0,
 		 .max = 1e6,
 		 .help = "divides the logits (1); 0: the likeliest token"},
+		{.name = "--top-k",
+		 .type = OPTION_INT,
+		 .target = &generate.top_k,
+		 .min = 0,
+		 .max = 1 << 30,
+		 .help = "the k likeliest tokens and their equals (0: all, whatever "
+			 "generation_config.json says)"},
+		{.name = "--top-p",
+		 .type = OPTION_DOUBLE,
+		 .target = &generate.sampling.top_p,
+		 .min = 1e-9,
+		 .max = 1,
+		 .help = "of these the likeliest, until their probability reaches p (1)"},
+		{.name = "--min-p",
+		 .type = OPTION_DOUBLE,
+		 .target = &generate.sampling.min_p,
+		 .min = 0,
+		 .max = 1,
+		 .help = "none less likely than p times the likeliest (0)"},
 		{.name = "--samples",
 		 .type = OPTION_INT,
 		 .target = &generate.samples,

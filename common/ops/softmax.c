@@ -1,13 +1,8 @@
-/* Log-softmax over the vocabulary and sampling from it.
+/* Log-softmax over the vocabulary.
  *
  * One function, row_measure, takes the largest logit and the sum of
  * exp((z - max) / T); every log-probability is computed from those two, so that
- * a sampled token's has the same bits when it is computed again for training.
- *
- * Sampling walks the distribution by blocks of the row: first their sums, then
- * the weights of the one block where the cumulative sum passes u.  Weights are
- * scaled by the largest logit that may be drawn, so bans cannot make all of
- * them vanish. */
+ * a sampled token's has the same bits when it is computed again for training. */
 #include "common/ops/softmax.h"
 
 #include <math.h>
@@ -121,111 +116,4 @@ void softmax_logprob_backward(float *logits, const float *dlogprob, const float 
 			       .v = v,
 			       .inv_t = inv_temperature};
 	split_run(pool, (size_t)rows, split_rows((size_t)v), backward_rows, &args);
-}
-
-/* --- sampling --- */
-
-/* What may be drawn: indices below n that are not banned. */
-struct choice {
-	const float *logits;
-	const uint8_t *banned; /* NULL = none */
-	int n;
-};
-
-static int block_size(const struct choice *choice, int begin)
-{
-	return choice->n - begin < ROW_BLOCK ? choice->n - begin : ROW_BLOCK;
-}
-
-/* The logits of a block with -inf for the banned; may use the buffer. */
-static const float *block_logits(const struct choice *choice, int begin, float buffer[ROW_BLOCK])
-{
-	if (!choice->banned)
-		return choice->logits + begin;
-	for (int i = 0, size = block_size(choice, begin); i < size; i++)
-		buffer[i] = choice->banned[begin + i] ? -INFINITY : choice->logits[begin + i];
-	return buffer;
-}
-
-static float choice_max(const struct choice *choice)
-{
-	float buffer[ROW_BLOCK], most = -INFINITY;
-	for (int begin = 0; begin < choice->n; begin += ROW_BLOCK) {
-		float block = row_kernels()->max(block_logits(choice, begin, buffer),
-						 block_size(choice, begin));
-		most = block > most ? block : most;
-	}
-	return most;
-}
-
-static double block_sum(const struct choice *choice, int begin, float max, float inv_t)
-{
-	float buffer[ROW_BLOCK];
-	return row_kernels()->sum_weights(NULL, block_logits(choice, begin, buffer),
-					  block_size(choice, begin), max, inv_t);
-}
-
-/* The first index of the largest logit; where NaN leaves none, the first that
- * may be drawn. */
-static int largest(const struct choice *choice)
-{
-	float max = choice_max(choice);
-	int first = -1;
-	for (int i = 0; i < choice->n; i++) {
-		if (choice->banned && choice->banned[i])
-			continue;
-		if (choice->logits[i] == max)
-			return i;
-		if (first < 0)
-			first = i;
-	}
-	return first < 0 ? 0 : first;
-}
-
-/* The index in a block where the cumulative weight passes `goal`, or the last
- * one of positive weight. */
-static int walk_block(const struct choice *choice, int begin, float max, float inv_t, double goal)
-{
-	float buffer[ROW_BLOCK], weights[ROW_BLOCK];
-	int size = block_size(choice, begin), found = 0;
-	double cumulative = 0;
-	row_kernels()->weights(weights, block_logits(choice, begin, buffer), size, max, inv_t);
-	for (int i = 0; i < size && cumulative <= goal; i++) {
-		cumulative += (double)weights[i];
-		if (weights[i] > 0)
-			found = i;
-	}
-	return begin + found;
-}
-
-static int draw(const struct choice *choice, float inv_t, double u)
-{
-	float max = choice_max(choice);
-	double total = 0, below = 0, goal = INFINITY;
-	int chosen = 0;
-	for (int begin = 0; begin < choice->n; begin += ROW_BLOCK)
-		total += block_sum(choice, begin, max, inv_t);
-	if (!(total > 0))
-		return largest(choice);
-	for (int begin = 0; begin < choice->n && below <= u * total; begin += ROW_BLOCK) {
-		double sum = block_sum(choice, begin, max, inv_t);
-		if (sum > 0) {
-			chosen = begin;
-			goal = u * total - below;
-		}
-		below += sum;
-	}
-	return walk_block(choice, chosen, max, inv_t, goal);
-}
-
-int32_t softmax_sample(float *logprob, const float *logits, int v, int n_allowed,
-		       const uint8_t *banned, float inv_temperature, double u)
-{
-	const struct choice choice = {logits, banned, n_allowed < v ? n_allowed : v};
-	bool is_greedy = inv_temperature == 0;
-	float inv_t = is_greedy ? 1 : inv_temperature;
-	int index = is_greedy ? largest(&choice) : draw(&choice, inv_t, u);
-	struct row_measure m = row_measure(logits, v, inv_t, false);
-	*logprob = row_logprob(&m, logits[index], inv_t);
-	return index;
 }

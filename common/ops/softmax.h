@@ -23,11 +23,3 @@ void softmax_is_top(uint8_t *is_top, const float *logits, const int32_t *targets
 void softmax_logprob_backward(float *logits, const float *dlogprob, const float *lse,
 			      const int32_t *targets, int rows, int v, float inv_temperature,
 			      struct pool *pool);
-
-/* Draws an index from softmax(z / T) by inverting the cumulative distribution at
- * u in [0, 1); inv_temperature 0 takes the largest logit, the first of equals.
- * Indices >= n_allowed, and those i with banned[i] (may be NULL), are never drawn;
- * *logprob is that of the whole softmax over V at the temperature (at 1 when
- * greedy), the same bits as softmax_logprob. */
-int32_t softmax_sample(float *logprob, const float *logits, int v, int n_allowed,
-		       const uint8_t *banned, float inv_temperature, double u);

@@ -11,6 +11,7 @@
 #include "common/ops/elementwise.h"
 #include "common/ops/isa.h"
 #include "common/ops/norm.h"
+#include "common/ops/sampling.h"
 #include "common/ops/softmax.h"
 
 enum { V = 50257, ROWS = 32, N = V * ROWS, C = 768, T = N / C, LONG = 1 << 24, REPEATS = 5 };
@@ -33,10 +34,24 @@ static void logprob_entropy(struct arrays *a)
 	softmax_logprob(a->row_out, a->row_out + ROWS, a->row_out + 2 * ROWS, a->x, a->targets,
 			ROWS, V, 1, a->pool);
 }
+static void draw(struct arrays *a, const struct sampling *sampling)
+{
+	for (int r = 0; r < ROWS; r++) {
+		struct sampling_row row = {.logits = a->x + (size_t)r * V, .n = V};
+		sampling_draw(&row, sampling, (r + 0.5) / ROWS, a->w);
+	}
+}
 static void sample(struct arrays *a)
 {
-	for (int r = 0; r < ROWS; r++)
-		softmax_sample(a->row_out, a->x + (size_t)r * V, V, V, NULL, 1, (r + 0.5) / ROWS);
+	draw(a, &(struct sampling){.temperature = 1, .top_p = 1});
+}
+static void sample_top_k(struct arrays *a)
+{
+	draw(a, &(struct sampling){.temperature = 1, .top_k = 50, .top_p = 1});
+}
+static void sample_top_p(struct arrays *a)
+{
+	draw(a, &(struct sampling){.temperature = 1, .top_p = 0.9});
 }
 static void rmsnorm(struct arrays *a)
 {
@@ -79,8 +94,11 @@ static void report_all(struct arrays *a)
 {
 	report("logprob", logprob, a, N, 4.0 * N);
 	report("logprob+entropy", logprob_entropy, a, N, 4.0 * N);
-	if (!a->pool)
+	if (!a->pool) {
 		report("sample", sample, a, N, 4.0 * N);
+		report("sample top-k", sample_top_k, a, N, 4.0 * N);
+		report("sample top-p", sample_top_p, a, N, 4.0 * N);
+	}
 	report("rmsnorm", rmsnorm, a, (double)T * C, 8.0 * T * C);
 	report("gelu", gelu, a, N, 8.0 * N);
 	report("silu", silu, a, N, 8.0 * N);

@@ -80,10 +80,11 @@ static void release_requests(struct request *requests, int n)
 static struct generate_options usual_options(void)
 {
 	return (struct generate_options){.max_new_tokens = MAX_NEW,
-					 .temperature = .8,
+					 .sampling = {.temperature = .8, .top_p = 1},
 					 .seed = 42,
 					 .n_allowed = 1 << 30,
-					 .stop = &stop};
+					 .stop = &stop,
+					 .ban_counts = true};
 }
 
 static void run_requests(const struct model *model, int slots, int n_threads,
@@ -335,7 +336,7 @@ static void forward_logprobs(const struct model *model, const struct request *re
 	arena_init(&arena);
 	transformer_forward(model, &batch, hidden, NULL, &arena, NULL);
 	head_logprobs(model, hidden, rows, request->completion, request->n_completion,
-		      options->temperature > 0 ? (float)(1 / options->temperature) : 1, &ban,
+		      options->sampling.temperature > 0 ? (float)(1 / options->sampling.temperature) : 1, &ban,
 		      logprob, NULL, NULL, &arena, NULL);
 	arena_release(&arena);
 	free(hidden);
@@ -368,7 +369,7 @@ static void test_logprobs_are_those_of_the_full_forward_to_the_bit(void **state)
 	check_logprobs(rotary_model(V), &options);
 	options.n_allowed = 40;
 	check_logprobs(rotary_model(V), &options);
-	options.temperature = 0;
+	options.sampling.temperature = 0;
 	check_logprobs(rotary_model(V), &options);
 }
 
@@ -443,7 +444,7 @@ static void test_logprobs_before_the_minimum_are_of_the_remaining_distribution(v
 	(void)state;
 	options.max_new_tokens = 1;
 	options.min_new_tokens = 1;
-	options.temperature = 8; /* nearly uniform: every id comes soon */
+	options.sampling.temperature = 8; /* nearly uniform: every id comes soon */
 	for (request.row = 0; n_seen < V - stop.n && request.row < 20000; request.row++) {
 		run_requests(model, 1, 1, &request, 1, &options);
 		if (!seen[request.completion[0]]) {
@@ -465,7 +466,7 @@ static void test_temperature_zero_takes_the_most_probable_token(void **state)
 	struct request requests[N_REQUESTS];
 
 	(void)state;
-	options.temperature = 0;
+	options.sampling.temperature = 0;
 	options.stop = &no_stop;
 	run_usual(model, requests, &options);
 	for (int i = 0; i < N_REQUESTS; i++) {
@@ -499,7 +500,7 @@ static void test_ids_from_n_allowed_on_are_never_drawn(void **state)
 
 	(void)state;
 	options.n_allowed = 13;
-	for (int time = 0; time < 2; time++, options.temperature = 0) {
+	for (int time = 0; time < 2; time++, options.sampling.temperature = 0) {
 		run_usual(model, requests, &options);
 		for (int i = 0; i < N_REQUESTS; i++)
 			for (int k = 0; k < requests[i].n_completion; k++)

@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# Completions are a function of (model, prompt, seed, line, sample): the bytes of the
+# output do not depend on ranks, threads, memory or the samples made beside.  Their
+# log-probabilities are those that logprobs prints for the same ids, byte by byte,
+# whatever the sampling leaves out.
+# shellcheck source=tests/e2e/common.sh
+. "$(dirname "$0")/common.sh"
+"$make_model" policy lm 24 1
+for i in $(seq 1 70); do
+	echo "{\"input_ids\":[1,$((i % 7 + 2)),$((i % 5 + 3))$(for _ in $(seq 1 $((i % 13 * 5))); do
+		printf ',%d' $((i * 7 % 22 + 1))
+	done)]}"
+done >prompts.jsonl
+
+# The log-probabilities of the completions, one line for each.
+completion_logprobs() { # GENERATED
+	sed -E 's/.*"logprobs":\[([^]]*)\].*/\1/' "$1"
+}
+judged_logprobs() { # GENERATED TEMPERATURE
+	"$RLHF" logprobs --model policy --input "$1" --temperature "$2" >judged.jsonl
+	paste -d ' ' <(sed -E 's/.*"completion_ids":\[([^]]*)\].*/\1/' "$1" | awk -F, '{ print NF }') \
+		<(sed -E 's/.*"logprobs":\[([^]]*)\].*/\1/' judged.jsonl) |
+		awk '{
+			n = split($2, all, ",")
+			line = all[n - $1 + 1]
+			for (i = n - $1 + 2; i <= n; i++)
+				line = line "," all[i]
+			print line
+		}'
+}
+
+case=0
+while read -r temperature options; do
+	case=$((case + 1))
+	# shellcheck disable=SC2086 # options are words
+	generate() {
+		"$RLHF" generate --model policy --input prompts.jsonl --max-new-tokens 50 \
+			--temperature "$temperature" $options "$@"
+	}
+	generate --threads 1 --kv-cache-mb 1 >expected.jsonl
+	[ "$(wc -l <expected.jsonl)" -ge 70 ] || fail "case $case: $(wc -l <expected.jsonl) lines"
+	diff <(completion_logprobs expected.jsonl) \
+		<(judged_logprobs expected.jsonl "$([ "$temperature" = 0 ] && echo 1 || echo "$temperature")") >&2 ||
+		fail "case $case: logprobs says otherwise"
+	generate --threads 2 | cmp - expected.jsonl || fail "case $case: 2 threads"
+	if [ $case -le 2 ]; then
+		for n in 1 2 3; do
+			# shellcheck disable=SC2086
+			on $n "$RLHF" generate --model policy --input prompts.jsonl --max-new-tokens 50 \
+				--temperature "$temperature" $options 2>log </dev/null | cmp - expected.jsonl ||
+				fail "case $case: $n ranks: $(cat log)"
+		done
+	fi
+done <<'CASES'
+1 --samples 3
+1.3 --top-k 5 --top-p 0.9 --min-new-tokens 4
+2.5 --min-p 0.1 --seed 7
+7 --top-p 0.5 --samples 2
+0 --min-new-tokens 20
+CASES
+[ $case -eq 5 ] || fail "only $case cases"
+
+# Sample k of a prompt is the same in any number of samples.
+"$RLHF" generate --model policy --input prompts.jsonl --samples 1 >one.jsonl
+"$RLHF" generate --model policy --input prompts.jsonl --samples 3 | sed -n 1~3p |
+	cmp - one.jsonl || fail "the first of three samples is another one"
+
+# The most restrictive options are greedy.
+"$RLHF" generate --model policy --input prompts.jsonl --temperature 0 >greedy.jsonl
+for options in '--top-k 1' '--top-p 1e-9' '--min-p 1'; do
+	# shellcheck disable=SC2086
+	"$RLHF" generate --model policy --input prompts.jsonl $options | cmp - greedy.jsonl ||
+		fail "$options is not greedy"
+done
