@@ -5,6 +5,7 @@
 #   make check               lint: layers, headers, doors, words, shell scripts
 #   make MODE=asan test      the same tests with address and undefined sanitizers
 #   make COMPILER=clang      another compiler behind mpicc
+#   make fuzz                look for inputs that crash the parsers, a minute for each
 #   make help                all targets
 
 # --- knobs ---
@@ -32,8 +33,12 @@ CFLAGS   += -O1
 else ifeq ($(MODE),asan)
 CFLAGS   += -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 LDFLAGS  += -fsanitize=address,undefined
+else ifeq ($(MODE),fuzz) # with COMPILER=clang; make fuzz sets both
+CFLAGS   += -O1 -fno-omit-frame-pointer -fsanitize=address,undefined,fuzzer-no-link \
+            -fno-sanitize-recover=all
+LDFLAGS  += -fsanitize=address,undefined
 else
-$(error MODE is $(MODE), expected release, debug or asan)
+$(error MODE is $(MODE), expected release, debug, asan or fuzz)
 endif
 O := $(BUILD)/$(MODE)-$(COMPILER)
 
@@ -48,6 +53,10 @@ ifeq ($(ARCH),x86_64)
 LEVELS  += avx2 avx512
 endif
 KERNEL_OBJECTS := $(foreach level,$(LEVELS),$(patsubst %.c,$(O)/%_$(level).o,$(KERNELS)))
+# The kernels read no input, and take minutes to instrument.
+ifeq ($(MODE),fuzz)
+$(KERNEL_OBJECTS): CFLAGS := $(filter-out -fsanitize=%,$(CFLAGS))
+endif
 archive  = $(O)/lib$(subst /,_,$(1)).a
 ARCHIVES := $(foreach layer,$(LAYERS),$(call archive,$(layer)))
 # What a layer's unit tests may link: itself and what it may include.
@@ -61,7 +70,7 @@ LINK_actor        := actor proto common/model common/run common/text common/ops 
 LINK_reward       := reward proto common/model common/run common/text common/ops common/base
 LINK_learner      := learner proto common/model common/run common/text common/ops common/base
 
-.PHONY: all test check bench soak test-cluster fuzz format clean help
+.PHONY: all test check bench scaling soak test-cluster fuzz format clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 all: $(BUILD)/rlhf
@@ -110,6 +119,7 @@ MPI_TESTS    := $(patsubst %.c,$(O)/%,$(wildcard tests/mpi/test_*.c))
 FUZZ_TESTS   := $(patsubst %.c,$(O)/%,$(wildcard tests/fuzz/fuzz_*.c))
 E2E_TOOLS    := $(patsubst %.c,$(O)/%,$(wildcard tests/e2e/*.c))
 BENCHES      := $(patsubst %.c,$(O)/%,$(wildcard tests/bench/*.c))
+MEASURE      := $(O)/tests/scaling/measure
 define unit_test
 $(O)/tests/unit/$(1)/%: $(O)/tests/unit/$(1)/%.o $(foreach l,$(LINK_$(1)),$(call archive,$(l)))
 	$$(if $$(V),,@echo '  LD $$(@:$$(O)/%=%)')
@@ -122,10 +132,16 @@ $(O)/tests/mpi/%: $(O)/tests/mpi/%.o $(ARCHIVES)
 $(O)/tests/e2e/%: $(O)/tests/e2e/%.o $(ARCHIVES)
 	$(if $(V),,@echo '  LD $(@:$(O)/%=%)')
 	$(Q)$(CC) $(LDFLAGS) -o $@ $< $(UPPER_FIRST) $(LDLIBS)
-$(O)/tests/fuzz/%: $(O)/tests/fuzz/%.o $(O)/tests/fuzz/replay.o $(ARCHIVES)
+# The main of a fuzz target: one that runs files, or clang's search for new ones.
+FUZZ_MAIN := $(if $(filter fuzz,$(MODE)),-fsanitize=fuzzer,$(O)/tests/fuzz/replay.o)
+$(O)/tests/fuzz/%: $(O)/tests/fuzz/%.o $(filter %.o,$(FUZZ_MAIN)) $(ARCHIVES)
 	$(if $(V),,@echo '  LD $(@:$(O)/%=%)')
-	$(Q)$(CC) $(LDFLAGS) -o $@ $< $(O)/tests/fuzz/replay.o $(UPPER_FIRST) $(LDLIBS)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $< $(FUZZ_MAIN) $(UPPER_FIRST) $(LDLIBS)
 $(O)/tests/bench/%: $(O)/tests/bench/%.o $(ARCHIVES)
+	$(if $(V),,@echo '  LD $(@:$(O)/%=%)')
+	$(Q)$(CC) $(LDFLAGS) -o $@ $< $(UPPER_FIRST) $(LDLIBS)
+
+$(MEASURE): $(O)/%: $(O)/%.o $(ARCHIVES)
 	$(if $(V),,@echo '  LD $(@:$(O)/%=%)')
 	$(Q)$(CC) $(LDFLAGS) -o $@ $< $(UPPER_FIRST) $(LDLIBS)
 
@@ -139,8 +155,19 @@ soak: $(O)/rlhf $(E2E_TOOLS)
 	@tests/run.sh $(O) soak
 test-cluster: $(BUILD)/rlhf
 	@tests/cluster/test_slurm.sh $(abspath $(BUILD)/rlhf)
-bench: $(BUILD)/rlhf $(BENCHES)
+# make fuzz [FUZZ_SECONDS=60] [TARGETS="config json"]: search for inputs that crash, with clang.
+FUZZ_SECONDS ?= 60
+ifeq ($(MODE),fuzz)
+fuzz: $(FUZZ_TESTS)
+	@tests/fuzz/run.sh $(O) $(FUZZ_SECONDS) $(TARGETS)
+else
+fuzz:
+	@$(MAKE) --no-print-directory MODE=fuzz COMPILER=clang fuzz
+endif
+bench: $(BUILD)/rlhf $(BENCHES) $(MEASURE)
 	@tests/bench/run.sh $(O)
+scaling: $(MEASURE)
+	@tests/scaling/run.sh $(O)
 check:
 	@tests/lint/run.sh
 format:
@@ -149,6 +176,6 @@ clean:
 	rm -rf $(BUILD)
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo 'also: make bench, make soak, make test-cluster, make unit-LAYER, make format, make clean'
+	@echo 'also: make bench, make scaling, make soak, make test-cluster, make unit-LAYER, make format, make clean'
 
 -include $(shell find $(O) -name '*.d' 2>/dev/null)

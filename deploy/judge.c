@@ -3,16 +3,21 @@
  *     logprobs   the log-probability of each token given those before it
  *     score      what a reward model or classifier says of each text */
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/die.h"
 #include "common/base/json.h"
 #include "common/base/log.h"
+#include "common/model/hf_labels.h"
 #include "deploy/commands.h"
 #include "deploy/line_command.h"
 #include "reward/frozen.h"
 
 struct judge {
-	double temperature; /* of logprobs */
+	double temperature;	     /* of logprobs */
+	const char *pooling_option; /* of score */
+	enum pooling pooling;
+	struct hf_labels labels; /* where there are several */
 	struct workspace workspace;
 	bool has_workspace;
 	bool warned; /* of a line longer than the model was made for */
@@ -72,7 +77,10 @@ static enum status judge_block(struct line_job *job, size_t first, size_t n, str
 
 	for (size_t i = 0; i < n && status == STATUS_OK; i++) {
 		status = read_row(job, first + i, &rows[i], err);
-		items[i] = (struct frozen_item){.ids = rows[i].ids, .n = rows[i].n, .first = 1};
+		items[i] = (struct frozen_item){.ids = rows[i].ids,
+						.n = rows[i].n,
+						.n_prompt = rows[i].n_prompt,
+						.first = 1};
 	}
 	if (status == STATUS_OK)
 		print(job, items, (int)n, out);
@@ -99,6 +107,7 @@ static void release(struct line_job *job)
 
 	if (judge->has_workspace)
 		workspace_release(&judge->workspace);
+	hf_labels_release(&judge->labels);
 }
 
 /* --- logprobs --- */
@@ -158,16 +167,41 @@ int logprobs_main(int argc, char **argv)
 
 /* --- score --- */
 
+/* The label of the highest logit, the first of equal ones; or, where any number of labels
+ * may hold, the list of those whose probability is above a half. */
+static void print_labels(const struct hf_labels *labels, const float *logits, struct buf *out)
+{
+	int best = 0, n_held = 0;
+
+	if (labels->problem == HF_PROBLEM_REGRESSION)
+		return;
+	if (labels->problem == HF_PROBLEM_ANY_OF) {
+		buf_append_string(out, ",\"labels\":[");
+		for (int i = 0; i < labels->n; i++)
+			if (logits[i] > 0) {
+				if (n_held++ > 0)
+					buf_append_char(out, ',');
+				json_write_string(out, labels->names[i], strlen(labels->names[i]));
+			}
+		buf_append_char(out, ']');
+		return;
+	}
+	for (int i = 1; i < labels->n; i++)
+		if (logits[i] > logits[best])
+			best = i;
+	buf_append_string(out, ",\"label\":");
+	json_write_string(out, labels->names[best], strlen(labels->names[best]));
+}
+
 static void print_scores(struct line_job *job, struct frozen_item *items, int n, struct buf *out)
 {
 	struct judge *judge = job->command->context;
-	const struct model_config *config = &job->model->config;
-	size_t n_labels = (size_t)config->n_labels;
+	size_t n_labels = (size_t)job->model->config.n_labels;
 	float *scores = xcalloc((size_t)n * n_labels, sizeof *scores);
 
 	for (int i = 0; i < n; i++)
 		items[i].scores = scores + (size_t)i * n_labels;
-	frozen_scores(job->model, items, n, config->pad_id, &judge->workspace, job->pool);
+	frozen_scores(job->model, items, n, judge->pooling, &judge->workspace, job->pool);
 	for (int i = 0; i < n; i++) {
 		if (n_labels == 1) {
 			buf_append_string(out, "{\"score\":");
@@ -175,6 +209,7 @@ static void print_scores(struct line_job *job, struct frozen_item *items, int n,
 		} else {
 			buf_append_string(out, "{\"logits\":");
 			json_write_floats(out, items[i].scores, n_labels);
+			print_labels(&judge->labels, items[i].scores, out);
 		}
 		buf_append_string(out, "}\n");
 	}
@@ -187,16 +222,48 @@ static enum status work_scores(struct line_job *job, size_t first, size_t n, str
 	return judge_block(job, first, n, out, print_scores, err);
 }
 
+static enum status check_pooling(void *context, struct error *err)
+{
+	struct judge *judge = context;
+
+	if (pooling_parse(judge->pooling_option, &judge->pooling))
+		return STATUS_OK;
+	return error_set(err, STATUS_BAD_INPUT,
+			 "--pooling is \"%.60s\", expected last-non-pad, last, first-pad or eos",
+			 judge->pooling_option);
+}
+
+static enum status prepare_scores(struct line_job *job, struct error *err)
+{
+	struct judge *judge = job->command->context;
+	int n_labels = job->model->config.n_labels;
+	enum status status = prepare(job, err);
+
+	if (status == STATUS_OK && n_labels > 1)
+		status = hf_labels_read(&judge->labels, job->model_dir, n_labels, err);
+	return status;
+}
+
 int score_main(int argc, char **argv)
 {
-	struct judge judge = {0};
+	struct judge judge = {.pooling_option = "last-non-pad"};
+	const struct option options[] = {
+		{.name = "--pooling",
+		 .type = OPTION_STRING,
+		 .target = &judge.pooling_option,
+		 .help = "position whose score counts: last-non-pad (as transformers; the "
+			 "default), last (OpenRLHF), first-pad (TRL), eos"},
+	};
 	const struct line_command command = {
 		.usage = "rlhf score --model DIR --input FILE [--output FILE]",
 		.example = "rlhf score --model reward-model --input texts.jsonl",
 		.head = HEAD_SCORE,
 		.input_help = input_help,
+		.options = options,
+		.n_options = 1,
 		.context = &judge,
-		.prepare = prepare,
+		.check = check_pooling,
+		.prepare = prepare_scores,
 		.work = work_scores,
 		.release = release};
 	return line_command_main(&command, argc, argv);

@@ -19,6 +19,7 @@
 
 #include "common/base/die.h"
 #include "common/base/log.h"
+#include "common/ops/elementwise.h"
 #include "proto/launch.h"
 #include "proto/wire.h"
 
@@ -313,23 +314,20 @@ enum status comm_refuse(enum status status, struct error *err)
 
 /* --- tree sums --- */
 
-/* to = low + high; to may be either. */
-typedef void add_function(char *to, const char *low, const char *high, size_t n);
+/* to += other; which of the two is the lower subtree's does not matter to a sum. */
+typedef void add_function(char *to, const char *other, size_t n);
 
-static void add_float(char *to, const char *low, const char *high, size_t n)
+static void add_float(char *to, const char *other, size_t n)
 {
-	float *y = (float *)to;
-	const float *a = (const float *)low, *b = (const float *)high;
-	for (size_t i = 0; i < n; i++)
-		y[i] = a[i] + b[i];
+	add_into((float *)to, (const float *)other, n, NULL);
 }
 
-static void add_double(char *to, const char *low, const char *high, size_t n)
+static void add_double(char *to, const char *other, size_t n)
 {
 	double *y = (double *)to;
-	const double *a = (const double *)low, *b = (const double *)high;
+	const double *x = (const double *)other;
 	for (size_t i = 0; i < n; i++)
-		y[i] = a[i] + b[i];
+		y[i] += x[i];
 }
 
 /* Elements that are shared out in whole blocks. */
@@ -397,10 +395,9 @@ static void reduce_half(struct comm *comm, const struct array *a, const struct h
 	size_t n_kept = kept[1] - kept[0], n_given = given[1] - given[0];
 	for (size_t at = 0; at < n_kept || at < n_given; at += piece) {
 		size_t in = piece_of(n_kept, at, piece), out = piece_of(n_given, at, piece);
-		char *to = a->x + (kept[0] + at) * w;
 		exchange(comm, half->partner, a->x + (given[0] + at) * w, out * w, half->partner,
 			 scratch, in * w);
-		a->add(to, half->is_low ? to : scratch, half->is_low ? scratch : to, in);
+		a->add(a->x + (kept[0] + at) * w, scratch, in);
 	}
 }
 

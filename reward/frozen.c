@@ -16,7 +16,7 @@ struct frozen {
 	float inv_temperature;
 	const int32_t *banned;
 	int n_banned;
-	int32_t pad_id;
+	enum pooling pooling;
 };
 
 static float *run_items(const struct frozen *frozen, const struct frozen_item *items, int n,
@@ -90,8 +90,8 @@ static void score_group(void *context, int first, int n, struct arena *arena, st
 	float *scores = arena_alloc(arena, (size_t)n * (size_t)n_labels, sizeof *scores);
 
 	for (int b = 0; b < n; b++)
-		rows[b] = offsets[b] +
-			  head_pooled_position(items[b].ids, items[b].n, frozen->pad_id);
+		rows[b] = offsets[b] + head_pool(frozen->pooling, &frozen->model->config,
+						 items[b].ids, items[b].n, items[b].n_prompt);
 	head_score(frozen->model, hidden, rows, n, scores, arena, pool);
 	for (int b = 0; b < n; b++)
 		memcpy(items[b].scores, scores + (size_t)b * n_labels,
@@ -123,9 +123,9 @@ void frozen_logprobs(const struct model *model, struct frozen_item *items, int n
 	run_all(&frozen, n, logprob_group, workspace, pool);
 }
 
-void frozen_scores(const struct model *model, struct frozen_item *items, int n, int32_t pad_id,
-		   struct workspace *workspace, struct pool *pool)
+void frozen_scores(const struct model *model, struct frozen_item *items, int n,
+		   enum pooling pooling, struct workspace *workspace, struct pool *pool)
 {
-	struct frozen frozen = {.model = model, .items = items, .pad_id = pad_id};
+	struct frozen frozen = {.model = model, .items = items, .pooling = pooling};
 	run_all(&frozen, n, score_group, workspace, pool);
 }

@@ -14,6 +14,7 @@ struct frozen_item {
 	int n;
 	int first; /* first position whose id gets a log-probability, >= 1 */
 	int n_early; /* of those, so many in front exclude the banned ids */
+	int n_prompt; /* ids that are prompt, where the pooling asks for it */
 	float *logprob; /* out [n - first] */
 	float *scores;	/* out [n_labels] */
 };
@@ -22,6 +23,6 @@ struct frozen_item {
 void frozen_logprobs(const struct model *model, struct frozen_item *items, int n,
 		     float inv_temperature, const int32_t *banned, int n_banned,
 		     struct workspace *workspace, struct pool *pool);
-/* Scores of the pooled position: the last id that is not pad_id. */
-void frozen_scores(const struct model *model, struct frozen_item *items, int n, int32_t pad_id,
-		   struct workspace *workspace, struct pool *pool);
+/* Scores of the position that is pooled. */
+void frozen_scores(const struct model *model, struct frozen_item *items, int n,
+		   enum pooling pooling, struct workspace *workspace, struct pool *pool);

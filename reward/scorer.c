@@ -24,6 +24,7 @@ struct source {
 	/* Sources of type model. */
 	struct model *model;
 	struct tokenizer *tokenizer; /* the model's own, if its text is needed */
+	enum pooling pooling;
 	double mean, deviation;	     /* of normalised scores; 0 and 1 otherwise */
 };
 
@@ -37,11 +38,14 @@ struct scorer {
 
 /* --- loading --- */
 
+/* alias: OpenRLHF's name. */
 static enum status read_moment(const struct json *config, const char *dir, const char *key,
-			       double *out, struct error *err)
+			       const char *alias, double *out, struct error *err)
 {
 	const struct json *value = json_get(config, key);
 
+	if (!value)
+		value = json_get(config, alias);
 	if (!value || json_type(value) != JSON_NUMBER)
 		return error_set(err, STATUS_BAD_INPUT,
 				 "%s/config.json: %s is missing, but the source asks for "
@@ -58,10 +62,10 @@ static enum status load_moments(struct source *source, struct error *err)
 	enum status status = config ? STATUS_OK : STATUS_BAD_INPUT;
 
 	if (status == STATUS_OK)
-		status = read_moment(config, source->config->path, "reward_mean", &source->mean,
-				     err);
+		status = read_moment(config, source->config->path, "reward_mean", "mean",
+				     &source->mean, err);
 	if (status == STATUS_OK)
-		status = read_moment(config, source->config->path, "reward_std",
+		status = read_moment(config, source->config->path, "reward_std", "std",
 				     &source->deviation, err);
 	if (status == STATUS_OK && source->deviation <= 0)
 		status = error_set(err, STATUS_BAD_INPUT, "%s: reward_std is %g, expected above 0",
@@ -126,7 +130,11 @@ static enum status load_model(struct source *source, const struct tokenizer *pol
 			      int n_positions, struct pool *pool, struct error *err)
 {
 	struct hf_load_options options = {.head = HEAD_SCORE};
-	enum status status = hf_load(&source->model, source->config->path, &options, pool, err);
+	enum status status;
+
+	if (source->config->pooling)
+		pooling_parse(source->config->pooling, &source->pooling);
+	status = hf_load(&source->model, source->config->path, &options, pool, err);
 
 	if (status == STATUS_OK && source->model->config.n_labels != 1)
 		status = error_set(err, STATUS_BAD_INPUT,
@@ -174,6 +182,8 @@ static void name_source(const struct source *source, struct buf *out)
 		sha256_hex(source->model->weights,
 			   source->model->layout.n_floats * sizeof(float), hex);
 		buf_printf(out, "model:%s@%.12s", config->path, hex);
+		if (source->pooling != POOLING_LAST_NON_PAD)
+			buf_printf(out, ",%s", pooling_name(source->pooling));
 	} else {
 		buf_printf(out, "rule:%s", config->rule);
 		if (strcmp(config->rule, "token_count") == 0)
@@ -288,10 +298,12 @@ static void score_by_model(struct scorer *scorer, const struct source *source,
 	for (size_t i = 0; i < n; i++) {
 		model_ids(scorer, source, &rollouts[i], &ids[i]);
 		items[i] = (struct frozen_item){
-			.ids = ids[i].data, .n = (int)ids[i].n, .scores = &scores[i]};
+			.ids = ids[i].data,
+			.n = (int)ids[i].n,
+			.n_prompt = source->tokenizer ? 0 : rollouts[i].n_prompt,
+			.scores = &scores[i]};
 	}
-	frozen_scores(source->model, items, (int)n, source->model->config.pad_id,
-		      &scorer->workspace, pool);
+	frozen_scores(source->model, items, (int)n, source->pooling, &scorer->workspace, pool);
 	for (size_t i = 0; i < n; i++) {
 		scores[i] = (float)((scores[i] - source->mean) / source->deviation);
 		ids_release(&ids[i]);

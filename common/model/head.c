@@ -238,8 +238,58 @@ void head_score_backward(const struct model *model, const float *hidden, const i
 
 int head_pooled_position(const int32_t *ids, int n, int32_t pad_id)
 {
-	for (int i = n - 1; i >= 0; i--)
+	for (int i = n - 1; i > 0; i--)
 		if (ids[i] != pad_id)
 			return i;
+	return 0;
+}
+
+static const char *const pooling_names[] = {
+	[POOLING_LAST_NON_PAD] = "last-non-pad",
+	[POOLING_LAST] = "last",
+	[POOLING_FIRST_PAD] = "first-pad",
+	[POOLING_EOS] = "eos",
+};
+
+bool pooling_parse(const char *name, enum pooling *pooling)
+{
+	for (size_t i = 0; i < sizeof pooling_names / sizeof *pooling_names; i++)
+		if (strcmp(pooling_names[i], name) == 0) {
+			*pooling = (enum pooling)i;
+			return true;
+		}
+	return false;
+}
+
+const char *pooling_name(enum pooling pooling)
+{
+	return pooling_names[pooling];
+}
+
+/* Python's index -1, which a pad at the very beginning leads to, is the last one. */
+static int before_first_pad(const int32_t *ids, int n, int n_prompt, int32_t pad_id)
+{
+	for (int i = n_prompt; i < n; i++)
+		if (ids[i] == pad_id)
+			return i > 0 ? i - 1 : n - 1;
+	return n - 1;
+}
+
+int head_pool(enum pooling pooling, const struct model_config *config, const int32_t *ids, int n,
+	      int n_prompt)
+{
+	switch (pooling) {
+	case POOLING_LAST_NON_PAD:
+		return head_pooled_position(ids, n, config->pad_id);
+	case POOLING_FIRST_PAD:
+		return before_first_pad(ids, n, n_prompt, config->pad_id);
+	case POOLING_EOS:
+		for (int i = n - 1; i >= 0; i--)
+			if (ids[i] == config->eos_id)
+				return i;
+		break;
+	case POOLING_LAST:
+		break;
+	}
 	return n - 1;
 }

@@ -2,6 +2,7 @@
  * scores (reward, value, labels). */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/base/arena.h"
@@ -54,6 +55,19 @@ void head_score_backward(const struct model *model, const float *hidden, const i
 			 const float *dscores, float *dhidden, float *grads, struct arena *arena,
 			 struct pool *pool);
 
-/* The position whose score speaks for a sequence, as transformers pools: the
- * last id that is not pad_id; the last one of all when pad_id is -1. */
+/* The position whose score speaks for a sequence, as transformers pools: the last id
+ * that is not pad_id, the first of all if none is; the last of all when pad_id is -1. */
 int head_pooled_position(const int32_t *ids, int n, int32_t pad_id);
+
+/* What other programs read in its place. */
+enum pooling {
+	POOLING_LAST_NON_PAD, /* head_pooled_position */
+	POOLING_LAST,	      /* OpenRLHF: the last position, whatever id is there */
+	POOLING_FIRST_PAD,    /* TRL's get_reward: before the first pad behind the prompt */
+	POOLING_EOS,	      /* the last end token; the last position if there is none */
+};
+bool pooling_parse(const char *name, enum pooling *pooling); /* "last-non-pad" */
+const char *pooling_name(enum pooling pooling);
+/* n_prompt: ids that are prompt.  Pad and end token are the config's. */
+int head_pool(enum pooling pooling, const struct model_config *config, const int32_t *ids, int n,
+	      int n_prompt);

@@ -300,17 +300,48 @@ static bool config_says_tied(const struct json *root, const struct hf_family *fa
 	return tied && json_type(tied) == JSON_BOOL ? json_bool(tied) : family->ties_by_default;
 }
 
+/* Labels that the config says, in words or by number; transformers' default is 2. */
+static int64_t labels_said(const struct json *root)
+{
+	const struct json *id2label = json_get(root, "id2label");
+	int64_t n = 2;
+
+	if (id2label && json_type(id2label) == JSON_OBJECT)
+		return (int64_t)json_count(id2label);
+	return json_int64(json_get(root, "num_labels"), &n) ? n : 2;
+}
+
+/* Names for labels that the config does not have. */
+static enum status set_labels(struct buf *text, int n, bool has_count, struct error *err)
+{
+	struct buf names = BUF_INIT, numbers = BUF_INIT;
+	char count[16];
+	enum status status;
+
+	for (int i = 0; i < n; i++) {
+		buf_printf(&names, "%s\"%d\": \"LABEL_%d\"", i ? ", " : "{", i, i);
+		buf_printf(&numbers, "%s\"LABEL_%d\": %d", i ? ", " : "{", i, i);
+	}
+	buf_append_char(&names, '}');
+	buf_append_char(&numbers, '}');
+	snprintf(count, sizeof count, "%d", n);
+	status = set_member(text, "id2label", names.data, err);
+	if (status == STATUS_OK)
+		status = set_member(text, "label2id", numbers.data, err);
+	if (status == STATUS_OK && has_count)
+		status = set_member(text, "num_labels", count, err);
+	buf_release(&names);
+	buf_release(&numbers);
+	return status;
+}
+
 /* One label is a score: transformers 5 refuses to call that a choice among classes. */
-static enum status set_one_label(struct buf *text, const struct json *root, struct error *err)
+static enum status set_problem(struct buf *text, const struct json *root, int n, struct error *err)
 {
 	const struct json *problem = json_get(root, "problem_type");
-	enum status status = set_member(text, "id2label", "{\"0\": \"LABEL_0\"}", err);
+	enum status status = STATUS_OK;
 
-	if (status == STATUS_OK)
-		status = set_member(text, "label2id", "{\"LABEL_0\": 0}", err);
-	if (status == STATUS_OK && json_get(root, "num_labels"))
-		status = set_member(text, "num_labels", "1", err);
-	if (status == STATUS_OK && problem && json_type(problem) == JSON_STRING &&
+	if (n == 1 && problem && json_type(problem) == JSON_STRING &&
 	    strcmp(json_string(problem, NULL), "single_label_classification") == 0)
 		status = set_member(text, "problem_type", "null", err);
 	return status;
@@ -356,8 +387,10 @@ static enum status set_own_members(struct buf *text, const struct model *model, 
 		status = set_member(text, "architectures", architectures, err);
 	if (status == STATUS_OK)
 		status = set_dtype(text, model, as, root, err);
-	if (status == STATUS_OK && is_score && config->n_labels == 1)
-		status = set_one_label(text, root, err);
+	if (status == STATUS_OK && is_score && labels_said(root) != config->n_labels)
+		status = set_labels(text, config->n_labels, json_get(root, "num_labels"), err);
+	if (status == STATUS_OK && is_score)
+		status = set_problem(text, root, config->n_labels, err);
 	if (status == STATUS_OK && must_untie)
 		status = set_member(text, "tie_word_embeddings", "false", err);
 	json_free(root);

@@ -24,6 +24,7 @@ struct reward_source {
 	char *type; /* "model" or "rule" */
 	char *path; /* model: checkpoint directory; otherwise NULL */
 	double weight;
+	char *pooling;	  /* model: position whose score counts; NULL: last-non-pad */
 	bool normalise;	  /* model: (score - reward_mean) / reward_std */
 	char *rule;	  /* rule: "token_count" or "length" */
 	int64_t token_id; /* rule token_count */

@@ -336,6 +336,11 @@ const struct config_key source_keys[] = {
 	{.name = "weight", .type = KEY_NUMBER, .commands = SOURCE_MODEL | SOURCE_RULE,
 	 .offset = SOURCE(weight), .fallback = "1.0", .min = -MAX_REAL, .max = MAX_REAL,
 	 .help = "factor of this source in the score"},
+	{.name = "pooling", .type = KEY_CHOICE, .commands = SOURCE_MODEL,
+	 .offset = SOURCE(pooling), .fallback = "\"last-non-pad\"",
+	 .choices = "last-non-pad|last|first-pad|eos",
+	 .help = "position whose score counts: as transformers reads it; the last one "
+		 "(OpenRLHF); before the first pad of the completion (TRL); the end token"},
 	{.name = "normalise", .type = KEY_BOOL, .commands = SOURCE_MODEL,
 	 .offset = SOURCE(normalise), .fallback = "false",
 	 .help = "(score - reward_mean) / reward_std of the checkpoint"},

@@ -7,11 +7,11 @@
 # milliseconds.
 run_with_kills() { # RUN KILLS MS RANKS COMMAND CONFIG
 	local run=$1 kills=$2 ms=$3 ranks=$4 command=$5 config=$6
-	local launches=0 rc pid victims victim after start=()
+	local launches=0 most=$((4 * $2 + 40)) rc pid victims victim after start=()
 	[ "$ranks" -eq 0 ] || start=(mpirun --oversubscribe -n "$ranks")
 	while :; do
 		launches=$((launches + 1))
-		[ $launches -le $((4 * kills + 40)) ] || fail "$run: no end after $launches launches"
+		[ $launches -le $most ] || fail "$run: no end after $launches launches"
 		"${start[@]}" "$RLHF" "$command" "$config" --set run.dir="$run" 2>>"$run.log" &
 		pid=$!
 		if [ "$kills" -gt 0 ]; then

@@ -59,9 +59,27 @@ fi
 sed -E 's/(.*),"rejected":.*/\1}/; s/"chosen"/"completion"/' held-out.jsonl >texts.jsonl
 sed -E 's/"chosen":"[^"]*",//; s/"rejected"/"completion"/' held-out.jsonl >>texts.jsonl
 mean=$(sed -nE 's/.*"reward_mean": ([-0-9.e]+).*/\1/p' rm/final/config.json)
+std=$(sed -nE 's/.*"reward_std": ([-0-9.e]+).*/\1/p' rm/final/config.json)
 "$RLHF" score --model rm/final --input texts.jsonl | sed -E 's/.*"score": ?([-0-9.e]+).*/\1/' |
-	awk -v mean="$mean" '{ s += $1 } END { d = s / NR - mean; exit !(NR == 40 && d * d < 1e-8) }' ||
-	fail "scores do not have the mean $mean"
+	awk -v mean="$mean" -v std="$std" '{ s += $1; t += $1 * $1 } END {
+		m = s / NR; d = m - mean; e = sqrt(t / NR - m * m) - std
+		exit !(NR == 40 && d * d < 1e-8 && e * e < 1e-8 && std > 0) }' ||
+	fail "scores do not have the mean $mean and the deviation $std"
+# Which a source uses that says so: the same rollouts, scored by one and by the other.
+echo '{"run": {"dir": "ppo"}, "policy": {"path": "lm/final"},
+	"reward": {"sources": [{"type": "model", "path": "rm/final"}]},
+	"data": {"prompts": "prompts.jsonl"}, "ppo": {"iterations": 1},
+	"rollout": {"batch_size": 8, "max_new_tokens": 8}}' >ppo.json
+echo '{"prompt": "the cat"}' >prompts.jsonl
+for normalise in true false; do
+	"$RLHF" ppo ppo.json --set run.dir=ppo-$normalise --set reward.sources.0.normalise=$normalise \
+		2>log || fail "normalise $normalise: $(cat log)"
+	sed -nE 's/.*"score":([-0-9.e]+).*/\1/p' ppo-$normalise/rollouts.jsonl >$normalise.scores
+done
+[ "$(wc -l <true.scores)" -eq 8 ] || fail 'rollouts without scores'
+paste true.scores false.scores | awk -v mean="$mean" -v std="$std" '
+	{ d = $1 - ($2 - mean) / std; if (d * d > 1e-8 * (1 + $1 * $1)) exit 1 }' ||
+	fail 'a normalised score is not (score - reward_mean) / reward_std'
 
 # Checkpoints by time: each step takes longer than no time.
 saved_steps() { # EVERY_SECONDS

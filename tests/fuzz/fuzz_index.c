@@ -1,40 +1,14 @@
 /* Any bytes as a model.safetensors.index.json, beside three small files: a.safetensors
  * holds a whole model, b.safetensors nothing, c.safetensors one of a's tensors. */
-#include <fcntl.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "common/base/die.h"
-#include "common/base/file.h"
 #include "common/model/hf_checkpoint.h"
+#include "tests/fuzz/scratch.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static char root[] = "/tmp/rlhf-fuzz-index-XXXXXX";
-static char dir[60];
-
-static void remove_root(void)
-{
-	struct error err;
-
-	file_remove_tree(root, &err);
-}
-
-/* Not synced: thousands of inputs are written. */
-static void write_file(const char *name, const void *bytes, size_t n)
-{
-	char *path = path_join(dir, name);
-	struct error err;
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-
-	if (fd < 0 || file_write_at(fd, bytes, n, 0, path, &err) != STATUS_OK)
-		die("%s cannot be written", path);
-	close(fd);
-	free(path);
-}
+static char *dir;
 
 static void make_files(void)
 {
@@ -51,8 +25,7 @@ static void make_files(void)
 	char one[8 + sizeof header] = {sizeof header - 1}, from[100], to[100];
 	struct error err;
 
-	snprintf(dir, sizeof dir, "%s/model", mkdtemp(root));
-	atexit(remove_root);
+	dir = scratch_make("model");
 	if (hf_parse_config(&config, config_text, strlen(config_text), "config", &err) != STATUS_OK)
 		die("%s", err.text);
 	model = model_create(&config, false);
@@ -63,9 +36,9 @@ static void make_files(void)
 	snprintf(to, sizeof to, "%s/a.safetensors", dir);
 	if (rename(from, to) != 0)
 		die("%s cannot be renamed", from);
-	write_file("b.safetensors", nothing, 10);
+	scratch_write(dir, "b.safetensors", nothing, 10);
 	memcpy(one + 8, header, sizeof header - 1);
-	write_file("c.safetensors", one, 8 + sizeof header - 1);
+	scratch_write(dir, "c.safetensors", one, 8 + sizeof header - 1);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -74,9 +47,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct model *model = NULL;
 	struct error err = {""};
 
-	if (!*dir)
+	if (!dir)
 		make_files();
-	write_file("model.safetensors.index.json", data, size);
+	scratch_write(dir, "model.safetensors.index.json", data, size);
 	if (hf_load(&model, dir, &options, NULL, &err) != STATUS_OK &&
 	    strncmp(err.text, dir, strlen(dir)) != 0)
 		abort();

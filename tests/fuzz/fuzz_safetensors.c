@@ -12,6 +12,33 @@
 #include "common/model/safetensors.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned int seed);
+/* libFuzzer's; there is none where files are replayed. */
+size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size) __attribute__((weak));
+
+/* Mostly changes the header alone and makes its length agree: a change anywhere would
+ * almost always be refused for its length. */
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned int seed)
+{
+	size_t header = 0, rest, changed;
+	uint8_t *tail;
+
+	if (size < 8 || seed % 8 == 0)
+		return LLVMFuzzerMutate(data, size, max_size);
+	for (int i = 7; i >= 0; i--)
+		header = header << 8 | data[i];
+	if (header > size - 8)
+		header = size - 8;
+	rest = size - 8 - header;
+	tail = xmalloc(rest + 1);
+	memcpy(tail, data + 8 + header, rest);
+	changed = LLVMFuzzerMutate(data + 8, header, max_size - 8 - rest);
+	memcpy(data + 8 + changed, tail, rest);
+	for (int i = 0; i < 8; i++)
+		data[i] = (uint8_t)(changed >> (8 * i));
+	free(tail);
+	return 8 + changed + rest;
+}
 
 static void check(const struct safetensors *file)
 {

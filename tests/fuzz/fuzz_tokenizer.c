@@ -25,8 +25,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (ids.data[i] < 0 || ids.data[i] >= tokenizer_size(tokenizer))
 			abort();
 	tokenizer_decode(tokenizer, ids.data, ids.n, false, &text);
-	tokenizer_decode_completion(tokenizer, ids.data, ids.n / 2, ids.data + ids.n / 2,
-				    ids.n - ids.n / 2, &text);
+	if (ids.n > 0)
+		tokenizer_decode_completion(tokenizer, ids.data, ids.n / 2, ids.data + ids.n / 2,
+					    ids.n - ids.n / 2, &text);
 	ids_release(&ids);
 	buf_release(&text);
 	tokenizer_destroy(tokenizer);

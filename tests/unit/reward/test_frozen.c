@@ -37,6 +37,7 @@ static struct model *new_model(enum head_kind head, int max_positions)
 	if (head == HEAD_SCORE) {
 		config.head = head;
 		config.n_labels = 3;
+		config.pad_id = 0;
 		scorer = model_create(&config, false);
 		model_destroy(model);
 		model = scorer;
@@ -81,7 +82,7 @@ static void run_items(const struct model *model, struct frozen_item *items, int 
 	if (model->config.head == HEAD_LM)
 		frozen_logprobs(model, items, n, 1.25f, banned, 3, &workspace, pool);
 	else
-		frozen_scores(model, items, n, 0, &workspace, pool);
+		frozen_scores(model, items, n, POOLING_LAST_NON_PAD, &workspace, pool);
 	workspace_release(&workspace);
 	pool_destroy(pool);
 }

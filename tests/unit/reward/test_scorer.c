@@ -168,22 +168,28 @@ static struct reward_source model_source(char *path)
 	return (struct reward_source){.type = model_type, .path = path, .weight = 1};
 }
 
-static float score_of_ids(const char *path, const int32_t *ids, int n)
+static float pooled_score(const char *path, const int32_t *ids, int n, enum pooling pooling)
 {
 	struct hf_load_options options = {.head = HEAD_SCORE};
 	struct error err = {""};
 	struct workspace workspace;
 	struct model *model;
 	float score;
-	struct frozen_item item = {.ids = ids, .n = n, .scores = &score};
+	struct frozen_item item = {
+		.ids = ids, .n = n, .n_prompt = N_PROMPT, .scores = &score};
 
 	if (hf_load(&model, path, &options, NULL, &err) != STATUS_OK)
 		fail_msg("%s", err.text);
 	workspace_init(&workspace, NULL);
-	frozen_scores(model, &item, 1, model->config.pad_id, &workspace, NULL);
+	frozen_scores(model, &item, 1, pooling, &workspace, NULL);
 	workspace_release(&workspace);
 	model_destroy(model);
 	return score;
+}
+
+static float score_of_ids(const char *path, const int32_t *ids, int n)
+{
+	return pooled_score(path, ids, n, POOLING_LAST_NON_PAD);
 }
 
 /* --- rules --- */
@@ -340,6 +346,63 @@ static void test_moments_that_are_missing_or_not_positive_are_refused(void **sta
 	source.path = made;
 	check_refused(&source, NULL, POLICY_VOCAB, "reward_std is 0, expected above 0");
 	free(made);
+}
+
+static void test_moments_of_openrlhf_are_read(void **state)
+{
+	static const char *const edits[] = {"mean", "-2", "std", "0.5", "normalize_reward", "true",
+					    NULL};
+	char *path = save_model("openrlhf", llama, NULL, edits);
+	struct reward_source source = model_source(path);
+	float plain[N_ROLLOUTS], normalised[N_ROLLOUTS];
+
+	(void)state;
+	scores_of(&source, 1, NULL, 0, plain);
+	source.normalise = true;
+	scores_of(&source, 1, NULL, 0, normalised);
+	for (int i = 0; i < N_ROLLOUTS; i++)
+		assert_true(normalised[i] == (float)((plain[i] + 2) / .5));
+	free(path);
+}
+
+/* --- pooling --- */
+
+/* The pad and the end token are ids of the completions, so that every rule reads another
+ * position. */
+static void test_a_source_pools_as_it_says(void **state)
+{
+	static const char *const edits[] = {"pad_token_id", "9", "eos_token_id", "3", NULL};
+	static char names[][16] = {"last-non-pad", "last", "first-pad", "eos"};
+	char *path = save_model("pooling", llama, NULL, edits);
+	struct reward_source source = model_source(path);
+	struct scorer *scorer = must_create(&source, 1, NULL);
+	struct batch_of_rollouts batch;
+
+	(void)state;
+	for (int k = 0; k < 4; k++) {
+		struct scorer *other;
+		enum pooling pooling;
+
+		source.pooling = names[k];
+		assert_true(pooling_parse(names[k], &pooling));
+		other = must_create(&source, 1, NULL);
+		set_rollouts(&batch, 0);
+		batch.ids[0][13] = 9;
+		batch.ids[0][9] = 9;
+		batch.ids[0][6] = 3;
+		scorer_score(other, batch.list, N_ROLLOUTS, NULL);
+		for (int i = 0; i < N_ROLLOUTS; i++)
+			assert_true(batch.list[i].score ==
+				    pooled_score(path, batch.ids[i],
+						 N_PROMPT + batch.list[i].n_completion, pooling));
+		if (k == 0)
+			assert_string_equal(scorer_identity(scorer), scorer_identity(other));
+		else
+			assert_string_not_equal(scorer_identity(scorer), scorer_identity(other));
+		scorer_destroy(other);
+	}
+	scorer_destroy(scorer);
+	free(path);
 }
 
 /* --- refusals --- */
@@ -543,6 +606,8 @@ int main(void)
 		cmocka_unit_test(test_the_identity_of_a_count_names_its_id),
 		cmocka_unit_test(test_normalised_scores_use_the_moments_of_the_config),
 		cmocka_unit_test(test_moments_that_are_missing_or_not_positive_are_refused),
+		cmocka_unit_test(test_moments_of_openrlhf_are_read),
+		cmocka_unit_test(test_a_source_pools_as_it_says),
 		cmocka_unit_test(test_a_language_model_is_not_a_reward_model),
 		cmocka_unit_test(test_a_classifier_of_two_labels_is_refused),
 		cmocka_unit_test(test_fewer_vocabulary_rows_than_the_policy_has_are_refused),

@@ -1116,9 +1116,42 @@ static void test_one_label_is_not_a_choice_among_classes(void **state)
 	read_bytes(saved, "config.json", &text);
 	assert_non_null(strstr(text.data, "\"problem_type\": null"));
 	buf_release(&text);
+	/* A name of its own stays. */
 	edit_config("problem_type", "\"regression\"");
+	edit_config("id2label", "{\"0\": \"quality\"}");
+	edit_config("label2id", "{\"quality\": 0}");
 	save(model, &options);
 	assert_same_file(dir, saved, "config.json");
+	model_destroy(model);
+}
+
+static void test_labels_that_the_config_does_not_name_are_named(void **state)
+{
+	static const int64_t shape[] = {3, 32};
+	struct hf_save_options options = {.source_dir = dir};
+	float head[3 * 32] = {0};
+	struct store store;
+	struct model *model;
+	struct buf text;
+
+	(void)state;
+	copy("rm-llama", "config.json");
+	edit_config("id2label", NULL);
+	edit_config("label2id", NULL);
+	read_store(&store, "rm-llama");
+	drop(&store, "score.weight");
+	append(&store, "v_head.weight", "F32", 2, shape, head, sizeof head);
+	finish_store(&store);
+	model = load(dir, HEAD_SCORE);
+	save(model, &options);
+	model_destroy(model);
+	read_bytes(saved, "config.json", &text);
+	assert_non_null(strstr(text.data, "\"id2label\": {\"0\": \"LABEL_0\", \"1\": "
+					  "\"LABEL_1\", \"2\": \"LABEL_2\"}"));
+	assert_non_null(strstr(text.data, "\"label2id\": {\"LABEL_0\": 0, "));
+	buf_release(&text);
+	model = load(saved, HEAD_SCORE);
+	assert_int_equal(model->config.n_labels, 3);
 	model_destroy(model);
 }
 
@@ -1210,6 +1243,7 @@ int main(void)
 		CASE(test_a_directory_of_something_else_is_not_replaced),
 		CASE(test_files_that_go_with_a_model_are_copied),
 		CASE(test_one_label_is_not_a_choice_among_classes),
+		CASE(test_labels_that_the_config_does_not_name_are_named),
 		CASE(test_learned_positions_bound_sequences),
 		CASE(test_a_model_larger_than_the_machine_is_refused),
 	};
