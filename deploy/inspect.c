@@ -1,132 +1,287 @@
-/* rlhf inspect: what a checkpoint directory or one .safetensors file holds, and
- * whether it is sound.  A directory is loaded as a run would load it, so what passes
- * here passes there. */
+/* rlhf inspect: what a checkpoint, a run, an adapter or one .safetensors file holds, and
+ * whether it is sound.  Everything that is wrong is listed, not only the first; a
+ * checkpoint that passes here loads in a run. */
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/die.h"
 #include "common/base/file.h"
+#include "common/base/json.h"
 #include "common/base/log.h"
-#include "common/base/pool.h"
-#include "common/model/hf_checkpoint.h"
-#include "common/model/safetensors.h"
-#include "common/model/stop_ids.h"
 #include "common/run/options.h"
-#include "common/text/tokenizer.h"
+#include "common/run/run_dir.h"
 #include "deploy/commands.h"
+#include "deploy/inspection.h"
+#include "learner/checkpoint.h"
+#include "proto/comm.h"
 
-static void print_shape(const struct tensor_view *tensor)
+/* --- what is found --- */
+
+static void append_clean(struct buf *out, const char *format, va_list args)
 {
-	printf("%-6s [", tensor->dtype_name);
-	for (int i = 0; i < tensor->rank; i++)
-		printf("%s%" PRId64, i ? ", " : "", tensor->shape[i]);
-	printf("]\n");
+	char *line;
+	va_list again;
+	int n;
+
+	va_copy(again, args);
+	n = vsnprintf(NULL, 0, format, again);
+	va_end(again);
+	line = xmalloc((size_t)n + 1);
+	vsnprintf(line, (size_t)n + 1, format, args);
+	error_clean(line);
+	buf_append_string(out, line);
+	free(line);
 }
 
-static enum status inspect_file(const char *path, struct error *err)
+void inspection_line(struct inspection *in, const char *name, const char *format, ...)
+{
+	va_list args;
+
+	if (in->as_json)
+		return;
+	buf_printf(&in->out, "%-14s ", name);
+	va_start(args, format);
+	append_clean(&in->out, format, args);
+	va_end(args);
+	buf_append_char(&in->out, '\n');
+}
+
+void inspection_member(struct inspection *in, const char *key, const char *format, ...)
+{
+	va_list args;
+	size_t n = in->out.length;
+
+	if (!in->as_json)
+		return;
+	buf_printf(&in->out, "%s\"%s\": ", n && in->out.data[n - 1] != '{' ? ", " : "", key);
+	va_start(args, format);
+	append_clean(&in->out, format, args);
+	va_end(args);
+}
+
+void inspection_text(struct inspection *in, const char *key, const char *value)
+{
+	struct buf json = BUF_INIT;
+
+	json_write_string(&json, value, strlen(value));
+	inspection_line(in, key, "%s", value);
+	inspection_member(in, key, "%s", json.data);
+	buf_release(&json);
+}
+
+void inspection_number(struct inspection *in, const char *key, long long value)
+{
+	inspection_line(in, key, "%lld", value);
+	inspection_member(in, key, "%lld", value);
+}
+
+void inspection_move(struct hf_problems *to, struct hf_problems *from)
+{
+	for (int i = 0; i < from->n; i++)
+		hf_problems_add(to, "%s", from->items[i]);
+	hf_problems_release(from);
+}
+
+/* --- tensors --- */
+
+static void print_shape(const struct tensor_view *tensor, struct buf *out)
+{
+	buf_append_char(out, '[');
+	for (int i = 0; i < tensor->rank; i++)
+		buf_printf(out, "%s%" PRId64, i ? ", " : "", tensor->shape[i]);
+	buf_append_char(out, ']');
+}
+
+static void list_tensor(const struct tensor_view *tensor, struct inspection *in, struct buf *json)
+{
+	struct buf shape = BUF_INIT;
+
+	print_shape(tensor, &shape);
+	if (!in->as_json) {
+		char *name = xstrdup(tensor->name);
+
+		error_clean(name);
+		buf_printf(&in->out, "%-56s %-6s %s\n", name, tensor->dtype_name, shape.data);
+		free(name);
+	}
+	buf_append_string(json, json->length ? ", {\"name\": " : "{\"name\": ");
+	json_write_string(json, tensor->name, strlen(tensor->name));
+	buf_printf(json, ", \"dtype\": \"%s\", \"shape\": %s}", tensor->dtype_name, shape.data);
+	buf_release(&shape);
+}
+
+void inspect_tensors(struct inspection *in, const struct safetensors *files, size_t n)
+{
+	struct buf json = BUF_INIT;
+
+	for (size_t f = 0; f < n; f++)
+		for (size_t i = 0; i < files[f].n; i++)
+			list_tensor(&files[f].tensors[i], in, &json);
+	inspection_member(in, "tensors", "[%s]", json.data ? json.data : "");
+	buf_release(&json);
+}
+
+void inspect_file(struct inspection *in, const char *path)
 {
 	struct safetensors file;
-	enum status status = safetensors_open(&file, path, err);
+	struct error err;
 	size_t elements = 0;
 
-	if (status != STATUS_OK)
-		return status;
-	for (size_t i = 0; i < file.n; i++) {
-		printf("%-56s ", file.tensors[i].name);
-		print_shape(&file.tensors[i]);
+	if (safetensors_open(&file, path, &err) != STATUS_OK) {
+		hf_problems_add(&in->problems, "%s", err.text);
+		return;
+	}
+	for (size_t i = 0; i < file.n; i++)
 		elements += file.tensors[i].n_elements;
-	}
-	printf("%zu tensors, %zu elements, %" PRIu64 " bytes\n", file.n, elements, file.bytes);
+	inspection_member(in, "kind", "\"file\"");
+	inspect_tensors(in, &file, 1);
+	inspection_line(in, "total", "%zu tensors, %zu elements, %" PRIu64 " bytes", file.n,
+			elements, file.bytes);
+	inspection_member(in, "elements", "%zu", elements);
+	inspection_member(in, "bytes", "%" PRIu64, file.bytes);
 	safetensors_close(&file);
-	return STATUS_OK;
 }
 
-static const char *yes_no(bool value)
-{
-	return value ? "yes" : "no";
-}
+/* --- runs and their checkpoints --- */
 
-static void print_description(const char *dir, const struct model *model)
+/* A model within what is inspected: an object of its own, a paragraph of its own. */
+static void inspect_within(struct inspection *in, const char *dir, const char *name)
 {
-	const struct model_config *c = &model->config;
-	size_t parameters = 0;
+	char *path = path_join(dir, name);
 
-	for (int i = 0; i < hf_tensor_count(model); i++) {
-		struct hf_tensor tensor;
-		hf_tensor_describe(model, i, &tensor);
-		parameters += tensor.n_elements;
+	if (file_is_dir(path)) {
+		inspection_member(in, name, "{");
+		if (!in->as_json)
+			buf_append_char(&in->out, '\n');
+		inspect_model(in, path);
+		if (in->as_json)
+			buf_append_char(&in->out, '}');
 	}
-	printf("%-14s %s\n", "directory", dir);
-	printf("%-14s %s, %s\n", "family", hf_family_name(c->family),
-	       c->head == HEAD_LM ? "causal language model" : "sequence classifier");
-	printf("%-14s %zu\n", "parameters", parameters);
-	printf("%-14s %d layers, %d channels, %d query and %d key/value heads of %d, "
-	       "feed-forward %d\n",
-	       "shape", c->n_layers, c->n_channels, c->n_heads, c->n_kv_heads, c->head_dim,
-	       c->n_ff);
-	printf("%-14s %d, %s\n", "positions", c->max_positions,
-	       c->position == POSITION_LEARNED ? "learned" : "rotary");
-	printf("%-14s %d rows", "vocabulary", c->n_vocab);
-	if (c->head == HEAD_LM)
-		printf(", head tied to the embedding: %s\n", yes_no(c->tied));
+	free(path);
+}
+
+static void inspect_checkpoint(struct inspection *in, const char *dir)
+{
+	struct error err;
+
+	inspection_text(in, "kind", "checkpoint of a run");
+	inspection_text(in, "directory", dir);
+	if (checkpoint_verify(dir, &err) != STATUS_OK)
+		hf_problems_add(&in->problems, "%s", err.text);
+	inspect_within(in, dir, "model");
+	inspect_within(in, dir, "critic");
+}
+
+static void inspect_run(struct inspection *in, const char *dir)
+{
+	char *root = path_join(dir, "checkpoints"), **names = NULL, state[16];
+	struct buf json = BUF_INIT;
+	struct error err;
+	size_t n = 0;
+	int64_t step;
+
+	inspection_text(in, "kind", "run");
+	inspection_text(in, "directory", dir);
+	if (run_dir_state(dir, state, &step)) {
+		inspection_text(in, "state", state);
+		inspection_number(in, "step", step);
+	} else {
+		hf_problems_add(&in->problems, "%s/run.json: is damaged", dir);
+	}
+	if (file_is_dir(root) && file_list(root, &names, &n, &err) != STATUS_OK)
+		hf_problems_add(&in->problems, "%s", err.text);
+	for (size_t i = 0; i < n; i++) {
+		char *path = path_join(root, names[i]);
+		bool is_valid = checkpoint_verify(path, &err) == STATUS_OK;
+
+		inspection_line(in, i ? "" : "checkpoints", "%s, %s", names[i],
+				is_valid ? "valid" : "damaged");
+		buf_append_string(&json, i ? ", {\"name\": " : "{\"name\": ");
+		json_write_string(&json, names[i], strlen(names[i]));
+		buf_printf(&json, ", \"valid\": %s}", is_valid ? "true" : "false");
+		if (!is_valid)
+			hf_problems_add(&in->problems, "%s", err.text);
+		free(path);
+		free(names[i]);
+	}
+	inspection_member(in, "checkpoints", "[%s]", json.data ? json.data : "");
+	inspect_within(in, dir, "final");
+	buf_release(&json);
+	free(names);
+	free(root);
+}
+
+/* --- the command --- */
+
+static bool holds(const char *dir, const char *name)
+{
+	char *path = path_join(dir, name);
+	bool exists = file_exists(path);
+
+	free(path);
+	return exists;
+}
+
+static void inspect_path(struct inspection *in, const char *path)
+{
+	if (!file_is_dir(path))
+		inspect_file(in, path);
+	else if (holds(path, "run.json"))
+		inspect_run(in, path);
+	else if (holds(path, "MANIFEST.json"))
+		inspect_checkpoint(in, path);
+	else if (holds(path, "adapter_config.json"))
+		inspect_adapter(in, path);
 	else
-		printf(", %d labels\n", c->n_labels);
-	printf("%-14s bos %d, eos %d, pad %d\n", "special ids", c->bos_id, c->eos_id, c->pad_id);
-	if (c->head == HEAD_SCORE && c->pad_id >= 0 && c->pad_id == c->eos_id)
-		log_warn("%s: pad_token_id equals eos_token_id: the score is read before a final "
-			 "end token, not at it",
-			 dir);
+		inspect_model(in, path);
 }
 
-static enum status print_tokenizer(const char *dir, const struct model *model, struct error *err)
+static void print_list(struct inspection *in, const char *key, const char *name,
+		       const struct hf_problems *list)
 {
-	struct tokenizer *tokenizer = NULL;
-	enum status status;
+	struct buf json = BUF_INIT;
 
-	if (!tokenizer_exists(dir)) {
-		printf("%-14s none: ids only\n", "tokenizer");
-		return STATUS_OK;
+	for (int i = 0; i < list->n; i++) {
+		inspection_line(in, name, "%s", list->items[i]);
+		if (i > 0)
+			buf_append_string(&json, ", ");
+		json_write_string(&json, list->items[i], strlen(list->items[i]));
 	}
-	status = tokenizer_load(&tokenizer, dir, err);
-	if (status != STATUS_OK)
-		return status;
-	printf("%-14s %d ids, identity %.12s\n", "tokenizer", tokenizer_size(tokenizer),
-	       tokenizer_identity(tokenizer));
-	if (tokenizer_size(tokenizer) > model->config.n_vocab)
-		status = error_set(
-			err, STATUS_BAD_INPUT,
-			"%s: the tokenizer has ids up to %d, the model %d vocabulary rows", dir,
-			tokenizer_size(tokenizer) - 1, model->config.n_vocab);
-	tokenizer_destroy(tokenizer);
-	return status;
+	inspection_member(in, key, "[%s]", json.data ? json.data : "");
+	buf_release(&json);
 }
 
-static enum status inspect_dir(const char *dir, struct error *err)
+static enum status inspect(struct inspection *in, const char *path, struct error *err)
 {
-	struct hf_load_options options = {0};
-	struct model_config config;
-	struct model *model = NULL;
-	struct stop_ids stop;
-	enum status status = hf_read_config(&config, dir, err);
+	const struct hf_problems *problems = &in->problems;
+	enum status status = STATUS_OK;
 
-	options.head = config.head;
-	if (status == STATUS_OK)
-		status = hf_load(&model, dir, &options, NULL, err);
-	if (status == STATUS_OK)
-		status = stop_ids_read(&stop, dir, &config, err);
-	if (status == STATUS_OK) {
-		print_description(dir, model);
-		status = print_tokenizer(dir, model, err);
-	}
-	model_destroy(model);
-	if (status == STATUS_OK)
-		printf("sound\n");
+	inspect_path(in, path);
+	print_list(in, "warnings", "warning", &in->warnings);
+	print_list(in, "problems", "problem", problems);
+	inspection_member(in, "sound", "%s", problems->n ? "false" : "true");
+	if (in->as_json)
+		printf("{%s}\n", in->out.data);
+	else
+		printf("%s%s\n", in->out.data ? in->out.data : "",
+		       problems->n ? "not sound" : "sound");
+	if (problems->n == 1)
+		status = error_set(err, STATUS_BAD_INPUT, "%s", problems->items[0]);
+	else if (problems->n > 1)
+		status = error_set(err, STATUS_BAD_INPUT, "%s; and %d more problem%s",
+				   problems->items[0], problems->n - 1, problems->n > 2 ? "s" : "");
+	hf_problems_release(&in->problems);
+	hf_problems_release(&in->warnings);
+	buf_release(&in->out);
 	return status;
 }
 
 int inspect_main(int argc, char **argv)
 {
+	struct inspection in = {0};
 	const char *path = NULL;
 	bool help = false;
 	const struct option options[] = {
@@ -134,15 +289,34 @@ int inspect_main(int argc, char **argv)
 		 .type = OPTION_STRING,
 		 .target = &path,
 		 .required = true,
-		 .help = "checkpoint directory or .safetensors file"},
+		 .help = "directory of a checkpoint, a run or an adapter, or a .safetensors file"},
+		{.name = "--tensors",
+		 .type = OPTION_FLAG,
+		 .target = &in.lists_tensors,
+		 .help = "list the tensors: name, type, shape"},
+		{.name = "--json",
+		 .type = OPTION_FLAG,
+		 .target = &in.as_json,
+		 .help = "print one JSON object"},
 	};
 	struct error err;
-	enum status status = options_parse(options, 1, argc, argv, "rlhf inspect PATH",
+	struct comm *world;
+	enum status status = options_parse(options, sizeof options / sizeof *options, argc, argv,
+					   "rlhf inspect PATH [--tensors] [--json]",
 					   "rlhf inspect runs/p/final", &help, &err);
 
-	if (status == STATUS_OK && !help)
-		status = file_is_dir(path) ? inspect_dir(path, &err) : inspect_file(path, &err);
 	if (status != STATUS_OK)
+		return comm_refuse(status, &err);
+	if (help)
+		return status;
+	world = comm_init();
+	/* What would be logged about a model is among its warnings. */
+	log_init(LOG_ERROR, comm_is_lead(world));
+	if (comm_is_lead(world))
+		status = inspect(&in, path, &err);
+	status = comm_agree(world, status, &err);
+	if (status != STATUS_OK && comm_is_lead(world))
 		log_error("%s", err.text);
+	comm_finalize();
 	return status;
 }

@@ -17,6 +17,17 @@ refused() {
 	[ ! -s out ] || fail "$*: wrote to standard output: $(cat out)"
 }
 
+# What inspect finds wrong is the same sentence, and a line of its report.
+unsound() { # PATTERN PATH
+	local rc=0
+	"$RLHF" inspect "$2" >out 2>log </dev/null || rc=$?
+	[ $rc -eq 2 ] || fail "exit $rc, expected 2: inspect $2: $(cat log)"
+	[ "$(grep -c '^rlhf:' log)" -eq 1 ] || fail "not one line: inspect $2: $(cat log)"
+	grep -qE "^rlhf: error: .*$1" log || fail "no \"$1\": inspect $2: $(cat log)"
+	grep -qE "^problem  .*$1" out || fail "no \"$1\" in the report of $2: $(cat out)"
+	[ "$(tail -n 1 out)" = 'not sound' ] || fail "the report of $2 ends with $(tail -n 1 out)"
+}
+
 # A refused run leaves no directory.
 ppo_refused() { # RANKS PATTERN ARGUMENTS...
 	local ranks=$1 pattern=$2
@@ -93,7 +104,7 @@ refused 0 '--min-new-tokens is 9, more than --max-new-tokens, 8' "$RLHF" generat
 	--input prompts.jsonl --min-new-tokens 9 --max-new-tokens 8
 refused 0 '--temperature is -1, expected' "$RLHF" generate --model policy --prompt x --temperature -1
 refused 0 'PATH is missing' "$RLHF" inspect
-refused 0 'nowhere: cannot open: No such file' "$RLHF" inspect nowhere
+unsound 'nowhere: cannot open: No such file' nowhere
 refused 0 'RUN is missing' "$RLHF" status
 refused 0 'nowhere: not a run directory' "$RLHF" status nowhere
 refused 0 '--vocab-size is missing' "$RLHF" tokenizer-train --input x --output y
@@ -240,9 +251,9 @@ cp policy/model.safetensors bad
 printf '\0\0\300\177' | dd of=bad/model.safetensors bs=1 conv=notrunc status=none \
 	seek=$(($(stat -c %s bad/model.safetensors) - 4))
 ppo_refused 3 'bad/model.safetensors: tensor "model.norm.weight": element 31 is nan, expected a finite' --set policy.path=bad
-refused 0 'bad/model.safetensors: tensor "model.norm.weight": element 31 is nan' "$RLHF" inspect bad
+unsound 'bad/model.safetensors: tensor "model.norm.weight": element 31 is nan' bad
 for file in "$golden"/malformed/bad-*.safetensors; do
-	refused 0 "$(basename "$file"): " "$RLHF" inspect "$file"
+	unsound "$(basename "$file"): " "$file"
 	cp "$file" bad/model.safetensors
 	ppo_refused 0 'bad/model.safetensors: ' --set policy.path=bad
 done

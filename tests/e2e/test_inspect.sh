@@ -1,0 +1,122 @@
+#!/usr/bin/env bash
+# rlhf inspect: models, runs, checkpoints of runs, adapters and files; all that is wrong
+# at once; once under mpirun; JSON that is JSON.
+# shellcheck source=tests/e2e/common.sh
+. "$(dirname "$0")/common.sh"
+golden=$here/tests/golden
+
+found() { # PATTERN...: in the report of the last inspection
+	for pattern in "$@"; do
+		grep -qE "$pattern" out || fail "no \"$pattern\" in: $(cat out)"
+	done
+}
+
+sound() { # PATH ARGUMENTS...
+	"$RLHF" inspect "$@" >out 2>log || fail "$*: $(cat log)"
+	[ "$(tail -n 1 out)" = sound ] || fail "$*: $(cat out)"
+	[ ! -s log ] || fail "$*: $(cat log)"
+}
+
+unsound() { # N PATH ARGUMENTS...: with that many problems
+	local n=$1 rc=0
+	shift
+	"$RLHF" inspect "$@" >out 2>log || rc=$?
+	[ $rc -eq 2 ] || fail "exit $rc: $*: $(cat out log)"
+	[ "$(grep -c '^problem ' out)" -eq "$n" ] || fail "not $n problems: $(cat out)"
+	[ "$(wc -l <log)" -eq 1 ] || fail "not one line: $(cat log)"
+}
+
+make_toy
+
+# --- models ---
+for model in "$golden"/models/*; do
+	[ -e "$model/model.safetensors" ] || [ -e "$model/model.safetensors.index.json" ] || continue
+	sound "$model"
+	found '^family ' '^parameters +[0-9]' '^tensors +[0-9]+: ' '^files +model'
+done
+sound "$golden/models/score-gpt2"
+found '^labels +3: LABEL_0, LABEL_1, LABEL_2$' '^head +scores, score.weight$' \
+	'^special ids +bos 1, eos 2, pad 0; a completion ends at 2$'
+sound policy --tensors
+found '^model.layers.1.self_attn.q_proj.weight +F32 +\[32, 32\]$' '^shape +2 layers, 32 channels'
+on 3 "$RLHF" inspect policy --tensors >thrice 2>log || fail "$(cat log)"
+cmp out thrice || fail 'another report under mpirun'
+sound "$golden/malformed/ok.safetensors"
+
+# --- warnings ---
+cp -r judge odd
+sed -i 's/"eos_token_id": 23/"eos_token_id": 0, "pad_token_id": 0/; s/"bos_token_id": 0/"bos_token_id": 99, "attention_dropout": 0.1/' odd/config.json
+sound odd
+found '^warning +odd: pad_token_id equals eos_token_id' \
+	'^warning +odd/config.json: bos_token_id 99 is outside the vocabulary of 24' \
+	'^warning +odd/config.json: attention_dropout is 0.1'
+
+# --- all that is wrong, at once ---
+cp -r policy bad
+LC_ALL=C sed -i 's/model\.norm\.weight/model.norm.weighX/; s/\[24,32\]/[32,24]/' bad/model.safetensors
+printf '\0\0\300\177' | dd of=bad/model.safetensors bs=1 conv=notrunc status=none \
+	seek=$(($(stat -c %s bad/model.safetensors) - 4000))
+echo '{"eos_token_id": "x"}' >bad/generation_config.json
+unsound 5 bad
+found 'missing model.norm.weight' 'unexpected model.norm.weighX' 'shape of lm_head.weight is \[32, 24\]' \
+	'element [0-9]+ is nan' 'generation_config.json: eos_token_id'
+grep -q 'and 4 more problems$' log || fail "$(cat log)"
+rc=0
+on 2 "$RLHF" inspect bad >twice 2>log || rc=$?
+[ $rc -eq 2 ] || fail "exit $rc under mpirun"
+[ "$(grep -c '^rlhf: error' log)" -eq 1 ] || fail "not one line under mpirun: $(cat log)"
+cmp out twice || fail 'another report under mpirun'
+LC_ALL=C sed 's/score\.weight/scoreXweight/' judge/model.safetensors >bad/model.safetensors
+cp judge/config.json bad
+rm bad/generation_config.json
+unsound 2 bad
+found 'its head, score.weight, is missing' 'unexpected scoreXweight'
+cp -r "$golden/models/llama-gqa-sharded" shards
+rm shards/model-00002-of-00003.safetensors
+printf x >>shards/model-00003-of-00003.safetensors
+unsound 2 shards
+found 'model-00002-of-00003.safetensors: cannot open' 'model-00003-of-00003.safetensors: the tensors end'
+mkdir nothing
+unsound 1 nothing
+found 'nothing/config.json: cannot open'
+
+# --- runs ---
+"$RLHF" ppo config.json 2>log || fail "$(cat log)"
+sound run
+found '^kind +run$' '^state +finished$' '^step +6$' 'step-00000006, valid$' '^directory +run/final$'
+sound run/checkpoints/step-00000006
+found '^kind +checkpoint of a run$' 'step-00000006/model$' 'step-00000006/critic$'
+printf x | dd of=run/checkpoints/step-00000004/model/model.safetensors bs=1 conv=notrunc status=none seek=4000
+unsound 1 run
+found 'step-00000004, damaged$' 'problem +run/checkpoints/step-00000004/model/model.safetensors: its SHA-256'
+
+# --- adapters ---
+mkdir adapter
+tensor() { # NAME BEGIN: of shape [2, 2]
+	printf '"%s":{"dtype":"F32","shape":[2,2],"data_offsets":[%d,%d]}' "$1" "$2" $(($2 + 16))
+}
+adapter() { # SECOND-NAME
+	local header
+	header="{$(tensor m.q.lora_A.weight 0),$(tensor "$1" 16)}"
+	printf '%b\0\0\0\0\0\0\0%s%32s' "\\x$(printf %x ${#header})" "$header" '' >adapter/adapter_model.safetensors
+}
+adapter m.q.lora_B.weight
+echo '{"peft_type":"LORA","r":2,"lora_alpha":4,"target_modules":["q"],"task_type":"CAUSAL_LM"}' >adapter/adapter_config.json
+sound adapter
+found '^kind +LoRA adapter$' '^scale +alpha 4, rank 2$' '^targets +q$' '^parameters +8 in 2 tensors$'
+adapter m.k.lora_B.weight
+unsound 2 adapter
+found 'lora_A.weight" is there without "m.q.lora_B.weight"' '"m.k.lora_B.weight" is there without'
+echo '{"peft_type":"IA3","r":0,"lora_alpha":0,"use_dora":true}' >adapter/adapter_config.json
+unsound 6 adapter
+found 'peft_type is IA3, expected LORA' 'r is not a whole number' 'lora_alpha is not' 'use_dora is not supported'
+
+# --- JSON ---
+for path in policy judge bad run adapter "$golden/malformed/ok.safetensors" "$golden/malformed/bad-hole.safetensors"; do
+	"$RLHF" inspect "$path" --json --tensors >out 2>log || true
+	[ "$(wc -l <out)" -eq 1 ] || fail "$path: not one line of JSON"
+	sed 's/^/{"input_ids": [1], "report": /; s/$/}/' out >line.jsonl
+	"$RLHF" logprobs --model policy --input line.jsonl >/dev/null 2>log || fail "$path: no JSON: $(cat log): $(cat out)"
+done
+"$RLHF" inspect policy --json >out
+found '"parameters": [0-9]+, ' '"problems": \[\], "sound": true\}$' '"dtypes": \{"F32": 21\}'
