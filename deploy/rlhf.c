@@ -18,6 +18,7 @@ static const struct command_entry {
 } commands[] = {
 	{"pretrain", pretrain_main, "train a language model on text, from a checkpoint or anew"},
 	{"sft", sft_main, "train a language model on prompts and completions"},
+	{"classify", classify_main, "train a classifier of texts"},
 	{"reward-train", reward_train_main, "train a reward model on preference pairs"},
 	{"dpo", dpo_main, "train a policy on preferences directly: DPO, IPO, KTO"},
 	{"ppo", ppo_main, "reinforcement learning from a reward model or rules"},

@@ -325,6 +325,19 @@ enum status dataset_load_judged(struct dataset *dataset, const char *path,
 	return load(&reader, dataset_read_judged, err);
 }
 
+enum status dataset_load_labelled(struct dataset *dataset, const char *path,
+				  const struct row_context *context,
+				  const struct run_config *config, int max_length,
+				  const struct hf_labels *labels, struct error *err)
+{
+	struct reader reader;
+
+	reader_init(&reader, dataset, path, context, config, max_length);
+	reader.has_labels = true;
+	reader.labels = labels;
+	return load(&reader, dataset_read_labelled, err);
+}
+
 enum status dataset_load_prompts(struct dataset *dataset, const char *path,
 				 const struct row_context *context, const struct run_config *config,
 				 int max_length, struct error *err)

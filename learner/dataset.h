@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "common/base/status.h"
+#include "common/model/hf_labels.h"
 #include "common/run/config.h"
 #include "common/text/rows.h"
 
@@ -12,7 +13,7 @@ struct dataset {
 	struct row *rows;     /* [n]; for pairs: chosen */
 	struct row *rejected; /* [n]; NULL where there are no pairs */
 	double *margins;      /* [n] of pairs: by how much chosen is better; else NULL */
-	int *labels;	      /* [n] of judged rows: 1 wanted, 0 unwanted; else NULL */
+	int *labels; /* [n] of judged rows: 1 wanted, 0 unwanted; of labelled rows; or NULL */
 	int n;
 	uint64_t seed;
 	bool shuffle;
@@ -51,6 +52,15 @@ enum status dataset_load_pairs(struct dataset *dataset, const char *path,
 enum status dataset_load_judged(struct dataset *dataset, const char *path,
 				const struct row_context *context, const struct run_config *config,
 				int max_length, int32_t eos_id, struct error *err);
+/* Texts (a text, a prompt with or without its completion, or ids) with their "label": a
+ * name or a number of labels. */
+enum status dataset_load_labelled(struct dataset *dataset, const char *path,
+				  const struct row_context *context,
+				  const struct run_config *config, int max_length,
+				  const struct hf_labels *labels, struct error *err);
+/* The labels that occur in a file: names in the order of their bytes, or LABEL_0 and on
+ * to the largest number.  One label alone, or both kinds, is refused. */
+enum status dataset_find_labels(struct hf_labels *labels, const char *path, struct error *err);
 enum status dataset_load_prompts(struct dataset *dataset, const char *path,
 				 const struct row_context *context, const struct run_config *config,
 				 int max_length, struct error *err);

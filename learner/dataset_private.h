@@ -25,8 +25,9 @@ struct reader {
 	bool cuts_front;   /* too_long: truncate keeps the end */
 	bool needs_target; /* rows without anything to learn are left out */
 	bool has_labels;
-	int capacity;	/* of dataset's arrays */
-	int32_t eos_id; /* -1: none */
+	const struct hf_labels *labels; /* of labelled rows */
+	int capacity;			/* of dataset's arrays */
+	int32_t eos_id;			/* -1: none */
 	struct ids packed;
 	struct left_out left_out;
 };
@@ -34,7 +35,7 @@ struct reader {
 typedef enum status read_line(struct reader *reader, const struct json *object, int line,
 			      struct error *err);
 read_line dataset_read_sequence, dataset_read_example, dataset_read_pair, dataset_read_judged,
-	dataset_read_prompt;
+	dataset_read_labelled, dataset_read_prompt;
 
 /* Whether there is something to learn behind the first id, which nothing predicts. */
 bool dataset_has_target(const struct row *row);

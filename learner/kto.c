@@ -200,8 +200,10 @@ static void measure(const struct units *units, int first, int n, double *numbers
 	arena_rewind(arena, mark);
 }
 
-static void add_metrics(const double *means, bool is_eval, struct buf *line)
+static void add_metrics(const struct supervised *run, const double *means, bool is_eval,
+			struct buf *line)
 {
+	(void)run;
 	metrics_add(line, is_eval ? "eval/rewards/margins" : "rewards/margins",
 		    means[REWARD_CHOSEN] - means[REWARD_REJECTED]);
 }

@@ -87,8 +87,10 @@ void language_measure(const struct units *units, int first, int n, double *numbe
 	arena_rewind(arena, mark);
 }
 
-void language_add_metrics(const double *means, bool is_eval, struct buf *line)
+void language_add_metrics(const struct supervised *run, const double *means, bool is_eval,
+			  struct buf *line)
 {
+	(void)run;
 	if (is_eval)
 		metrics_add(line, "eval/perplexity", exp(means[LOSS]));
 }

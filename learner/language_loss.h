@@ -15,4 +15,5 @@ trainer_microbatch language_microbatch;
 /* Sums over each sequence: as many numbers as there are stats. */
 measure_units language_measure;
 /* eval/perplexity. */
-void language_add_metrics(const double *means, bool is_eval, struct buf *line);
+void language_add_metrics(const struct supervised *run, const double *means, bool is_eval,
+			  struct buf *line);

@@ -133,13 +133,14 @@ static void describe(const double *numbers, int n, struct buf *texts, const char
 
 /* --- how the result does --- */
 
-static void report(const double *numbers, int n, struct buf *json)
+static void report(const struct supervised *run, struct buf *json)
 {
+	int n = run->eval.n;
 	double *margins = xcalloc((size_t)n, sizeof *margins);
 
 	for (int i = 0; i < n; i++)
-		margins[i] = numbers[(size_t)i * N_NUMBERS + CHOSEN] -
-			     numbers[(size_t)i * N_NUMBERS + REJECTED];
+		margins[i] = run->numbers[(size_t)i * N_NUMBERS + CHOSEN] -
+			     run->numbers[(size_t)i * N_NUMBERS + REJECTED];
 	calibration_report(margins, n, json);
 	free(margins);
 }

@@ -55,7 +55,7 @@ static enum status write_report(struct supervised *run, struct error *err)
 	if (!run->task->report || run->eval.n == 0)
 		return STATUS_OK;
 	buf_append_string(&json, "{\n");
-	run->task->report(run->numbers, run->eval.n, &json);
+	run->task->report(run, &json);
 	buf_append_string(&json, "\n}\n");
 	status = state_write_text(run->session.run.path, "evaluation.json", json.data, json.length,
 				  err);

@@ -69,15 +69,17 @@ struct supervised_task {
 	void (*look)(struct supervised *run, const struct dataset *dataset, const int *rows, int n);
 	trainer_microbatch *microbatch; /* context: struct units */
 	measure_units *measure;
-	/* Metrics that follow from means of stats; may be NULL. */
-	void (*add_metrics)(const double *means, bool is_eval, struct buf *line);
+	/* Metrics that follow from means of stats, or from run->numbers of an evaluation;
+	 * may be NULL. */
+	void (*add_metrics)(const struct supervised *run, const double *means, bool is_eval,
+			    struct buf *line);
 	/* Changes to config.json of the result as hf_save takes them, from the numbers
 	 * of the evaluation units (of the training units if there are no others);
 	 * texts is what they may point into.  May be NULL. */
 	void (*describe)(const double *numbers, int n, struct buf *texts, const char **edits);
-	/* Logs how the result does on data.eval, and appends that to json as members of an
-	 * object, for the run's evaluation.json.  Lead only; may be NULL. */
-	void (*report)(const double *numbers, int n, struct buf *json);
+	/* Logs how the result does on data.eval, from run->numbers, and appends that to json
+	 * as members of an object, for the run's evaluation.json.  Lead only; may be NULL. */
+	void (*report)(const struct supervised *run, struct buf *json);
 };
 enum { MAX_EDITS = 16 }; /* pairs and the NULL that ends them */
 

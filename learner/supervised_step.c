@@ -188,9 +188,10 @@ static enum status evaluate(struct supervised *run, double *means, struct error 
 
 /* --- telling --- */
 
-static void add_means(const struct supervised_task *task, const double *means, bool is_eval,
+static void add_means(const struct supervised *run, const double *means, bool is_eval,
 		      struct buf *line)
 {
+	const struct supervised_task *task = run->task;
 	char name[64];
 
 	for (int k = 0; k < task->n_stats; k++) {
@@ -200,7 +201,7 @@ static void add_means(const struct supervised_task *task, const double *means, b
 		metrics_add(line, name, means[k]);
 	}
 	if (task->add_metrics)
-		task->add_metrics(means, is_eval, line);
+		task->add_metrics(run, means, is_eval, line);
 }
 
 static void append_metrics(struct supervised *run, const struct step_report *report)
@@ -210,9 +211,9 @@ static void append_metrics(struct supervised *run, const struct step_report *rep
 
 	metrics_begin(&line, run->step);
 	metrics_add(&line, "epoch", (double)drawn / run->train.n);
-	add_means(run->task, report->means, false, &line);
+	add_means(run, report->means, false, &line);
 	if (report->evaluated)
-		add_means(run->task, report->eval, true, &line);
+		add_means(run, report->eval, true, &line);
 	metrics_add(&line, "lr", report->learning_rate);
 	metrics_add(&line, "grad_norm", report->grad_norm);
 	metrics_add(&line, "optim/skipped", (double)run->trainer.skipped);

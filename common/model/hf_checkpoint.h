@@ -29,10 +29,11 @@ enum status hf_parse_config(struct model_config *config, const char *text, size_
 /* What to do about the head.  HEAD_LM: a causal language model is needed.
  * HEAD_SCORE: a model that has a score head is needed, of any dialect that
  * hf_head.h lists; if create_score, a causal language model will do and gets a
- * new head of n_labels 1, Normal(0, 1/sqrt(C+1)) keyed by seed. */
+ * new head of n_labels (0: 1), Normal(0, 1/sqrt(C+1)) keyed by seed. */
 struct hf_load_options {
 	enum head_kind head;
 	bool create_score;
+	int n_labels;
 	uint64_t seed;
 };
 /* The model that hf_load would load, without its weights. */

@@ -55,23 +55,34 @@ static enum status read_problem(struct hf_labels *labels, const struct json *pro
 			 dir, name);
 }
 
-enum status hf_labels_read(struct hf_labels *labels, const char *dir, int n_labels,
-			   struct error *err)
+enum status hf_labels_parse(struct hf_labels *labels, const char *text, size_t length,
+			    const char *where, int n_labels, struct error *err)
 {
-	struct buf text = BUF_INIT;
-	enum status status = hf_read_config_text(&text, dir, err);
-	struct json *root =
-		status == STATUS_OK ? json_parse(text.data, text.length, dir, err) : NULL;
+	struct json *root = json_parse(text, length, where, err);
 	const struct json *id2label = json_get(root, "id2label");
+	enum status status = STATUS_BAD_INPUT;
 
 	*labels = (struct hf_labels){.n = n_labels};
 	labels->names = xcalloc((size_t)n_labels, sizeof *labels->names);
 	if (id2label && json_type(id2label) == JSON_NULL)
 		id2label = NULL;
-	status = root ? read_names(labels, id2label, dir, err) : STATUS_BAD_INPUT;
+	if (root)
+		status = read_names(labels, id2label, where, err);
 	if (status == STATUS_OK)
-		status = read_problem(labels, json_get(root, "problem_type"), dir, err);
+		status = read_problem(labels, json_get(root, "problem_type"), where, err);
 	json_free(root);
+	return status;
+}
+
+enum status hf_labels_read(struct hf_labels *labels, const char *dir, int n_labels,
+			   struct error *err)
+{
+	struct buf text = BUF_INIT;
+	enum status status = hf_read_config_text(&text, dir, err);
+
+	*labels = (struct hf_labels){0};
+	if (status == STATUS_OK)
+		status = hf_labels_parse(labels, text.data, text.length, dir, n_labels, err);
 	buf_release(&text);
 	return status;
 }

@@ -139,7 +139,9 @@ enum status hf_source_open(struct hf_source *source, const char *dir,
 	}
 	config->head = options->head;
 	if (config->head == HEAD_SCORE)
-		config->n_labels = source->new_score ? 1 : source->head.n_labels;
+		config->n_labels = source->head.n_labels;
+	if (source->new_score)
+		config->n_labels = options->n_labels > 0 ? options->n_labels : 1;
 	source->can_match = true;
 	return status;
 }

@@ -17,6 +17,7 @@ enum command {
 	COMMAND_PPO = 4,
 	COMMAND_SFT = 8,
 	COMMAND_DPO = 16,
+	COMMAND_CLASSIFY = 32,
 };
 const char *config_command_name(enum command command); /* "reward-train" */
 

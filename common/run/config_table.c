@@ -15,7 +15,8 @@
 #define PPO COMMAND_PPO
 #define SFT COMMAND_SFT
 #define DPO COMMAND_DPO
-#define TRAIN (PRETRAIN | SFT | REWARD_TRAIN | DPO)
+#define CLASSIFY COMMAND_CLASSIFY
+#define TRAIN (PRETRAIN | SFT | CLASSIFY | REWARD_TRAIN | DPO)
 #define ALL (TRAIN | PPO)
 
 /* The largest integer below which every double is exact, and limits that keep
@@ -495,6 +496,8 @@ const char *config_command_name(enum command command)
 		return "sft";
 	case COMMAND_DPO:
 		return "dpo";
+	case COMMAND_CLASSIFY:
+		return "classify";
 	}
 	return "?";
 }

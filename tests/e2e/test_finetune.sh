@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# sft, dpo (and kto): the same bytes on any number of ranks and after a kill; what is
+# sft, dpo (and kto), classify: the same bytes on any number of ranks and after a kill; what is
 # learnt, what is kept, and what is refused.
 # shellcheck source=tests/e2e/common.sh
 . "$(dirname "$0")/common.sh"
@@ -135,3 +135,48 @@ refused '"dpo.beta" is 0' "$RLHF" dpo dpo.json --set dpo.beta=0
 "$make_model" small lm 24 1
 refused 'small: the reference has 24 vocabulary rows, the policy sft/final has 300' "$RLHF" dpo dpo.json \
 	--set reference.path=small
+
+# --- classify ---
+for i in $(seq 0 47); do
+	case $((i % 3)) in
+	0) printf '{"text":"the cat sees %d","label":"cats"}\n' $((i % 7)) ;;
+	1) printf '{"text":"a dog runs %d","label":"dogs"}\n' $((i % 5)) ;;
+	2) printf '{"text":"%d steps","label":"steps"}\n' $((i % 11)) ;;
+	esac
+done >texts.jsonl
+head -n 12 texts.jsonl >texts-eval.jsonl
+cat >classify.json <<'JSON'
+{"run": {"dir": "classify", "seed": 3}, "model": {"path": "speaker"},
+ "data": {"train": "texts.jsonl", "eval": "texts-eval.jsonl"},
+ "train": {"steps": 12, "batch_size": 8, "eval_every": 4},
+ "optimizer": {"learning_rate": 0.005}, "checkpoint": {"every_steps": 4, "keep": 2}}
+JSON
+alike classify classify.json classify checkpoint.before_rename:2 final.begin:1
+holds "$(metric eval/accuracy classify) == 1 && $(metric eval/f1 classify) == 1" 'classify did not learn'
+grep -q '"id2label": {"0": "cats", "1": "dogs", "2": "steps"}' classify/final/config.json ||
+	fail "labels: $(cat classify/final/config.json)"
+grep -q '"label": "dogs", "precision": 1, "recall": 1, "f1": 1, "taken_for": \[0, 4, 0\]' \
+	classify/evaluation.json || fail "evaluation: $(cat classify/evaluation.json)"
+"$RLHF" score --model classify/final --input texts-eval.jsonl >scores.jsonl
+diff <(grep -o '"label":"[a-z]*"' scores.jsonl) <(grep -o '"label":"[a-z]*"' texts-eval.jsonl) ||
+	fail 'score does not name the labels'
+# A classifier goes on with its own labels, by name or number.
+sed 's/"cats"/0/; s/"dogs"/1/; s/"steps"/2/' texts.jsonl >numbers.jsonl
+"$RLHF" classify classify.json --set run.dir=again --set model.path=classify/final \
+	--set data.train=numbers.jsonl --set train.steps=1 2>log || fail "$(cat log)"
+holds "$(metric accuracy again) == 1" 'a classifier forgot its labels'
+
+echo '{"text":"a dog","label":"birds"}' >birds.jsonl
+echo '{"text":"a dog","label":3}' >three.jsonl
+refused 'birds.jsonl: every label is birds, expected at least two' "$RLHF" classify classify.json \
+	--set data.train=birds.jsonl
+refused 'birds.jsonl: line 1: "label" is "birds", expected one of the model.s 3 labels' \
+	"$RLHF" classify classify.json --set data.eval=birds.jsonl
+refused 'three.jsonl: line 1: "label" is 3, expected a number from 0 to 2' \
+	"$RLHF" classify classify.json --set data.eval=three.jsonl
+refused 'pairs.jsonl: line 1: "label" is missing' "$RLHF" classify classify.json \
+	--set data.train=pairs.jsonl
+"$make_model" judge reward 300 2
+cp words/* judge
+refused 'judge: a model that chooses one of 1 label, expected one of at least 2' \
+	"$RLHF" classify classify.json --set model.path=judge

@@ -6,7 +6,7 @@
 golden=$here/tests/golden
 
 # The models are named as in tests/golden/models.
-for name in llama-bias gpt2-hub-layout rm-llama; do
+for name in llama-bias gpt2-hub-layout rm-llama score-llama; do
 	ln -s "$golden/models/$name" $name
 done
 

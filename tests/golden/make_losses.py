@@ -24,7 +24,8 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 HERE = Path(__file__).parent
 MODELS, OUT = HERE / "models", HERE / "losses"
-POLICY, REFERENCE, SCORER, STEPS = "llama-bias", "gpt2-hub-layout", "rm-llama", 3
+POLICY, REFERENCE, STEPS = "llama-bias", "gpt2-hub-layout", 3
+SCORER, CLASSIFIER = "rm-llama", "score-llama"
 VOCAB = 61
 generator = torch.Generator().manual_seed(7)
 
@@ -56,6 +57,8 @@ for i, (p, c) in enumerate(zip(prompts, chosen)):
         examples.append({"input_ids": whole, "labels": labels})
 pairs = [{"prompt_ids": p, "chosen_ids": c, "rejected_ids": r, "margin": m}
          for p, c, r, m in zip(prompts, chosen, rejected, margins)]
+labelled = [{"input_ids": p + c, "label": label}
+            for p, c, label in zip(prompts, chosen, ["LABEL_2", 0, 1, 0, "LABEL_0", 2])]
 judged = [{"prompt_ids": p, "completion_ids": c, "label": w}
           for p, c, w in zip(prompts, chosen, wanted)]
 
@@ -98,6 +101,13 @@ def sft(model):
         right = right + (lp.argmax(-1) == labels[kept]).sum()
         n += int(kept.sum())
     return loss / n, {"entropy": entropy / n, "mean_token_accuracy": right / n}
+
+
+def classify(model):
+    names = [row["label"] for row in labelled]
+    labels = torch.tensor([int(str(name).removeprefix("LABEL_")) for name in names])
+    z = torch.stack([scores(model, row["input_ids"]) for row in labelled])
+    return F.cross_entropy(z, labels), {"accuracy": (z.argmax(-1) == labels).float().mean()}
 
 
 def reward(model, center):
@@ -167,7 +177,8 @@ lines = []
 
 
 def case(name, command, rows, model_name, rate, loss_of, **keys):
-    kind = AutoModelForSequenceClassification if model_name == SCORER else AutoModelForCausalLM
+    kind = (AutoModelForSequenceClassification if model_name in (SCORER, CLASSIFIER)
+            else AutoModelForCausalLM)
     model = kind.from_pretrained(MODELS / model_name, dtype=torch.float32).eval()
     optimizer = torch.optim.SGD(model.parameters(), lr=rate)
     keys = {"optimizer.learning_rate": rate, **{k.replace("__", "."): v for k, v in keys.items()}}
@@ -188,9 +199,11 @@ OUT.mkdir(exist_ok=True)
 write("examples", examples)
 write("pairs", pairs)
 write("judged", judged)
+write("labelled", labelled)
 reference = AutoModelForCausalLM.from_pretrained(MODELS / REFERENCE, dtype=torch.float32).eval()
 ref = {"reference__path": REFERENCE}
 case("sft", "sft", "examples", POLICY, 0.5, sft)
+case("classify", "classify", "labelled", CLASSIFIER, 0.05, classify)
 case("reward", "reward-train", "pairs", SCORER, 0.02, lambda m: reward(m, 0.0))
 case("reward-centered", "reward-train", "pairs", SCORER, 0.02, lambda m: reward(m, 0.125),
      reward_train__center_rewards_coefficient=0.125)

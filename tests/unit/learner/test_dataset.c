@@ -297,6 +297,70 @@ static void test_judged_rows_are_wanted_or_not(void **state)
 		"the completion is empty");
 }
 
+/* --- labels --- */
+
+static struct hf_labels labels;
+
+static enum status find_labels(const char *text)
+{
+	write_rows("d.jsonl", text);
+	return dataset_find_labels(&labels, path, &err);
+}
+
+static void test_labels_are_names_in_order_or_numbers(void **state)
+{
+	(void)state;
+	must(find_labels("{\"label\":\"b\"}\n{\"label\":\"c\"}\n{\"label\":\"a\"}\n"
+			 "{\"label\":\"b\"}\n"));
+	assert_int_equal(labels.n, 3);
+	assert_string_equal(labels.names[0], "a");
+	assert_string_equal(labels.names[1], "b");
+	assert_string_equal(labels.names[2], "c");
+	hf_labels_release(&labels);
+	must(find_labels("{\"label\":2}\n{\"label\":0}\n"));
+	assert_int_equal(labels.n, 3);
+	assert_string_equal(labels.names[1], "LABEL_1");
+	hf_labels_release(&labels);
+	refused(find_labels("{\"label\":\"b\"}\n{\"label\":1}\n"),
+		"line 2: \"label\" is a number, those before are names");
+	refused(find_labels("{\"label\":0}\n{\"label\":\"1\"}\n"), "those before are numbers");
+	refused(find_labels("{\"label\":\"b\"}\n{\"label\":\"b\"}\n"),
+		"every label is b, expected at least two");
+	refused(find_labels("{\"label\":1.5}\n"),
+		"line 1: \"label\" is not a name, nor an integer");
+	refused(find_labels("{\"label\":-1}\n"), "nor an integer from 0");
+	refused(find_labels("{\"label\":\"\"}\n"), "is not a name");
+	refused(find_labels("{\"text\":\"a\"}\n"), "\"label\" is missing");
+}
+
+static void test_labelled_rows_have_numbers_of_their_labels(void **state)
+{
+	static char no[] = "no", yes[] = "yes", *names[] = {no, yes};
+	static const int expected[4] = {1, 0, 1, 0};
+	const struct hf_labels two = {.names = names, .n = 2};
+	struct run_config config = config_of("error");
+	struct row_context context = {.tokenizer = tokenizer, .n_vocab = N_VOCAB};
+
+	(void)state;
+	write_rows("d.jsonl", "{\"text\":\"ab\",\"label\":\"yes\"}\n"
+			      "{\"prompt\":\"c\",\"label\":0}\n"
+			      "{\"prompt\":\"c\",\"completion\":\"d\",\"label\":1}\n"
+			      "{\"input_ids\":[3],\"label\":\"no\"}\n");
+	must(dataset_load_labelled(&dataset, path, &context, &config, 8, &two, &err));
+	assert_int_equal(dataset.n, 4);
+	assert_row(&dataset.rows[1], "2");
+	assert_row(&dataset.rows[2], "23");
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(dataset.labels[i], expected[i]);
+	dataset_release(&dataset);
+	write_rows("d.jsonl", "{\"text\":\"ab\",\"label\":\"maybe\"}\n");
+	refused(dataset_load_labelled(&dataset, path, &context, &config, 8, &two, &err),
+		"line 1: \"label\" is \"maybe\", expected one of the model's 2 labels, \"no\"");
+	write_rows("d.jsonl", "{\"text\":\"ab\",\"label\":2}\n");
+	refused(dataset_load_labelled(&dataset, path, &context, &config, 8, &two, &err),
+		"line 1: \"label\" is 2, expected a number from 0 to 1");
+}
+
 /* --- examples --- */
 
 static enum status load_examples(const struct run_config *config, const char *text)
@@ -463,6 +527,8 @@ int main(void)
 		cmocka_unit_test(test_equal_pairs_are_left_out_and_margins_kept),
 		cmocka_unit_test(test_pairs_may_have_to_hold_completions_and_get_their_end),
 		cmocka_unit_test(test_judged_rows_are_wanted_or_not),
+		cmocka_unit_test(test_labels_are_names_in_order_or_numbers),
+		cmocka_unit_test(test_labelled_rows_have_numbers_of_their_labels),
 		cmocka_unit_test(test_completions_are_learnt_with_their_end),
 		cmocka_unit_test(test_examples_without_anything_to_learn_are_refused),
 		cmocka_unit_test(test_examples_cut_to_nothing_to_learn_are_left_out),

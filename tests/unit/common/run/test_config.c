@@ -134,6 +134,9 @@ static void test_train_defaults_differ_where_they_should(void **state)
 	assert_string_equal(c.sft.loss, "completion");
 	assert_true(c.data.append_eos && c.checkpoint.best);
 	config_release(&c);
+	must_load(&c, COMMAND_CLASSIFY, TRAIN_MINIMAL);
+	assert_string_equal(c.model.path, "M");
+	config_release(&c);
 	must_load(&c, COMMAND_DPO, TRAIN_MINIMAL);
 	assert_string_equal(c.dpo.loss_type, "sigmoid");
 	assert_true(c.dpo.beta == 0.1 && c.dpo.label_smoothing == 0 && c.dpo.ipo_length_norm);
