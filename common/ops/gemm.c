@@ -150,6 +150,7 @@ void gemm_unpack_row(float *out, const float *panels, int n_columns, int k, int 
 struct product {
 	const struct gemm_kernels *kernels;
 	float *c; /* [rows, columns] */
+	int c_stride; /* from a row of it to the next; columns, but for gemm_forward_add */
 	int rows, columns, depth;
 	bool accumulate;
 	const float *a; /* [rows, depth] or [depth, rows] */
@@ -166,11 +167,11 @@ static void run_tile(const struct product *p, struct gemm_tile *t, int row, int 
 {
 	const int width = p->kernels->width, column = panel * width;
 	const int columns = p->columns - column;
-	float *c = p->c + (size_t)row * p->columns + column;
+	float *c = p->c + (size_t)row * p->c_stride + column;
 	void (*const run)(const struct gemm_tile *) = p->kernels->tile[rows - 1][layout][prefetch];
 	t->bias = is_last_block && p->bias ? p->bias + column : NULL;
 	t->c = c;
-	t->c_stride = p->columns;
+	t->c_stride = p->c_stride;
 	if (columns >= width) {
 		run(t);
 		return;
@@ -179,14 +180,14 @@ static void run_tile(const struct product *p, struct gemm_tile *t, int row, int 
 	const size_t bytes = (size_t)columns * sizeof *c;
 	memset(edge, 0, sizeof edge);
 	for (int r = 0; t->accumulate && r < rows; r++)
-		memcpy(edge + r * width, c + (size_t)r * p->columns, bytes);
+		memcpy(edge + r * width, c + (size_t)r * p->c_stride, bytes);
 	if (t->bias)
 		t->bias = memcpy(bias, t->bias, bytes);
 	t->c = edge;
 	t->c_stride = width;
 	run(t);
 	for (int r = 0; r < rows; r++)
-		memcpy(c + (size_t)r * p->columns, edge + r * width, bytes);
+		memcpy(c + (size_t)r * p->c_stride, edge + r * width, bytes);
 }
 
 /* ---- few rows: B streams, A in place ---- */
@@ -313,7 +314,7 @@ static void prefetch_c(const struct product *p, int row, int rows, int panel)
 	const int width = p->kernels->width;
 	const int columns = min_int(width, p->columns - panel * width);
 	for (int r = 0; r < rows; r++) {
-		const float *c = p->c + (size_t)(row + r) * p->columns + panel * width;
+		const float *c = p->c + (size_t)(row + r) * p->c_stride + panel * width;
 		for (int j = 0; j < columns; j += 16)
 			__builtin_prefetch(c + j, 1, 3);
 	}
@@ -409,12 +410,24 @@ static void product_blocked(const struct product *p, struct pool *pool)
 	}
 }
 
+static void product_forward(const struct product *p, struct pool *pool)
+{
+	if (p->rows == 0 || p->columns == 0)
+		return;
+	pool = pool_worth(pool, p->rows, p->columns, p->depth);
+	if (p->rows <= STREAM_ROWS || (size_t)p->rows * p->depth <= STREAM_A_FLOATS)
+		product_stream(p, pool);
+	else
+		product_blocked(p, pool);
+}
+
 void gemm_forward(float *y, const float *x, const float *panels, const float *bias, int m, int n,
 		  int k, struct pool *pool)
 {
 	const struct product p = {
 		.kernels = current_kernels(),
 		.c = y,
+		.c_stride = n,
 		.rows = m,
 		.columns = n,
 		.depth = k,
@@ -422,13 +435,24 @@ void gemm_forward(float *y, const float *x, const float *panels, const float *bi
 		.panels = panels,
 		.bias = bias,
 	};
-	if (m == 0 || n == 0)
-		return;
-	pool = pool_worth(pool, m, n, k);
-	if (m <= STREAM_ROWS || (size_t)m * k <= STREAM_A_FLOATS)
-		product_stream(&p, pool);
-	else
-		product_blocked(&p, pool);
+	product_forward(&p, pool);
+}
+
+void gemm_forward_add(float *y, int y_stride, const float *x, const float *panels, int m, int n,
+		      int k, struct pool *pool)
+{
+	const struct product p = {
+		.kernels = current_kernels(),
+		.c = y,
+		.c_stride = y_stride,
+		.rows = m,
+		.columns = n,
+		.depth = k,
+		.accumulate = true,
+		.a = x,
+		.panels = panels,
+	};
+	product_forward(&p, pool);
 }
 
 /* ---- the only door to OpenBLAS ---- */
@@ -494,6 +518,7 @@ void gemm_backward_input(float *dx, const float *dy, const float *w, int m, int 
 	const struct product p = {
 		.kernels = current_kernels(),
 		.c = dx,
+		.c_stride = k,
 		.rows = m,
 		.columns = k,
 		.depth = n,
@@ -510,6 +535,7 @@ void gemm_backward_weight(float *dw, const float *dy, const float *x, int m, int
 	const struct product p = {
 		.kernels = current_kernels(),
 		.c = dw,
+		.c_stride = k,
 		.rows = n,
 		.columns = k,
 		.depth = m,

@@ -25,6 +25,11 @@ void gemm_unpack_row(float *out, const float *panels, int n_columns, int k, int 
 void gemm_forward(float *y, const float *x, const float *panels, const float *bias, int m, int n,
 		  int k, struct pool *pool);
 
+/* y += x W^T for y [M, N] whose rows are y_stride floats apart: some columns of a wider
+ * matrix.  Each element's chain goes on from what it was. */
+void gemm_forward_add(float *y, int y_stride, const float *x, const float *panels, int m, int n,
+		      int k, struct pool *pool);
+
 /* dx [M, K] = dy [M, N] W, or += if accumulate; w [N, K] not packed. */
 void gemm_backward_input(float *dx, const float *dy, const float *w, int m, int n, int k,
 			 bool accumulate, struct pool *pool);

@@ -94,6 +94,44 @@ static void test_forward_is_one_chain_for_each_element(void **state)
 		expect_forward_is_the_chain(shapes[i][0], shapes[i][1], shapes[i][2]);
 }
 
+/* Columns [2, 2 + n) of rows of n + 5. */
+static void expect_addition_goes_on_from_what_is_there(int m, int n, int k)
+{
+	int stride = n + 5;
+	float *x = new_random((size_t)m * k, 1), *w = new_random((size_t)n * k, 2);
+	float *panels = new_packed(w, n, k), *before = new_random((size_t)m * stride, 3);
+	for (int p = 0; p < POOLS; p++) {
+		float *y = new_copy(before, (size_t)m * stride);
+		gemm_forward_add(y + 2, stride, x, panels, m, n, k, pools[p]);
+		for (int i = 0; i < m; i++) {
+			for (int j = 0; j < stride; j++) {
+				float expected = before[(size_t)i * stride + j];
+				if (j >= 2 && j < 2 + n)
+					expected = chain(expected, x + (size_t)i * k, 1,
+							 w + (size_t)(j - 2) * k, 1, k);
+				assert_memory_equal(&y[(size_t)i * stride + j], &expected,
+						    sizeof expected);
+			}
+		}
+		free(y);
+	}
+	free(x);
+	free(w);
+	free(panels);
+	free(before);
+}
+
+static void test_forward_adds_to_columns_of_a_wider_matrix(void **state)
+{
+	static const int shapes[][3] = {
+		{1, 1, 1}, {1, 48, 8}, {3, 17, 129}, {9, 100, 4}, {64, 172, 16}, {193, 40, 257},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+		expect_addition_goes_on_from_what_is_there(shapes[i][0], shapes[i][1],
+							   shapes[i][2]);
+}
+
 static void test_rows_have_the_same_bits_in_every_batch(void **state)
 {
 	static const int batches[] = {1, 2, 3, 7, 8, 64, 1000};
@@ -319,6 +357,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_forward_is_one_chain_for_each_element),
+		cmocka_unit_test(test_forward_adds_to_columns_of_a_wider_matrix),
 		cmocka_unit_test(test_rows_have_the_same_bits_in_every_batch),
 		cmocka_unit_test(test_forward_without_depth_is_the_bias),
 		cmocka_unit_test(test_unpack_gives_back_the_rows_that_were_packed),
