@@ -13,6 +13,7 @@ enum rng_stream {
 	RNG_DATA = 4,	   /* generators of data */
 	RNG_MINIBATCH = 5, /* key: step, epoch */
 	RNG_VERIFY = 6,	   /* key: step */
+	RNG_ADAPTER = 7,   /* key: tensor, element */
 };
 
 /* The generator itself: ten rounds on a counter under a key. */

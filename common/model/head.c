@@ -67,14 +67,16 @@ static const float *project_out_backward(const struct model *model, const float 
 					 struct pool *pool)
 {
 	const struct param *param = param_find(&model->layout, PARAM_PROJECT_OUT, -1);
-	float *dx;
+	float *dx, *dweight;
 
 	if (!param)
 		return dout;
 	dx = arena_alloc(arena, (size_t)n * (size_t)param->cols, sizeof(float));
 	gemm_backward_input(dx, dout, model->weights + param->offset, n, param->rows, param->cols,
 			    false, pool);
-	gemm_backward_weight(grads + param->offset, dout, x, n, param->rows, param->cols, pool);
+	dweight = model_gradient(model, grads, PARAM_PROJECT_OUT, -1);
+	if (dweight)
+		gemm_backward_weight(dweight, dout, x, n, param->rows, param->cols, pool);
 	return dx;
 }
 
@@ -148,7 +150,8 @@ void head_train(const struct model *model, const float *hidden, const int *rows,
 	const struct param *param = lm_param(model);
 	int v = model->config.n_vocab, c = model->config.n_channels, chunk = chunk_rows(v);
 	float cap = model->config.logit_cap,
-	      *dbias = model_view(model, grads, PARAM_LM_HEAD_BIAS, -1);
+	      *dweight = model_gradient(model, grads, param->id, -1),
+	      *dbias = model_gradient(model, grads, PARAM_LM_HEAD_BIAS, -1);
 	size_t mark = arena_mark(arena);
 	float *gathered, *dprojected, *logits, *capped, *logprob, *entropy, *lse, *dlogprob;
 
@@ -183,8 +186,9 @@ void head_train(const struct model *model, const float *hidden, const int *rows,
 			softcap_backward(logits, capped, cap, n_logits, pool);
 		gemm_backward_input(dprojected, logits, model->weights + param->offset, m,
 				    param->rows, param->cols, false, pool);
-		gemm_backward_weight(grads + param->offset, logits, projected, m, param->rows,
-				     param->cols, pool);
+		if (dweight)
+			gemm_backward_weight(dweight, logits, projected, m, param->rows,
+					     param->cols, pool);
 		if (dbias)
 			gemm_backward_bias(dbias, logits, m, v, pool);
 		scatter_rows(dhidden, rows + i,
@@ -217,7 +221,8 @@ void head_score_backward(const struct model *model, const float *hidden, const i
 			 struct pool *pool)
 {
 	const struct param *param = param_find(&model->layout, PARAM_SCORE_WEIGHT, -1);
-	float *dbias = model_view(model, grads, PARAM_SCORE_BIAS, -1);
+	float *dweight = model_gradient(model, grads, PARAM_SCORE_WEIGHT, -1);
+	float *dbias = model_gradient(model, grads, PARAM_SCORE_BIAS, -1);
 	int c = model->config.n_channels;
 	size_t mark = arena_mark(arena);
 	float *gathered = rows ? arena_alloc(arena, (size_t)n * c, sizeof(float)) : NULL;
@@ -227,8 +232,9 @@ void head_score_backward(const struct model *model, const float *hidden, const i
 
 	gemm_backward_input(dprojected, dscores, model->weights + param->offset, n, param->rows,
 			    param->cols, false, pool);
-	gemm_backward_weight(grads + param->offset, dscores, projected, n, param->rows, param->cols,
-			     pool);
+	if (dweight)
+		gemm_backward_weight(dweight, dscores, projected, n, param->rows, param->cols,
+				     pool);
 	if (dbias)
 		gemm_backward_bias(dbias, dscores, n, param->rows, pool);
 	scatter_rows(dhidden, rows,

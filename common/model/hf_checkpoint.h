@@ -54,8 +54,26 @@ struct hf_tensor {
 	size_t n_elements;
 };
 void hf_tensor_describe(const struct model *model, int i, struct hf_tensor *tensor);
+/* The parameter that it is, or is some rows of. */
+const struct param *hf_tensor_param(const struct model *model, int i);
+bool hf_tensor_is_transposed(const struct model *model, int i); /* stored [in, out] */
 void hf_tensor_gather(const struct model *model, int i, const float *block, float *out);
 void hf_tensor_scatter(const struct model *model, int i, const float *in, float *block);
+
+/* The linear layer inside the layers whose matrix the i-th tensor is: rows
+ * [row, row + rows) of a parameter.  False if it is the matrix of none. */
+struct hf_linear {
+	char module[160]; /* "model.layers.0.self_attn.q_proj" */
+	const struct param *param;
+	int row, rows;
+};
+bool hf_linear_describe(const struct model *model, int i, struct hf_linear *linear);
+/* Something of `cols` floats for each of those rows, between our order of them and the
+ * stored one. */
+void hf_linear_gather(const struct model *model, int i, const float *ours, int cols,
+		      float *stored);
+void hf_linear_scatter(const struct model *model, int i, const float *stored, int cols,
+		       float *ours);
 
 /* The type of the weights that are written. */
 enum hf_save_as {
@@ -73,7 +91,8 @@ bool hf_save_as_parse(const char *name, enum hf_save_as *as); /* loaded, f32, bf
  * the model itself, architectures and labels, are added), model.safetensors or shards
  * of at most max_shard_bytes (0: 5 GB) and their index, tokenizer files and
  * generation_config.json copied from tokenizer_dir (NULL: none).  config_text replaces
- * source_dir's config when the model was created from nothing.
+ * source_dir's config when the model was created from nothing.  Of a model with an
+ * adapter, the adapter alone is written, with the edits in its adapter_config.json.
  *
  * A directory that holds anything but a checkpoint is refused.  STATUS_FAILED if a
  * weight is not finite, or not once it is rounded.  On failure nothing has changed. */

@@ -11,6 +11,7 @@
 #include "common/base/die.h"
 #include "common/base/file.h"
 #include "common/base/json.h"
+#include "common/model/hf_adapter.h"
 #include "common/model/hf_checkpoint.h"
 #include "common/model/hf_families.h"
 #include "common/model/safetensors.h"
@@ -480,6 +481,8 @@ static bool is_of_checkpoint(const char *name)
 	    !name[end])
 		return true;
 	return strcmp(name, "config.json") == 0 || strcmp(name, "model.safetensors") == 0 ||
+	       strcmp(name, "adapter_config.json") == 0 ||
+	       strcmp(name, "adapter_model.safetensors") == 0 ||
 	       strcmp(name, "model.safetensors.index.json") == 0 || strcmp(name, TEMPLATES) == 0;
 }
 
@@ -509,8 +512,8 @@ static enum status check_target(const char *dir, struct error *err)
 	return status;
 }
 
-static enum status fill_directory(const struct model *model, const char *dir,
-				  const struct hf_save_options *options, struct error *err)
+static enum status write_model(const struct model *model, const char *dir,
+			       const struct hf_save_options *options, struct error *err)
 {
 	char *config = path_join(dir, "config.json");
 	struct buf text = BUF_INIT;
@@ -520,12 +523,21 @@ static enum status fill_directory(const struct model *model, const char *dir,
 		status = file_replace(config, text.data, text.length, err);
 	if (status == STATUS_OK)
 		status = write_weights(model, dir, options, err);
+	buf_release(&text);
+	free(config);
+	return status;
+}
+
+static enum status fill_directory(const struct model *model, const char *dir,
+				  const struct hf_save_options *options, struct error *err)
+{
+	enum status status = model->lora ? hf_adapter_write(model, dir, options->edits, err)
+					 : write_model(model, dir, options, err);
+
 	if (status == STATUS_OK && options->tokenizer_dir)
 		status = copy_tokenizer(options->tokenizer_dir, dir, err);
 	if (status == STATUS_OK)
 		status = file_sync_dir(dir, err);
-	buf_release(&text);
-	free(config);
 	return status;
 }
 

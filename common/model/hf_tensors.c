@@ -184,6 +184,18 @@ void hf_tensor_describe(const struct model *model, int i, struct hf_tensor *tens
 	tensor->n_elements = (size_t)place.rows * (size_t)place.param->cols;
 }
 
+const struct param *hf_tensor_param(const struct model *model, int i)
+{
+	return find_place(model, i).param;
+}
+
+bool hf_tensor_is_transposed(const struct model *model, int i)
+{
+	struct place place = find_place(model, i);
+
+	return is_transposed(&place);
+}
+
 void hf_tensor_gather(const struct model *model, int i, const float *block, float *out)
 {
 	struct place place = find_place(model, i);
@@ -216,4 +228,50 @@ void hf_tensor_scatter(const struct model *model, int i, const float *in, float 
 		else
 			memcpy(to, in + r * cols, cols * sizeof *in);
 	}
+}
+
+/* --- linear layers --- */
+
+bool hf_linear_describe(const struct model *model, int i, struct hf_linear *linear)
+{
+	struct place place = find_place(model, i);
+	char *end;
+
+	if (place.layer < 0 || place.param->packed_offset == SIZE_MAX)
+		return false;
+	name_place(model, &place, linear->module, sizeof linear->module);
+	end = strrchr(linear->module, '.');
+	ASSERT(end && strcmp(end, ".weight") == 0);
+	*end = '\0';
+	linear->param = place.param;
+	linear->row = place.row;
+	linear->rows = place.rows;
+	return true;
+}
+
+/* Our place, counted from the first of the tensor's rows, of its i-th stored row. */
+static size_t row_within(const struct model *model, const struct place *place, int i)
+{
+	return (size_t)(stored_row(&model->config, place, i) - place->row);
+}
+
+void hf_linear_gather(const struct model *model, int i, const float *ours, int cols, float *stored)
+{
+	struct place place = find_place(model, i);
+	size_t n = (size_t)cols;
+
+	for (int r = 0; r < place.rows; r++)
+		memcpy(stored + (size_t)r * n, ours + row_within(model, &place, r) * n,
+		       n * sizeof *ours);
+}
+
+void hf_linear_scatter(const struct model *model, int i, const float *stored, int cols,
+		       float *ours)
+{
+	struct place place = find_place(model, i);
+	size_t n = (size_t)cols;
+
+	for (int r = 0; r < place.rows; r++)
+		memcpy(ours + row_within(model, &place, r) * n, stored + (size_t)r * n,
+		       n * sizeof *ours);
 }

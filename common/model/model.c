@@ -9,6 +9,7 @@
 
 #include "common/base/die.h"
 #include "common/base/rng.h"
+#include "common/model/lora.h"
 #include "common/model/rotary.h"
 #include "common/ops/gemm.h"
 
@@ -119,6 +120,7 @@ void model_destroy(struct model *model)
 	free(model->angles[0]);
 	free(model->angles[1]);
 	free(model->ones);
+	lora_destroy(model->lora);
 	free(model);
 }
 
@@ -133,15 +135,38 @@ struct model *model_clone(const struct model *model, struct pool *pool)
 	return clone;
 }
 
+void model_pack_param(struct model *model, const struct param *param, struct pool *pool)
+{
+	if (param->packed_offset != SIZE_MAX)
+		gemm_pack(model->packed + param->packed_offset, model->weights + param->offset,
+			  param->rows, param->cols, pool);
+}
+
 void model_pack(struct model *model, struct pool *pool)
 {
-	for (int i = 0; i < model->layout.n; i++) {
-		const struct param *param = &model->layout.items[i];
+	for (int i = 0; i < model->layout.n; i++)
+		model_pack_param(model, &model->layout.items[i], pool);
+}
 
-		if (param->packed_offset != SIZE_MAX)
-			gemm_pack(model->packed + param->packed_offset,
-				  model->weights + param->offset, param->rows, param->cols, pool);
-	}
+struct trained model_trained(const struct model *model)
+{
+	if (model->lora)
+		return (struct trained){&model->lora->layout, model->lora->values};
+	return (struct trained){&model->layout, model->weights};
+}
+
+void model_pack_trained(struct model *model, struct pool *pool)
+{
+	if (model->lora)
+		lora_pack(model, pool);
+	else
+		model_pack(model, pool);
+}
+
+float *model_gradient(const struct model *model, float *block, enum param_id id, int layer)
+{
+	return model->lora ? lora_gradient(model->lora, block, id, layer)
+			   : model_view(model, block, id, layer);
 }
 
 /* Where a vector starts: norms scale by 1. */

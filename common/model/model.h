@@ -16,6 +16,8 @@
 #include "common/model/model_config.h"
 #include "common/model/params.h"
 
+struct lora;
+
 struct model {
 	struct model_config config;
 	enum dtype dtype; /* of the checkpoint it came from, which saving keeps */
@@ -25,6 +27,7 @@ struct model {
 	float *angles[2]; /* of rotary, local_rotary: [n_angles][rotary_dim] cos | sin; or NULL */
 	int n_angles;	  /* positions of which they are kept; others are made when needed */
 	float *ones;	  /* [C], for norms without weights; or NULL */
+	struct lora *lora; /* adapters, beside weights that are then frozen; owned, or NULL */
 };
 
 /* Weights are zero. */
@@ -34,6 +37,18 @@ struct model *model_clone(const struct model *model, struct pool *pool);
 
 /* The flat weights into the packed panels. */
 void model_pack(struct model *model, struct pool *pool);
+void model_pack_param(struct model *model, const struct param *param, struct pool *pool);
+
+/* The flat block that training changes: the weights, or what the adapters hold. */
+struct trained {
+	const struct param_layout *layout;
+	float *values; /* [layout->n_floats] */
+};
+struct trained model_trained(const struct model *model);
+/* After a change of it, before the next forward pass. */
+void model_pack_trained(struct model *model, struct pool *pool);
+/* A parameter's place in a block of that layout; NULL if it is absent or frozen. */
+float *model_gradient(const struct model *model, float *block, enum param_id id, int layer);
 /* Normal(0, std) matrices and embeddings, residual projections divided by
  * sqrt(2 L), zero biases, unit norms; keyed by (seed, tensor, element). */
 void model_init_random(struct model *model, uint64_t seed, double std);

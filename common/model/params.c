@@ -219,6 +219,10 @@ static const char *const names[PARAM_COUNT] = {
 
 void param_name(const struct param *param, char name[static PARAM_NAME_BYTES])
 {
+	if (param->name) {
+		snprintf(name, PARAM_NAME_BYTES, "%s", param->name);
+		return;
+	}
 	if (!names[param->id])
 		die("parameter %d has no name", (int)param->id);
 	if (param->layer < 0)

@@ -55,6 +55,7 @@ struct param {
 	size_t offset;	      /* floats from the start of the block */
 	size_t packed_offset; /* floats into the packed block; SIZE_MAX if not a product's */
 	bool decays;	      /* matrices do, biases and norms do not */
+	const char *name;     /* NULL: that of its id */
 };
 
 struct param_layout {
@@ -71,7 +72,7 @@ void param_layout_init(struct param_layout *layout, const struct model_config *c
 		       bool has_score_bias);
 void param_layout_release(struct param_layout *layout);
 /* "layers.3.qkv.weight": what a parameter is called in files of our own. */
-enum { PARAM_NAME_BYTES = 64 };
+enum { PARAM_NAME_BYTES = 192 };
 void param_name(const struct param *param, char name[static PARAM_NAME_BYTES]);
 /* NULL where the model has none; layer -1 outside the layers. */
 const struct param *param_find(const struct param_layout *layout, enum param_id id, int layer);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/base/die.h"
+#include "common/model/lora.h"
 #include "common/ops/activation.h"
 #include "common/ops/elementwise.h"
 #include "common/ops/gemm.h"
@@ -23,7 +24,7 @@ struct backward {
 
 static float *gradient(const struct backward *b, enum param_id id, int layer)
 {
-	return model_view(b->model, b->grads, id, layer);
+	return model_gradient(b->model, b->grads, id, layer);
 }
 
 static const float *weight(const struct backward *b, enum param_id id, int layer)
@@ -42,19 +43,25 @@ static float *zeros(const struct backward *b, int width)
 	return arena_calloc(b->arena, (size_t)b->t * (size_t)width, sizeof(float));
 }
 
-/* For y = x W^T + bias: dx (overwritten) and the parameters' gradients. */
+/* For y = x W^T + bias: dx (overwritten) and the gradients of what is not frozen; low
+ * is what the adapters kept. */
 static void project_backward(const struct backward *b, enum param_id weight_id, float *dbias,
-			     int layer, const float *dy, const float *x, float *dx)
+			     int layer, const float *dy, const float *x, const float *low,
+			     float *dx)
 {
-	const struct param *param = param_find(&b->model->layout, weight_id, layer);
+	const struct model *model = b->model;
+	const struct param *param = param_find(&model->layout, weight_id, layer);
+	float *dweight = gradient(b, weight_id, layer);
 
 	ASSERT(param);
-	gemm_backward_input(dx, dy, b->model->weights + param->offset, b->t, param->rows,
-			    param->cols, false, b->pool);
-	gemm_backward_weight(b->grads + param->offset, dy, x, b->t, param->rows, param->cols,
-			     b->pool);
+	gemm_backward_input(dx, dy, model->weights + param->offset, b->t, param->rows, param->cols,
+			    false, b->pool);
+	if (dweight)
+		gemm_backward_weight(dweight, dy, x, b->t, param->rows, param->cols, b->pool);
 	if (dbias)
 		gemm_backward_bias(dbias, dy, b->t, param->rows, b->pool);
+	if (model->lora)
+		lora_backward(model, param, dy, x, low, dx, b->grads, b->t, b->arena, b->pool);
 }
 
 /* dx += the gradient through a norm whose input was x. */
@@ -79,7 +86,7 @@ static void mlp_backward(const struct backward *b, int layer, const float *dbran
 	float *dactivated = floats(b, config->n_ff), *dup = floats(b, up_width(config));
 
 	project_backward(b, PARAM_DOWN_WEIGHT, gradient(b, PARAM_DOWN_BIAS, layer), layer, dbranch,
-			 at->activated, dactivated);
+			 at->activated, at->low, dactivated);
 	if (config->mlp == MLP_GATED)
 		gated_backward(dup, dactivated, at->up, b->t, config->n_ff, config->activation,
 			       b->pool);
@@ -87,7 +94,7 @@ static void mlp_backward(const struct backward *b, int layer, const float *dbran
 		activation_backward(dup, dactivated, at->up, (size_t)b->t * config->n_ff,
 				    config->activation, b->pool);
 	project_backward(b, PARAM_UP_WEIGHT, gradient(b, PARAM_UP_BIAS, layer), layer, dup,
-			 at->norm2, dnorm);
+			 at->norm2, at->low, dnorm);
 	arena_rewind(b->arena, mark);
 }
 
@@ -128,7 +135,7 @@ static void attention_branch_backward(const struct backward *b, int layer, const
 	float *dqkv = floats(b, qkv_width(config));
 
 	project_backward(b, PARAM_O_WEIGHT, gradient(b, PARAM_O_BIAS, layer), layer, dbranch,
-			 at->attended, dattended);
+			 at->attended, at->low, dattended);
 	attention_backward(dqkv, dattended, at->attended, at->lse, at->qkv, b->batch->offsets,
 			   b->batch->n_seqs, &shape, b->pool);
 	if (config->position == POSITION_ROTARY)
@@ -138,7 +145,7 @@ static void attention_branch_backward(const struct backward *b, int layer, const
 	if (config->has_head_norm)
 		normalise_heads_backward(b, layer, dqkv);
 	project_backward(b, PARAM_QKV_WEIGHT, gradient(b, PARAM_QKV_BIAS, layer), layer, dqkv,
-			 at->norm1, dnorm);
+			 at->norm1, at->low, dnorm);
 	arena_rewind(b->arena, mark);
 }
 
@@ -202,11 +209,16 @@ static void embed_backward(const struct backward *b, float *dx)
 	const int32_t *ids = b->batch->ids;
 	int c = config->n_channels, w = config->n_embedding;
 	size_t mark = arena_mark(b->arena), n = (size_t)b->t * (size_t)w;
-	float *dpositions = gradient(b, PARAM_POSITION_EMBEDDING, -1), *dembedded = dx;
+	float *dpositions = gradient(b, PARAM_POSITION_EMBEDDING, -1);
+	float *dtable = gradient(b, PARAM_TOKEN_EMBEDDING, -1), *dembedded = dx;
 
 	if (dpositions)
 		embedding_backward(dpositions + (size_t)config->position_offset * (size_t)c,
 				   b->kept->positions, dx, b->t, c, b->pool);
+	if (!dtable && !gradient(b, PARAM_PROJECT_IN, -1)) {
+		arena_rewind(b->arena, mark);
+		return;
+	}
 	if (w != c) {
 		float *embedded = floats(b, w);
 
@@ -215,12 +227,12 @@ static void embed_backward(const struct backward *b, float *dx)
 				  b->pool);
 		if (config->embedding_scale != 1)
 			scale_in_place(embedded, config->embedding_scale, n, b->pool);
-		project_backward(b, PARAM_PROJECT_IN, NULL, -1, dx, embedded, dembedded);
+		project_backward(b, PARAM_PROJECT_IN, NULL, -1, dx, embedded, NULL, dembedded);
 	}
 	if (config->embedding_scale != 1)
 		scale_in_place(dembedded, config->embedding_scale, n, b->pool);
-	embedding_backward(gradient(b, PARAM_TOKEN_EMBEDDING, -1), ids, dembedded, b->t, w,
-			   b->pool);
+	if (dtable)
+		embedding_backward(dtable, ids, dembedded, b->t, w, b->pool);
 	arena_rewind(b->arena, mark);
 }
 

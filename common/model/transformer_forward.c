@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "common/base/die.h"
+#include "common/model/lora.h"
 #include "common/model/rotary.h"
 #include "common/ops/activation.h"
 #include "common/ops/elementwise.h"
@@ -35,9 +36,9 @@ static const float *weight(const struct model *model, enum param_id id, int laye
 	return model_view(model, model->weights, id, layer);
 }
 
-/* y [T, N] = x W^T + b with the parameters weight_id and bias_id of a layer. */
+/* y [T, N] = x W^T + b, with what the layer's adapters add, which keep theirs in low. */
 static void project(const struct run *run, enum param_id weight_id, const float *bias, int layer,
-		    const float *x, float *y)
+		    const float *x, float *y, float *low)
 {
 	const struct model *model = run->model;
 	const struct param *param = param_find(&model->layout, weight_id, layer);
@@ -45,6 +46,8 @@ static void project(const struct run *run, enum param_id weight_id, const float 
 	ASSERT(param && param->packed_offset != SIZE_MAX);
 	gemm_forward(y, x, model->packed + param->packed_offset, bias, run->rows->t, param->rows,
 		     param->cols, run->pool);
+	if (model->lora)
+		lora_forward(model, param, x, y, low, run->rows->t, run->pool);
 }
 
 static void normalise(const struct run *run, enum param_id scale_id, int layer, const float *x,
@@ -92,7 +95,7 @@ static void attention_branch(const struct run *run, int layer, const struct kept
 	const struct model_config *config = &model->config;
 
 	project(run, PARAM_QKV_WEIGHT, weight(model, PARAM_QKV_BIAS, layer), layer, at->norm1,
-		at->qkv);
+		at->qkv, at->low);
 	if (config->has_head_norm)
 		normalise_heads(run, layer, at);
 	if (config->position == POSITION_ROTARY)
@@ -101,7 +104,7 @@ static void attention_branch(const struct run *run, int layer, const struct kept
 			   config->head_dim, config->rotary_dim, 1, run->pool);
 	run->attend->run(run->attend->context, layer, at->qkv, at->attended, at->lse);
 	project(run, PARAM_O_WEIGHT, weight(model, PARAM_O_BIAS, layer), layer, at->attended,
-		run->branch);
+		run->branch, at->low);
 }
 
 /* run->branch = DOWN f(UP norm2) */
@@ -112,7 +115,7 @@ static void mlp_branch(const struct run *run, int layer, const struct kept_layer
 	int t = run->rows->t;
 
 	project(run, PARAM_UP_WEIGHT, weight(model, PARAM_UP_BIAS, layer), layer, at->norm2,
-		at->up);
+		at->up, at->low);
 	if (config->mlp == MLP_GATED)
 		gated_forward(at->activated, at->up, t, config->n_ff, config->activation,
 			      run->pool);
@@ -120,7 +123,7 @@ static void mlp_branch(const struct run *run, int layer, const struct kept_layer
 		activation_forward(at->activated, at->up, (size_t)t * config->n_ff,
 				   config->activation, run->pool);
 	project(run, PARAM_DOWN_WEIGHT, weight(model, PARAM_DOWN_BIAS, layer), layer, at->activated,
-		run->branch);
+		run->branch, at->low);
 }
 
 /* out = x and run->branch joined, with the norm behind the branch if there is one; out
@@ -178,9 +181,10 @@ static float *floats(struct arena *arena, int t, int width)
 
 /* Arrays of one layer that the forward pass itself works in.  Without backward, all
  * layers share one set and the residual stream is updated in place. */
-static void layer_alloc(struct kept_layer *at, const struct model_config *config, int t, bool keep,
-			struct arena *arena)
+static void layer_alloc(struct kept_layer *at, const struct model *model, int layer, int t,
+			bool keep, struct arena *arena)
 {
+	const struct model_config *config = &model->config;
 	int c = config->n_channels;
 	bool is_shared = config->block == BLOCK_PARALLEL_SHARED;
 
@@ -202,6 +206,8 @@ static void layer_alloc(struct kept_layer *at, const struct model_config *config
 	at->attended = floats(arena, t, config->n_heads * config->head_dim);
 	at->up = floats(arena, t, up_width(config));
 	at->activated = floats(arena, t, config->n_ff);
+	if (model->lora)
+		at->low = floats(arena, t, lora_low_width(model->lora, layer));
 }
 
 /* And what it keeps for the backward pass. */
@@ -230,12 +236,13 @@ static void layer_alloc_kept(struct kept_layer *at, const struct model_config *c
 	}
 }
 
-static void kept_alloc(struct kept *kept, const struct model_config *config, int t,
-		       struct arena *arena)
+static void kept_alloc(struct kept *kept, const struct model *model, int t, struct arena *arena)
 {
+	const struct model_config *config = &model->config;
+
 	kept->layers = arena_calloc(arena, (size_t)config->n_layers, sizeof *kept->layers);
 	for (int l = 0; l < config->n_layers; l++) {
-		layer_alloc(&kept->layers[l], config, t, true, arena);
+		layer_alloc(&kept->layers[l], model, l, t, true, arena);
 		layer_alloc_kept(&kept->layers[l], config, t, arena);
 	}
 	kept->final_input = floats(arena, t, config->n_channels);
@@ -291,7 +298,7 @@ static void embed(const struct run *run, float *x, struct arena *arena)
 		scale_in_place(embedded, config->embedding_scale, (size_t)rows->t * (size_t)w,
 			       run->pool);
 	if (w != c)
-		project(run, PARAM_PROJECT_IN, NULL, -1, embedded, x);
+		project(run, PARAM_PROJECT_IN, NULL, -1, embedded, x, NULL);
 	if (positions)
 		embedding_add(x, positions + (size_t)config->position_offset * (size_t)c,
 			      rows->positions, rows->t, c, run->pool);
@@ -309,14 +316,14 @@ void transformer_run(const struct model *model, const struct rows *rows,
 	float *x;
 
 	if (kept)
-		kept_alloc(kept, config, rows->t, arena);
+		kept_alloc(kept, model, rows->t, arena);
 	for (int i = 0; i < 2; i++)
 		run.angles[i] = model->angles[i] ? find_angles(model, i, rows, arena) : NULL;
 	if (kept) {
 		memcpy(kept->angles, run.angles, sizeof kept->angles);
 		mark = arena_mark(arena);
 	} else {
-		layer_alloc(&shared, config, rows->t, false, arena);
+		layer_alloc(&shared, model, -1, rows->t, false, arena);
 	}
 	run.branch = floats(arena, rows->t, config->n_channels);
 	x = kept ? (config->n_layers ? kept->layers[0].input : kept->final_input) : shared.input;

@@ -24,6 +24,7 @@ struct kept_layer {
 	float *norm2;			/* [T, C] what the feed-forward part reads */
 	float *up;			/* [T, F] or gate | up [T, 2F] */
 	float *activated;		/* [T, F] */
+	float *low;			/* what adapters kept; lora.h */
 	float *post2;			/* [T, C] what the norm behind it reads */
 	float *post_mean2, *post_rstd2; /* [T] */
 };

@@ -1,0 +1,895 @@
+/* PEFT's files in and out; see hf_adapter.h. */
+#include "common/model/hf_adapter.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/base/die.h"
+#include "common/base/file.h"
+#include "common/model/hf_checkpoint.h"
+#include "common/model/lora.h"
+#include "common/model/safetensors.h"
+#include "common/ops/elementwise.h"
+
+#define CONFIG "adapter_config.json"
+#define WEIGHTS "adapter_model.safetensors"
+#define PREFIX "base_model.model."
+enum { MAX_CONFIG_BYTES = 1 << 22, MAX_RANK = 65536, NAME_BYTES = 256 };
+
+/* --- plans --- */
+
+/* The linear layers of a model, by stored tensor, beside the plan for them. */
+struct planning {
+	const struct model *model;
+	int n;
+	struct hf_linear *linears; /* module is "" where a tensor is none */
+	struct lora_plan plan;
+};
+
+static void planning_init(struct planning *planning, const struct model *model)
+{
+	size_t n = (size_t)hf_tensor_count(model);
+
+	*planning = (struct planning){.model = model, .n = (int)n};
+	planning->linears = xcalloc(n, sizeof *planning->linears);
+	planning->plan.r = xcalloc(n, sizeof *planning->plan.r);
+	planning->plan.scale = xcalloc(n, sizeof *planning->plan.scale);
+	planning->plan.is_saved = xcalloc(n, sizeof *planning->plan.is_saved);
+	for (int i = 0; i < planning->n; i++)
+		if (!hf_linear_describe(model, i, &planning->linears[i]))
+			planning->linears[i].module[0] = '\0';
+}
+
+static void planning_release(struct planning *planning)
+{
+	free(planning->linears);
+	free(planning->plan.r);
+	free(planning->plan.scale);
+	free(planning->plan.is_saved);
+}
+
+/* "score" of "score.weight". */
+static void module_of_tensor(const struct model *model, int i, char out[NAME_BYTES])
+{
+	struct hf_tensor tensor;
+	char *dot;
+
+	hf_tensor_describe(model, i, &tensor);
+	snprintf(out, NAME_BYTES, "%s", tensor.name);
+	dot = strrchr(out, '.');
+	if (dot)
+		*dot = '\0';
+}
+
+/* PEFT's rule: the whole name, or what follows one of its dots. */
+static bool is_named(const char *module, const char *entry)
+{
+	size_t n = strlen(module), end = strlen(entry);
+
+	return strcmp(module, entry) == 0 ||
+	       (n > end && module[n - end - 1] == '.' && strcmp(module + n - end, entry) == 0);
+}
+
+static bool is_null(const struct json *value)
+{
+	return !value || json_type(value) == JSON_NULL;
+}
+
+static bool is_string(const struct json *value, const char *text)
+{
+	return value && json_type(value) == JSON_STRING &&
+	       strcmp(json_string(value, NULL), text) == 0;
+}
+
+/* A parameter that is trained whole must be stored as one tensor that stands for
+ * itself alone. */
+static enum status save_tensor(struct planning *planning, int i, const char *name,
+			       const char *where, struct error *err)
+{
+	const struct model *model = planning->model;
+	const struct param *param = hf_tensor_param(model, i);
+	struct hf_tensor tensor;
+
+	hf_tensor_describe(model, i, &tensor);
+	if (tensor.n_elements != (size_t)param->rows * (size_t)param->cols)
+		return error_set(err, STATUS_BAD_INPUT,
+				 "%s: \"%s\" cannot be trained whole beside an adapter: it is a part "
+				 "of a larger matrix here",
+				 where, name);
+	if (param->id == PARAM_TOKEN_EMBEDDING && model->config.tied &&
+	    model->config.head == HEAD_LM)
+		return error_set(err, STATUS_BAD_INPUT,
+				 "%s: \"%s\" cannot be trained whole beside an adapter: it is tied "
+				 "to the output matrix",
+				 where, name);
+	planning->plan.is_saved[i] = true;
+	return STATUS_OK;
+}
+
+/* --- a new adapter --- */
+
+/* What linear layers there are, by the last part of their names, for messages. */
+static void list_layers(const struct planning *planning, char *out, size_t size)
+{
+	size_t used = 0;
+
+	out[0] = '\0';
+	for (int i = 0; i < planning->n; i++) {
+		const char *module = planning->linears[i].module, *dot = strrchr(module, '.');
+		char quoted[NAME_BYTES];
+
+		if (!dot)
+			continue;
+		snprintf(quoted, sizeof quoted, " %s,", dot + 1);
+		if (!strstr(out, quoted) && used + strlen(quoted) < size)
+			used += (size_t)snprintf(out + used, size - used, "%s", quoted);
+	}
+	if (used > 0)
+		out[used - 1] = '\0'; /* the last comma */
+}
+
+static enum status target(struct planning *planning, const struct json *entry, int r, float scale,
+			  struct error *err)
+{
+	const char *name;
+	int n_matched = 0;
+	char layers[512], module[NAME_BYTES];
+
+	if (json_type(entry) != JSON_STRING)
+		return error_set(err, STATUS_BAD_INPUT,
+				 "lora.target_modules: an entry is %s, expected the name of a layer",
+				 json_type_name(entry));
+	name = json_string(entry, NULL);
+	for (int i = 0; i < planning->n; i++) {
+		module_of_tensor(planning->model, i, module);
+		if (!is_named(module, name))
+			continue;
+		if (planning->linears[i].module[0]) {
+			planning->plan.r[i] = r;
+			planning->plan.scale[i] = scale;
+			n_matched++;
+		} else if (hf_tensor_param(planning->model, i)->layer < 0) {
+			return error_set(err, STATUS_BAD_INPUT,
+					 "lora.target_modules: \"%.100s\" is %s, expected linear "
+					 "layers inside the model's layers; lora.modules_to_save "
+					 "trains it whole",
+					 name, module);
+		}
+	}
+	if (n_matched > 0)
+		return STATUS_OK;
+	list_layers(planning, layers, sizeof layers);
+	return error_set(err, STATUS_BAD_INPUT,
+			 "lora.target_modules: no linear layer is called \"%.100s\", expected some "
+			 "of%s",
+			 name, layers);
+}
+
+static bool has_layer(const struct planning *planning, const char *name)
+{
+	for (int i = 0; i < planning->n; i++)
+		if (planning->linears[i].module[0] && is_named(planning->linears[i].module, name))
+			return true;
+	return false;
+}
+
+/* What PEFT adapts where it is not told: queries and values, or what holds them. */
+static void default_targets(const struct planning *planning, struct buf *list)
+{
+	static const char *const fused[] = {"c_attn", "query_key_value", "qkv_proj"};
+
+	if (has_layer(planning, "q_proj")) {
+		bool is_phi = strcmp(hf_family_name(planning->model->config.family), "phi") == 0;
+
+		buf_append_string(list, is_phi ? "[\"q_proj\", \"v_proj\", \"fc1\", \"fc2\"]"
+					       : "[\"q_proj\", \"v_proj\"]");
+		return;
+	}
+	for (size_t i = 0; i < sizeof fused / sizeof *fused; i++)
+		if (has_layer(planning, fused[i]))
+			buf_printf(list, "[\"%s\"]", fused[i]);
+}
+
+static void all_linear(const struct planning *planning, struct buf *list)
+{
+	for (int i = 0; i < planning->n; i++) {
+		if (!planning->linears[i].module[0])
+			continue;
+		buf_append_string(list, list->length ? ", " : "[");
+		json_write_string(list, planning->linears[i].module,
+				  strlen(planning->linears[i].module));
+	}
+	buf_append_char(list, ']');
+}
+
+/* targets: out, the list as JSON text. */
+static enum status plan_targets(struct planning *planning, const struct adapter_options *options,
+				struct buf *targets, struct error *err)
+{
+	double divisor = options->use_rslora ? sqrt((double)options->r) : (double)options->r;
+	float scale = (float)(options->lora_alpha / divisor);
+	enum status status = STATUS_OK;
+	struct json *list;
+
+	if (is_null(options->target_modules))
+		default_targets(planning, targets);
+	else if (is_string(options->target_modules, "all-linear"))
+		all_linear(planning, targets);
+	else if (json_type(options->target_modules) == JSON_STRING)
+		return error_set(err, STATUS_BAD_INPUT,
+				 "lora.target_modules is the string \"%.100s\", expected a list of "
+				 "names or \"all-linear\"; regular expressions are not read",
+				 json_string(options->target_modules, NULL));
+	else
+		json_print(options->target_modules, false, targets);
+	list = json_parse(targets->data, targets->length, "lora.target_modules", err);
+	if (!list)
+		return STATUS_BAD_INPUT;
+	for (const struct json *entry = json_first(list); entry && status == STATUS_OK;
+	     entry = json_next(entry))
+		status = target(planning, entry, (int)options->r, scale, err);
+	json_free(list);
+	return status;
+}
+
+static enum status plan_saved(struct planning *planning, const struct adapter_options *options,
+			      struct buf *saved, struct error *err)
+{
+	const struct model *model = planning->model;
+	enum status status = STATUS_OK;
+	char module[NAME_BYTES];
+
+	if (model->config.head == HEAD_SCORE)
+		buf_append_string(saved, "[\"score\"");
+	for (int i = 0; i < planning->n && model->config.head == HEAD_SCORE; i++) {
+		enum param_id id = hf_tensor_param(model, i)->id;
+
+		planning->plan.is_saved[i] = id == PARAM_SCORE_WEIGHT || id == PARAM_SCORE_BIAS;
+	}
+	for (const struct json *entry =
+		     is_null(options->modules_to_save) ? NULL : json_first(options->modules_to_save);
+	     entry && status == STATUS_OK; entry = json_next(entry)) {
+		const char *name = json_type(entry) == JSON_STRING ? json_string(entry, NULL) : "";
+		int n_matched = 0;
+
+		for (int i = 0; i < planning->n && status == STATUS_OK; i++) {
+			module_of_tensor(model, i, module);
+			if (!is_named(module, name))
+				continue;
+			status = save_tensor(planning, i, name, "lora.modules_to_save", err);
+			n_matched++;
+		}
+		if (status == STATUS_OK && n_matched == 0)
+			status = error_set(err, STATUS_BAD_INPUT,
+					   "lora.modules_to_save: no module of the model is called "
+					   "\"%.100s\"",
+					   name);
+		if (model->config.head == HEAD_SCORE && strcmp(name, "score") == 0)
+			continue;
+		buf_append_string(saved, saved->length ? ", " : "[");
+		json_write_string(saved, name, strlen(name));
+	}
+	buf_append_string(saved, saved->length ? "]" : "null");
+	return status;
+}
+
+/* The keys that PEFT writes, in its order, without those of variants. */
+static void write_config_text(const struct planning *planning,
+			      const struct adapter_options *options, const char *targets,
+			      const char *saved, struct buf *out)
+{
+	bool is_score = planning->model->config.head == HEAD_SCORE, is_transposed = false;
+
+	for (int i = 0; i < planning->n; i++)
+		is_transposed = is_transposed ||
+				(planning->plan.r[i] > 0 && hf_tensor_is_transposed(planning->model, i));
+	buf_append_string(out, "{\n  \"alpha_pattern\": {},\n  \"auto_mapping\": null,\n"
+			       "  \"base_model_name_or_path\": ");
+	json_write_string(out, options->base, strlen(options->base));
+	buf_printf(out,
+		   ",\n  \"bias\": \"none\",\n  \"fan_in_fan_out\": %s,\n"
+		   "  \"inference_mode\": true,\n  \"init_lora_weights\": true,\n"
+		   "  \"layers_pattern\": null,\n  \"layers_to_transform\": null,\n"
+		   "  \"lora_alpha\": ",
+		   is_transposed ? "true" : "false");
+	json_write_double(out, options->lora_alpha);
+	buf_printf(out,
+		   ",\n  \"lora_dropout\": 0.0,\n  \"modules_to_save\": %s,\n"
+		   "  \"peft_type\": \"LORA\",\n  \"r\": %" PRId64 ",\n  \"rank_pattern\": {},\n"
+		   "  \"revision\": null,\n  \"target_modules\": %s,\n  \"task_type\": \"%s\",\n"
+		   "  \"use_dora\": false,\n  \"use_rslora\": %s\n}\n",
+		   saved, options->r, targets, is_score ? "SEQ_CLS" : "CAUSAL_LM",
+		   options->use_rslora ? "true" : "false");
+}
+
+enum status hf_adapter_create(struct model *model, const struct adapter_options *options,
+			      struct pool *pool, struct error *err)
+{
+	struct planning planning;
+	struct buf targets = BUF_INIT, saved = BUF_INIT;
+	enum status status;
+
+	planning_init(&planning, model);
+	status = plan_targets(&planning, options, &targets, err);
+	if (status == STATUS_OK)
+		status = plan_saved(&planning, options, &saved, err);
+	if (status == STATUS_OK) {
+		lora_attach(model, &planning.plan);
+		lora_init_random(model, options->seed);
+		write_config_text(&planning, options, targets.data, saved.data,
+				  &model->lora->config);
+		lora_pack(model, pool);
+	}
+	buf_release(&targets);
+	buf_release(&saved);
+	planning_release(&planning);
+	return status;
+}
+
+/* --- reading: the config --- */
+
+/* The keys of variants: each must be absent, null, false or empty. */
+static const char *const variants[] = {
+	"use_dora",	    "use_qalora",	   "use_bdlora",
+	"layer_replication", "trainable_token_indices", "target_parameters",
+	"lora_bias",	    "loftq_config",	   "eva_config",
+	"corda_config",	    "lora_ga_config",	   "arrow_config",
+	"kasa_config",	    "monteclora_config",   "velora_config",
+	"alora_invocation_tokens",
+};
+
+static bool is_off(const struct json *value)
+{
+	if (is_null(value))
+		return true;
+	switch (json_type(value)) {
+	case JSON_BOOL:
+		return !json_bool(value);
+	case JSON_ARRAY:
+	case JSON_OBJECT:
+		return !json_first(value);
+	default:
+		return false;
+	}
+}
+
+struct adapter_config {
+	struct json *root;
+	const char *path;
+	int64_t r;
+	double alpha;
+	bool use_rslora;
+};
+
+static enum status refuse(const struct adapter_config *config, const char *key,
+			  const char *expected, struct error *err)
+{
+	struct buf text = BUF_INIT;
+	const struct json *value = json_get(config->root, key);
+	enum status status;
+
+	if (value)
+		json_print(value, false, &text);
+	status = error_set(err, STATUS_BAD_INPUT, "%s: \"%s\" is %.100s, expected %s", config->path,
+			   key, value ? text.data : "missing", expected);
+	buf_release(&text);
+	return status;
+}
+
+static enum status check_config(struct adapter_config *config, struct error *err)
+{
+	const struct json *root = config->root, *r = json_get(root, "r");
+	const struct json *alpha = json_get(root, "lora_alpha"), *bias = json_get(root, "bias");
+	const struct json *init = json_get(root, "init_lora_weights");
+	const struct json *rslora = json_get(root, "use_rslora");
+
+	if (!is_string(json_get(root, "peft_type"), "LORA"))
+		return refuse(config, "peft_type", "\"LORA\"", err);
+	for (size_t i = 0; i < sizeof variants / sizeof *variants; i++)
+		if (!is_off(json_get(root, variants[i])))
+			return refuse(config, variants[i],
+				      "plain LoRA; that variant cannot be computed", err);
+	if (!is_null(bias) && !is_string(bias, "none"))
+		return refuse(config, "bias", "\"none\"", err);
+	/* What changes the base weights needs the changed ones. */
+	if (!is_null(init) && json_type(init) != JSON_BOOL && !is_string(init, "gaussian") &&
+	    !is_string(init, "orthogonal"))
+		return refuse(config, "init_lora_weights",
+			      "true, false, \"gaussian\" or \"orthogonal\"; the others change the "
+			      "base",
+			      err);
+	config->r = 8;
+	if (r && (!json_int64(r, &config->r) || config->r < 1 || config->r > MAX_RANK))
+		return refuse(config, "r", "a whole number from 1 to 65536", err);
+	config->alpha = 8;
+	if (alpha && (json_type(alpha) != JSON_NUMBER || !isfinite(json_number(alpha))))
+		return refuse(config, "lora_alpha", "a number", err);
+	if (alpha)
+		config->alpha = json_number(alpha);
+	if (rslora && json_type(rslora) != JSON_BOOL)
+		return refuse(config, "use_rslora", "true or false", err);
+	config->use_rslora = rslora && json_bool(rslora);
+	return STATUS_OK;
+}
+
+/* The value of a pattern ("rank_pattern") for a module, NULL if none is for it.  Keys
+ * are names that match as those of target_modules do. */
+static enum status find_pattern(const struct adapter_config *config, const char *pattern,
+				const char *module, const struct json **value, struct error *err)
+{
+	const struct json *patterns = json_get(config->root, pattern);
+
+	*value = NULL;
+	for (const struct json *member = is_null(patterns) ? NULL : json_first(patterns); member;
+	     member = json_next(member)) {
+		const char *key = json_key(member);
+
+		if (key[strspn(key, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				    "0123456789_.")])
+			return error_set(err, STATUS_BAD_INPUT,
+					 "%s: %s has the key \"%.100s\", expected the name of a "
+					 "layer; regular expressions are not read",
+					 config->path, pattern, key);
+		if (json_type(member) != JSON_NUMBER)
+			return error_set(err, STATUS_BAD_INPUT,
+					 "%s: %s of \"%.100s\" is %s, expected a number",
+					 config->path, pattern, key, json_type_name(member));
+		if (!*value && is_named(module, key))
+			*value = member;
+	}
+	return STATUS_OK;
+}
+
+/* r and s of a module as the config has them. */
+static enum status find_rank(const struct adapter_config *config, const char *module, int64_t *r,
+			     float *scale, struct error *err)
+{
+	const struct json *rank, *alpha;
+	double a = config->alpha;
+	enum status status = find_pattern(config, "rank_pattern", module, &rank, err);
+
+	if (status == STATUS_OK)
+		status = find_pattern(config, "alpha_pattern", module, &alpha, err);
+	if (status != STATUS_OK)
+		return status;
+	*r = config->r;
+	if (rank && (!json_int64(rank, r) || *r < 1 || *r > MAX_RANK))
+		return error_set(err, STATUS_BAD_INPUT,
+				 "%s: rank_pattern of %s is not a whole number from 1 to %d",
+				 config->path, module, MAX_RANK);
+	if (alpha)
+		a = json_number(alpha);
+	*scale = (float)(a / (config->use_rslora ? sqrt((double)*r) : (double)*r));
+	return STATUS_OK;
+}
+
+/* --- reading: the tensors --- */
+
+struct reader {
+	struct planning planning;
+	struct adapter_config config;
+	struct safetensors file;
+	const struct tensor_view **a, **b, **saved; /* by stored tensor of the model */
+};
+
+static bool has_shape(const struct tensor_view *view, int64_t rows, int64_t cols)
+{
+	return view->rank == 2 && view->shape[0] == rows && view->shape[1] == cols;
+}
+
+/* The linear layer of that name, or -1. */
+static int find_linear(const struct planning *planning, const char *module, size_t length)
+{
+	for (int i = 0; i < planning->n; i++) {
+		const char *name = planning->linears[i].module;
+
+		if (length > 0 && strlen(name) == length && strncmp(name, module, length) == 0)
+			return i;
+	}
+	return -1;
+}
+
+static int find_tensor(const struct model *model, const char *name)
+{
+	int n = hf_tensor_count(model);
+
+	for (int i = 0; i < n; i++) {
+		struct hf_tensor tensor;
+
+		hf_tensor_describe(model, i, &tensor);
+		if (strcmp(tensor.name, name) == 0)
+			return i;
+	}
+	return -1;
+}
+
+static enum status unexpected(const struct reader *reader, const struct tensor_view *view,
+			      const char *why, struct error *err)
+{
+	return error_set(err, STATUS_BAD_INPUT, "%s: tensor \"%.150s\" %s", reader->file.path,
+			 view->name, why);
+}
+
+/* Which tensor of the model a tensor of the file belongs to. */
+static enum status place_tensor(struct reader *reader, const struct tensor_view *view,
+				struct error *err)
+{
+	const char *name = view->name + strlen(PREFIX), *suffix;
+	bool is_b;
+	int i;
+
+	if (view->dtype == DTYPE_OTHER)
+		return unexpected(reader, view, "is of a type that is not read", err);
+	if (strncmp(view->name, PREFIX, strlen(PREFIX)) != 0)
+		return unexpected(reader, view, "does not begin with \"" PREFIX "\"", err);
+	if (strstr(name, ".lora_embedding_"))
+		return unexpected(reader, view, "adapts an embedding, which is not supported", err);
+	suffix = strstr(name, ".lora_B.weight");
+	is_b = suffix != NULL;
+	if (!suffix)
+		suffix = strstr(name, ".lora_A.weight");
+	if (suffix) {
+		i = find_linear(&reader->planning, name, (size_t)(suffix - name));
+		if (i < 0 || suffix[strlen(".lora_A.weight")])
+			return unexpected(reader, view,
+					  "adapts no linear layer inside the layers of this model",
+					  err);
+		(is_b ? reader->b : reader->a)[i] = view;
+		return STATUS_OK;
+	}
+	i = find_tensor(reader->planning.model, name);
+	if (i < 0)
+		return unexpected(reader, view, "belongs to no module of this model", err);
+	reader->saved[i] = view;
+	return save_tensor(&reader->planning, i, name, reader->file.path, err);
+}
+
+/* A and B of a linear layer against the config and each other. */
+static enum status check_module(struct reader *reader, int i, struct error *err)
+{
+	const struct hf_linear *linear = &reader->planning.linears[i];
+	const struct tensor_view *a = reader->a[i], *b = reader->b[i];
+	int64_t r;
+	enum status status = find_rank(&reader->config, linear->module, &r,
+				       &reader->planning.plan.scale[i], err);
+
+	if (status != STATUS_OK)
+		return status;
+	if (!a || !b)
+		return error_set(err, STATUS_BAD_INPUT, "%s: lora_%c of %s is missing",
+				 reader->file.path, a ? 'B' : 'A', linear->module);
+	if (!has_shape(a, r, linear->param->cols) || !has_shape(b, linear->rows, r))
+		return error_set(err, STATUS_BAD_INPUT,
+				 "%s: lora_A and lora_B of %s do not have the shapes [%" PRId64
+				 ", %d] and [%d, %" PRId64 "]",
+				 reader->file.path, linear->module, r, linear->param->cols,
+				 linear->rows, r);
+	reader->planning.plan.r[i] = (int)r;
+	return STATUS_OK;
+}
+
+static enum status check_saved(struct reader *reader, int i, struct error *err)
+{
+	const struct tensor_view *view = reader->saved[i];
+	struct hf_tensor tensor;
+	bool same;
+
+	hf_tensor_describe(reader->planning.model, i, &tensor);
+	same = view->rank == tensor.rank && view->shape[0] == tensor.shape[0] &&
+	       (tensor.rank == 1 || view->shape[1] == tensor.shape[1]);
+	return same ? STATUS_OK : unexpected(reader, view, "does not have the model's shape", err);
+}
+
+static enum status plan_tensors(struct reader *reader, struct error *err)
+{
+	enum status status = STATUS_OK;
+	int n_modules = 0;
+
+	for (size_t i = 0; i < reader->file.n && status == STATUS_OK; i++)
+		status = place_tensor(reader, &reader->file.tensors[i], err);
+	for (int i = 0; i < reader->planning.n && status == STATUS_OK; i++) {
+		if (reader->a[i] || reader->b[i]) {
+			status = check_module(reader, i, err);
+			n_modules++;
+		} else if (reader->saved[i]) {
+			status = check_saved(reader, i, err);
+			n_modules++;
+		}
+	}
+	if (status == STATUS_OK && n_modules == 0)
+		status = error_set(err, STATUS_BAD_INPUT, "%s: holds no tensors", reader->file.path);
+	return status;
+}
+
+/* All of a tensor, finite; the caller frees it. */
+static enum status read_values(const struct reader *reader, const struct tensor_view *view,
+			       float **out, struct error *err)
+{
+	float *values = xmalloc(view->n_elements * sizeof *values);
+	enum status status = tensor_read(view, 0, view->n_elements, values, err);
+	size_t bad;
+
+	if (status == STATUS_OK) {
+		bad = first_non_finite(values, view->n_elements, NULL);
+		if (bad < view->n_elements)
+			status = unexpected(reader, view, "holds a number that is not finite", err);
+	}
+	if (status == STATUS_OK)
+		*out = values;
+	else
+		free(values);
+	return status;
+}
+
+static enum status read_module(const struct reader *reader, const struct lora *lora,
+			       const struct lora_module *module, struct error *err)
+{
+	float *a = NULL, *b = NULL;
+	enum status status = read_values(reader, reader->a[module->tensor], &a, err);
+
+	if (status == STATUS_OK)
+		status = read_values(reader, reader->b[module->tensor], &b, err);
+	if (status == STATUS_OK) {
+		memcpy(lora->values + module->a, a,
+		       (size_t)module->r * (size_t)module->param->cols * sizeof *a);
+		hf_linear_scatter(reader->planning.model, module->tensor, b, module->r,
+				  lora->values + module->b);
+	}
+	free(a);
+	free(b);
+	return status;
+}
+
+/* The parameters trained whole, by way of the model's own block. */
+static enum status read_saved(const struct reader *reader, struct model *model, struct error *err)
+{
+	struct lora *lora = model->lora;
+
+	for (int i = 0; i < reader->planning.n; i++) {
+		float *values = NULL;
+
+		if (!reader->saved[i])
+			continue;
+		if (read_values(reader, reader->saved[i], &values, err) != STATUS_OK)
+			return STATUS_BAD_INPUT;
+		hf_tensor_scatter(model, i, values, model->weights);
+		free(values);
+	}
+	for (int i = 0; i < lora->n_saved; i++) {
+		const struct param *param = lora->saved[i].param;
+
+		memcpy(lora->values + lora->saved[i].at, model->weights + param->offset,
+		       (size_t)param->rows * (size_t)param->cols * sizeof *lora->values);
+	}
+	return STATUS_OK;
+}
+
+static enum status read_adapter(struct reader *reader, struct model *model, struct pool *pool,
+				struct error *err)
+{
+	enum status status = plan_tensors(reader, err);
+
+	if (status != STATUS_OK)
+		return status;
+	lora_attach(model, &reader->planning.plan);
+	for (int m = 0; m < model->lora->n_modules && status == STATUS_OK; m++)
+		status = read_module(reader, model->lora, &model->lora->modules[m], err);
+	if (status == STATUS_OK)
+		status = read_saved(reader, model, err);
+	if (status == STATUS_OK) {
+		lora_pack(model, pool);
+	} else {
+		lora_destroy(model->lora);
+		model->lora = NULL;
+	}
+	return status;
+}
+
+static enum status open_files(struct reader *reader, const char *dir, struct buf *text,
+			      struct error *err)
+{
+	char *path = path_join(dir, WEIGHTS);
+	enum status status = file_read(reader->config.path, MAX_CONFIG_BYTES, text, err);
+
+	if (status == STATUS_OK) {
+		reader->config.root =
+			json_parse(text->data, text->length, reader->config.path, err);
+		status = reader->config.root ? check_config(&reader->config, err)
+					     : STATUS_BAD_INPUT;
+	}
+	if (status == STATUS_OK && !file_exists(path))
+		status = error_set(err, STATUS_BAD_INPUT,
+				   "%s: is missing; other formats have to be converted to "
+				   "safetensors",
+				   path);
+	if (status == STATUS_OK)
+		status = safetensors_open(&reader->file, path, err);
+	free(path);
+	return status;
+}
+
+enum status hf_adapter_load(struct model *model, const char *dir, struct pool *pool,
+			    struct error *err)
+{
+	char *path = path_join(dir, CONFIG);
+	struct reader reader = {.config = {.path = path}};
+	size_t n = (size_t)hf_tensor_count(model);
+	struct buf text = BUF_INIT;
+	enum status status = open_files(&reader, dir, &text, err);
+
+	if (status != STATUS_OK)
+		goto done;
+	planning_init(&reader.planning, model);
+	reader.a = xcalloc(n, sizeof *reader.a);
+	reader.b = xcalloc(n, sizeof *reader.b);
+	reader.saved = xcalloc(n, sizeof *reader.saved);
+	status = read_adapter(&reader, model, pool, err);
+	if (status == STATUS_OK)
+		buf_append(&model->lora->config, text.data, text.length);
+	free(reader.a);
+	free(reader.b);
+	free(reader.saved);
+	planning_release(&reader.planning);
+	safetensors_close(&reader.file);
+done:
+	json_free(reader.config.root);
+	buf_release(&text);
+	free(path);
+	return status;
+}
+
+bool hf_adapter_exists(const char *dir)
+{
+	char *path = path_join(dir, CONFIG);
+	bool exists = file_exists(path);
+
+	free(path);
+	return exists;
+}
+
+/* --- writing --- */
+
+/* A tensor of the file: its name, and its elements in the stored order. */
+struct written {
+	char name[NAME_BYTES + 40];
+	int rank;
+	int64_t shape[2];
+	float *values; /* owned */
+};
+
+static struct written *add_written(struct written *list, int *n, int rank, int64_t rows,
+				   int64_t cols, size_t n_values)
+{
+	struct written *tensor = &list[(*n)++];
+
+	*tensor = (struct written){.rank = rank, .shape = {rows, cols}};
+	tensor->values = xcalloc(n_values, sizeof *tensor->values);
+	return tensor;
+}
+
+static void gather_module(const struct model *model, const struct lora_module *module,
+			  struct written *list, int *n)
+{
+	const struct lora *lora = model->lora;
+	size_t n_a = (size_t)module->r * (size_t)module->param->cols;
+	struct hf_linear linear;
+	struct written *a, *b;
+
+	hf_linear_describe(model, module->tensor, &linear);
+	a = add_written(list, n, 2, module->r, module->param->cols, n_a);
+	snprintf(a->name, sizeof a->name, PREFIX "%s.lora_A.weight", linear.module);
+	memcpy(a->values, lora->values + module->a, n_a * sizeof *a->values);
+	b = add_written(list, n, 2, module->rows, module->r,
+			(size_t)module->rows * (size_t)module->r);
+	snprintf(b->name, sizeof b->name, PREFIX "%s.lora_B.weight", linear.module);
+	hf_linear_gather(model, module->tensor, lora->values + module->b, module->r, b->values);
+}
+
+/* The parameters trained whole are in the model's own block too. */
+static void gather_saved(const struct model *model, struct written *list, int *n)
+{
+	int n_tensors = hf_tensor_count(model);
+
+	for (int i = 0; i < n_tensors; i++) {
+		const struct param *param = hf_tensor_param(model, i);
+		struct hf_tensor tensor;
+		struct written *saved;
+
+		if (!lora_gradient(model->lora, model->lora->values, param->id, param->layer))
+			continue;
+		hf_tensor_describe(model, i, &tensor);
+		saved = add_written(list, n, tensor.rank, tensor.shape[0], tensor.shape[1],
+				    tensor.n_elements);
+		snprintf(saved->name, sizeof saved->name, PREFIX "%s", tensor.name);
+		hf_tensor_gather(model, i, model->weights, saved->values);
+	}
+}
+
+static enum status write_tensors(const struct written *list, int n, const char *path,
+				 struct error *err)
+{
+	struct tensor_spec *specs = xcalloc((size_t)n, sizeof *specs);
+	struct buf header = BUF_INIT;
+	uint64_t bytes;
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	enum status status = STATUS_OK;
+
+	for (int i = 0; i < n; i++)
+		specs[i] = (struct tensor_spec){.name = list[i].name,
+						.rank = list[i].rank,
+						.shape = {list[i].shape[0], list[i].shape[1]},
+						.dtype = DTYPE_F32};
+	safetensors_plan(specs, (size_t)n, &header, &bytes);
+	if (fd < 0)
+		status = error_set(err, STATUS_BAD_INPUT, "%s: cannot be created: %s", path,
+				   strerror(errno));
+	else
+		status = file_write_at(fd, header.data, header.length, 0, path, err);
+	for (int i = 0; i < n && status == STATUS_OK; i++) {
+		/* A spec, now sorted, borrows the name of what it came from. */
+		size_t k = (size_t)(specs[i].name - list->name) / sizeof *list;
+
+		status = file_write_at(fd, list[k].values, specs[i].bytes, specs[i].offset, path,
+				       err);
+	}
+	if (status == STATUS_OK && fsync(fd) != 0)
+		status = error_set(err, STATUS_BAD_INPUT, "%s: cannot be synced: %s", path,
+				   strerror(errno));
+	if (fd >= 0 && close(fd) != 0 && status == STATUS_OK)
+		status = error_set(err, STATUS_BAD_INPUT, "%s: cannot be closed: %s", path,
+				   strerror(errno));
+	buf_release(&header);
+	free(specs);
+	return status;
+}
+
+static enum status write_config(const struct lora *lora, const char *path,
+				const char *const *edits, struct error *err)
+{
+	struct buf text = BUF_INIT;
+	enum status status;
+
+	buf_append(&text, lora->config.data, lora->config.length);
+	status = json_edit(&text, "inference_mode", "true", err);
+	for (int i = 0; status == STATUS_OK && edits && edits[i]; i += 2)
+		status = json_edit(&text, edits[i], edits[i + 1], err);
+	if (status == STATUS_OK)
+		status = file_replace(path, text.data, text.length, err);
+	buf_release(&text);
+	return status;
+}
+
+enum status hf_adapter_write(const struct model *model, const char *dir, const char *const *edits,
+			     struct error *err)
+{
+	const struct lora *lora = model->lora;
+	char *config = path_join(dir, CONFIG), *weights = path_join(dir, WEIGHTS);
+	size_t bad = first_non_finite(lora->values, lora->layout.n_floats, NULL);
+	struct written *list = xcalloc((size_t)lora->layout.n, sizeof *list);
+	int n = 0;
+	enum status status = STATUS_OK;
+
+	if (bad < lora->layout.n_floats)
+		status = error_set(err, STATUS_FAILED,
+				   "%s: not written: number %zu of the adapter is not finite",
+				   weights, bad);
+	for (int m = 0; m < lora->n_modules; m++)
+		gather_module(model, &lora->modules[m], list, &n);
+	gather_saved(model, list, &n);
+	if (status == STATUS_OK)
+		status = write_config(lora, config, edits, err);
+	if (status == STATUS_OK)
+		status = write_tensors(list, n, weights, err);
+	for (int i = 0; i < n; i++)
+		free(list[i].values);
+	free(list);
+	free(config);
+	free(weights);
+	return status;
+}
