@@ -91,7 +91,7 @@ static enum status create_file(const struct plan *plan, const char *path, struct
 static enum status write_part(const struct trainer *trainer, const struct plan *plan,
 			      const float *moment, const char *path, struct error *err)
 {
-	const struct param_layout *layout = &trainer->model->layout;
+	const struct param_layout *layout = trainer->trained.layout;
 	int fd = open(path, O_WRONLY | O_CLOEXEC);
 	enum status status = STATUS_OK;
 
@@ -140,7 +140,7 @@ enum status moments_save(const struct trainer *trainer, const char *dir, const c
 	struct plan plan;
 	enum status status = STATUS_OK;
 
-	plan_init(&plan, &trainer->model->layout);
+	plan_init(&plan, trainer->trained.layout);
 	for (int i = 0; i < 2 && status == STATUS_OK; i++) {
 		char *path = xasprintf("%s/%s-%c.safetensors", dir, prefix, "mv"[i]);
 
@@ -184,7 +184,7 @@ static enum status read_param(const struct trainer *trainer, const struct param 
 static enum status load_moment(const struct trainer *trainer, float *moment, const char *path,
 			       struct error *err)
 {
-	const struct param_layout *layout = &trainer->model->layout;
+	const struct param_layout *layout = trainer->trained.layout;
 	struct safetensors file;
 	enum status status = safetensors_open(&file, path, err);
 

@@ -52,11 +52,13 @@ void trainer_init(struct trainer *trainer, struct model *model,
 		  const struct optimizer_config *optimizer, int lanes, struct comm *learners,
 		  struct pool *pool)
 {
-	size_t n = model->layout.n_floats;
+	struct trained trained = model_trained(model);
+	size_t n = trained.layout->n_floats;
 	bool is_adamw = strcmp(optimizer->name, "adamw") == 0;
 	int n_local = lanes / comm_size(learners);
 
 	*trainer = (struct trainer){.model = model,
+				    .trained = trained,
 				    .optimizer = *optimizer,
 				    .lanes = lanes,
 				    .microbatch_tokens = MICROBATCH_TOKENS,
@@ -87,11 +89,11 @@ void trainer_release(struct trainer *trainer)
 
 size_t trainer_bytes(const struct trainer *trainer)
 {
-	const struct param_layout *layout = &trainer->model->layout;
+	const struct model *model = trainer->model;
 	size_t n_moments = (trainer->m != NULL) + (trainer->v != NULL);
 
-	return sizeof(float) * (layout->n_floats * (1 + (size_t)trainer->n_gradients) +
-				layout->n_packed_floats +
+	return model_bytes(model) +
+	       sizeof(float) * (trainer->trained.layout->n_floats * (size_t)trainer->n_gradients +
 				(trainer->end - trainer->begin) * n_moments);
 }
 
@@ -117,7 +119,7 @@ static void run_lane(const struct step *step, int local, float *grads, struct ar
 	int first = (int)((int64_t)step->n * lane / trainer->lanes);
 	int end = (int)((int64_t)step->n * (lane + 1) / trainer->lanes);
 
-	zero_fill(grads, trainer->model->layout.n_floats, pool);
+	zero_fill(grads, trainer->trained.layout->n_floats, pool);
 	while (first < end) {
 		int count = sequences_group(step->lengths, first, end, trainer->microbatch_tokens);
 		step->microbatch(step->context, first, count, grads,
@@ -146,7 +148,7 @@ static void sum_lanes(const struct step *step, int first, int n, int depth)
 	}
 	sum_lanes(step, first, n / 2, depth);
 	sum_lanes(step, first + n / 2, n / 2, depth + 1);
-	add_into(sums[0], sums[1], trainer->model->layout.n_floats, trainer->pool);
+	add_into(sums[0], sums[1], trainer->trained.layout->n_floats, trainer->pool);
 }
 
 static void sum_local_lanes(const struct step *step)
@@ -161,7 +163,7 @@ static void sum_local_lanes(const struct step *step)
 	for (int width = 1; width < step->n_lanes; width *= 2)
 		for (int i = 0; i < step->n_lanes; i += 2 * width)
 			add_into(trainer->gradients[i], trainer->gradients[i + width],
-				 trainer->model->layout.n_floats, trainer->pool);
+				 trainer->trained.layout->n_floats, trainer->pool);
 }
 
 /* The same tree over the lanes' statistics; the result is in the first row. */
@@ -180,7 +182,7 @@ static void sum_local_stats(const struct step *step)
  * in the order of the blocks. */
 static double gradient_norm(const struct trainer *trainer)
 {
-	size_t n = trainer->model->layout.n_floats, n_blocks = (n + SUM_BLOCK - 1) / SUM_BLOCK;
+	size_t n = trainer->trained.layout->n_floats, n_blocks = (n + SUM_BLOCK - 1) / SUM_BLOCK;
 	double *sums = xcalloc(n_blocks, sizeof *sums), total = 0;
 
 	block_squares(sums + trainer->begin / SUM_BLOCK, trainer->gradients[0] + trainer->begin,
@@ -197,7 +199,7 @@ static void update_range(struct trainer *trainer, size_t begin, size_t end, doub
 			 double decay, float scale)
 {
 	const struct optimizer_config *o = &trainer->optimizer;
-	float *w = trainer->model->weights, *g = trainer->gradients[0];
+	float *w = trainer->trained.values, *g = trainer->gradients[0];
 	size_t at;
 
 	begin = begin < trainer->begin ? trainer->begin : begin;
@@ -222,7 +224,7 @@ static void update_range(struct trainer *trainer, size_t begin, size_t end, doub
 /* Biases and norms are not decayed; neighbours of one kind are one range. */
 static void update_weights(struct trainer *trainer, double rate, float scale)
 {
-	const struct param_layout *layout = &trainer->model->layout;
+	const struct param_layout *layout = trainer->trained.layout;
 	double decay = trainer->optimizer.weight_decay;
 	size_t begin = 0;
 
@@ -255,7 +257,7 @@ bool trainer_step(struct trainer *trainer, const int *lengths, int n, double lea
 			    .context = context,
 			    .n_stats = n_stats};
 	double max_norm = trainer->optimizer.max_grad_norm, scale = 1;
-	size_t n_floats = trainer->model->layout.n_floats;
+	size_t n_floats = trainer->trained.layout->n_floats;
 
 	step.stats = xcalloc((size_t)step.n_lanes * (size_t)n_stats, sizeof *step.stats);
 	sum_local_lanes(&step);
@@ -278,7 +280,7 @@ bool trainer_step(struct trainer *trainer, const int *lengths, int n, double lea
 		scale = fmin(1, max_norm / (*grad_norm + 1e-6));
 	trainer->t++;
 	update_weights(trainer, learning_rate, (float)scale);
-	comm_tree_gather_float(trainer->learners, trainer->model->weights, n_floats, SUM_BLOCK);
-	model_pack(trainer->model, trainer->pool);
+	comm_tree_gather_float(trainer->learners, trainer->trained.values, n_floats, SUM_BLOCK);
+	model_pack_trained(trainer->model, trainer->pool);
 	return true;
 }

@@ -8,7 +8,7 @@
  * fit into microbatch_tokens.
  *
  * Each learner sums, updates and keeps the moments of its own part of the flat
- * block; the new weights then go to all. */
+ * block of what is trained (model_trained); the new values then go to all. */
 #pragma once
 
 #include <stdbool.h>
@@ -20,7 +20,8 @@
 #include "proto/comm.h"
 
 struct trainer {
-	struct model *model;   /* borrowed; weights are changed and packed */
+	struct model *model;   /* borrowed; what is trained of it is changed and packed */
+	struct trained trained;
 	size_t begin, end;     /* own part of the flat block */
 	float *m, *v;	       /* [end - begin] moments (adamw); for sgd v is NULL, m momentum */
 	int64_t t;	       /* optimizer steps done */

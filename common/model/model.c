@@ -148,6 +148,16 @@ void model_pack(struct model *model, struct pool *pool)
 		model_pack_param(model, &model->layout.items[i], pool);
 }
 
+static size_t layout_bytes(const struct param_layout *layout)
+{
+	return (layout->n_floats + layout->n_packed_floats) * sizeof(float);
+}
+
+size_t model_bytes(const struct model *model)
+{
+	return layout_bytes(&model->layout) + (model->lora ? layout_bytes(&model->lora->layout) : 0);
+}
+
 struct trained model_trained(const struct model *model)
 {
 	if (model->lora)

@@ -39,6 +39,8 @@ struct model *model_clone(const struct model *model, struct pool *pool);
 void model_pack(struct model *model, struct pool *pool);
 void model_pack_param(struct model *model, const struct param *param, struct pool *pool);
 
+size_t model_bytes(const struct model *model); /* of weights and adapters, packed too */
+
 /* The flat block that training changes: the weights, or what the adapters hold. */
 struct trained {
 	const struct param_layout *layout;
