@@ -59,19 +59,6 @@ static enum status sync_file(const char *path, struct error *err)
 	return status;
 }
 
-static enum status hash_file(const char *path, uint64_t *bytes, char hex[65], struct error *err)
-{
-	struct file_map map;
-	enum status status = file_map(&map, path, err);
-
-	if (status != STATUS_OK)
-		return status;
-	sha256_hex(map.data, map.size, hex);
-	*bytes = map.size;
-	file_unmap(&map);
-	return STATUS_OK;
-}
-
 /* Appends the manifest's entry of each file below dir; name is the path of dir
  * inside the checkpoint, "" for the checkpoint itself. */
 static enum status list_files(const char *dir, const char *name, int depth, struct buf *out,
@@ -94,7 +81,7 @@ static enum status list_files(const char *dir, const char *name, int depth, stru
 		if (file_is_dir(path)) {
 			status = list_files(path, inner, depth + 1, out, err);
 		} else if ((status = sync_file(path, err)) == STATUS_OK &&
-			   (status = hash_file(path, &bytes, hex, err)) == STATUS_OK) {
+			   (status = file_sha256(path, &bytes, hex, err)) == STATUS_OK) {
 			buf_append_string(out,
 					  out->length ? ",\n    {\"name\": " : "    {\"name\": ");
 			json_write_string(out, inner, strlen(inner));
@@ -359,7 +346,7 @@ static enum status verify_file(const char *dir, const struct json *entry, struct
 		return error_set(err, STATUS_BAD_INPUT,
 				 "%s/" MANIFEST ": an entry lacks name, bytes or sha256", dir);
 	path = path_join(dir, json_string(name, NULL));
-	status = hash_file(path, &found, hex, err);
+	status = file_sha256(path, &found, hex, err);
 	if (status == STATUS_OK && found != (uint64_t)expected)
 		status = error_set(err, STATUS_BAD_INPUT,
 				   "%s: has %" PRIu64 " bytes, expected %" PRId64, path, found,

@@ -126,6 +126,18 @@ static enum status match_tokenizers(struct source *source, const struct tokenize
 	return model_check_positions(&source->model->config, n_positions, dir, err);
 }
 
+/* A head of nothing but zeros has not been trained: it says the same of every text. */
+static bool has_zero_head(const struct model *model)
+{
+	const struct param *head = param_find(&model->layout, PARAM_SCORE_WEIGHT, -1);
+	const float *weights = model->weights + head->offset;
+
+	for (int i = 0; i < head->rows * head->cols; i++)
+		if (weights[i] != 0)
+			return false;
+	return true;
+}
+
 static enum status load_model(struct source *source, const struct tokenizer *policy, int n_vocab,
 			      int n_positions, struct pool *pool, struct error *err)
 {
@@ -140,6 +152,11 @@ static enum status load_model(struct source *source, const struct tokenizer *pol
 		status = error_set(err, STATUS_BAD_INPUT,
 				   "%s: a reward model has one label, this classifier has %d",
 				   source->config->path, source->model->config.n_labels);
+	if (status == STATUS_OK && has_zero_head(source->model))
+		status = error_set(err, STATUS_BAD_INPUT,
+				   "%s: not a reward model: its head is all zeros, expected a trained "
+				   "one",
+				   source->config->path);
 	if (status == STATUS_OK)
 		status = match_tokenizers(source, policy, n_vocab, n_positions, err);
 	if (status == STATUS_OK && source->config->normalise)

@@ -15,8 +15,9 @@
 #include <unistd.h>
 
 #include "common/base/die.h"
+#include "common/base/hash.h"
 
-enum { COPY_BYTES = 1 << 20 };
+enum { CHUNK_BYTES = 1 << 20 };
 
 static enum status system_error(struct error *err, const char *path, const char *what)
 {
@@ -173,6 +174,27 @@ enum status file_write_at(int fd, const void *data, size_t n, uint64_t offset, c
 	return STATUS_OK;
 }
 
+enum status file_sha256(const char *path, uint64_t *bytes, char hex[65], struct error *err)
+{
+	int fd = file_open(path, bytes, err);
+	if (fd < 0)
+		return STATUS_BAD_INPUT;
+	char *chunk = xmalloc(CHUNK_BYTES);
+	enum status status = STATUS_OK;
+	struct sha256 sha;
+	sha256_init(&sha);
+	for (uint64_t at = 0; at < *bytes && status == STATUS_OK; at += CHUNK_BYTES) {
+		size_t n = *bytes - at < CHUNK_BYTES ? (size_t)(*bytes - at) : CHUNK_BYTES;
+		status = file_read_at(fd, chunk, n, at, path, err);
+		if (status == STATUS_OK)
+			sha256_update(&sha, chunk, n);
+	}
+	sha256_final_hex(&sha, hex);
+	free(chunk);
+	close(fd);
+	return status;
+}
+
 static char *parent_of(const char *path)
 {
 	const char *end = path + strlen(path);
@@ -245,10 +267,10 @@ enum status file_replace(const char *path, const void *data, size_t n, struct er
 static enum status copy_bytes(int from_fd, int to_fd, const char *from, const char *to,
 			      struct error *err)
 {
-	char *bytes = xmalloc(COPY_BYTES);
+	char *bytes = xmalloc(CHUNK_BYTES);
 	enum status status = STATUS_OK;
 	for (uint64_t offset = 0; status == STATUS_OK;) {
-		ssize_t got = read_some(from_fd, bytes, COPY_BYTES);
+		ssize_t got = read_some(from_fd, bytes, CHUNK_BYTES);
 		if (got == 0)
 			break;
 		if (got < 0)

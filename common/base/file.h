@@ -25,6 +25,8 @@ int file_open(const char *path, uint64_t *size, struct error *err);
 /* Reads n bytes at an offset; it is an error if the file ends before them. */
 enum status file_read_at(int fd, void *data, size_t n, uint64_t offset, const char *path,
 			 struct error *err);
+/* SHA-256 of a regular file, in hex, and its size. */
+enum status file_sha256(const char *path, uint64_t *bytes, char hex[65], struct error *err);
 /* Writes all bytes at an offset, through short writes and EINTR. */
 enum status file_write_at(int fd, const void *data, size_t n, uint64_t offset, const char *path,
 			  struct error *err);

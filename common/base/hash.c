@@ -159,19 +159,26 @@ void sha256_final(struct sha256 *sha, uint8_t digest[32])
 	}
 }
 
-void sha256_hex(const void *data, size_t n, char hex[65])
+void sha256_final_hex(struct sha256 *sha, char hex[65])
 {
 	static const char digits[] = "0123456789abcdef";
-	struct sha256 sha;
 	uint8_t digest[32];
-	sha256_init(&sha);
-	sha256_update(&sha, data, n);
-	sha256_final(&sha, digest);
+
+	sha256_final(sha, digest);
 	for (int i = 0; i < 32; i++) {
 		hex[2 * i] = digits[digest[i] >> 4];
 		hex[2 * i + 1] = digits[digest[i] & 15];
 	}
 	hex[64] = '\0';
+}
+
+void sha256_hex(const void *data, size_t n, char hex[65])
+{
+	struct sha256 sha;
+
+	sha256_init(&sha);
+	sha256_update(&sha, data, n);
+	sha256_final_hex(&sha, hex);
 }
 
 uint64_t hash64(const void *data, size_t n)

@@ -15,6 +15,7 @@ struct sha256 {
 void sha256_init(struct sha256 *sha);
 void sha256_update(struct sha256 *sha, const void *data, size_t n);
 void sha256_final(struct sha256 *sha, uint8_t digest[32]);
+void sha256_final_hex(struct sha256 *sha, char hex[65]);
 void sha256_hex(const void *data, size_t n, char hex[65]);
 
 /* 64-bit FNV-1a, for hash tables. */

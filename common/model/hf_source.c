@@ -262,7 +262,8 @@ const struct tensor_view **hf_source_match(struct hf_source *source, const struc
 		if (!views[i])
 			hf_problems_add(problems, "missing %s", wanted.name);
 		else if (views[i]->dtype == DTYPE_OTHER)
-			hf_problems_add(problems, "unsupported type of %.160s", views[i]->name);
+			hf_problems_add(problems, "unsupported type of %.160s, %s", views[i]->name,
+					views[i]->dtype_name);
 		else if (!has_shape(views[i], &wanted))
 			complain_shape(problems, views[i], &wanted);
 	}

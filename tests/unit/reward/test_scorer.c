@@ -435,6 +435,24 @@ static void test_a_classifier_of_two_labels_is_refused(void **state)
 	free(text);
 }
 
+static void test_a_head_of_zeros_is_refused(void **state)
+{
+	char *path = save_model("zero_head", llama, NULL, NULL);
+	struct hf_load_options options = {.head = HEAD_SCORE};
+	struct hf_save_options save = {.source_dir = path};
+	struct reward_source source = model_source(path);
+	struct model *model = NULL;
+	struct error err;
+
+	(void)state;
+	assert_int_equal(hf_load(&model, path, &options, NULL, &err), STATUS_OK);
+	memset(model_view(model, model->weights, PARAM_SCORE_WEIGHT, -1), 0, 16 * sizeof(float));
+	assert_int_equal(hf_save(model, path, &save, &err), STATUS_OK);
+	check_refused(&source, NULL, POLICY_VOCAB, "zero_head: not a reward model: its head is all zeros");
+	model_destroy(model);
+	free(path);
+}
+
 static void test_fewer_vocabulary_rows_than_the_policy_has_are_refused(void **state)
 {
 	static char path[] = MODELS "rm-llama";
@@ -610,6 +628,7 @@ int main(void)
 		cmocka_unit_test(test_a_source_pools_as_it_says),
 		cmocka_unit_test(test_a_language_model_is_not_a_reward_model),
 		cmocka_unit_test(test_a_classifier_of_two_labels_is_refused),
+		cmocka_unit_test(test_a_head_of_zeros_is_refused),
 		cmocka_unit_test(test_fewer_vocabulary_rows_than_the_policy_has_are_refused),
 		cmocka_unit_test(test_fewer_positions_than_the_policy_needs_are_refused),
 		cmocka_unit_test(test_a_tokenizer_on_one_side_only_is_refused),

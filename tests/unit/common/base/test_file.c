@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "common/base/file.h"
+#include "common/base/hash.h"
 
 static char root[] = "/tmp/rlhf_file_XXXXXX";
 static struct error err;
@@ -81,6 +82,12 @@ static void test_copy_and_map_give_the_bytes(void **state)
 	assert_int_equal(map.size, n);
 	assert_memory_equal(map.data, bytes, n);
 	file_unmap(&map);
+	char expected[65], found[65];
+	uint64_t size;
+	sha256_hex(bytes, n, expected);
+	assert_int_equal(file_sha256(to, &size, found, &err), STATUS_OK);
+	assert_string_equal(found, expected);
+	assert_int_equal(size, n);
 	free(from);
 	free(to);
 	free(bytes);
@@ -97,6 +104,12 @@ static void test_empty_file_reads_and_maps(void **state)
 	assert_int_equal(map.size, 0);
 	assert_non_null(map.data);
 	file_unmap(&map);
+	char expected[65], found[65];
+	uint64_t size = 1;
+	sha256_hex("", 0, expected);
+	assert_int_equal(file_sha256(path, &size, found, &err), STATUS_OK);
+	assert_string_equal(found, expected);
+	assert_int_equal(size, 0);
 	assert_int_equal(file_copy(path, in_root("empty2"), &err), STATUS_OK);
 }
 

@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 #include <inttypes.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/base/die.h"
@@ -462,6 +463,70 @@ static void copy_shards(void)
 	copy("llama-gqa-sharded", "model-00003-of-00003.safetensors");
 }
 
+/* Nobody reads the total. */
+static void test_a_wrong_total_of_the_index_does_no_harm(void **state)
+{
+	static const char *const metadata[] = {"{\"total_size\": 1}", "{\"total_size\": \"x\"}",
+					       "{\"total_size\": -5}", "{\"total_size\": 1e300}",
+					       "{}", "null", NULL};
+	struct model *expected = load(MODELS "llama-gqa", HEAD_LM);
+
+	(void)state;
+	for (int i = 0; i < 7; i++) {
+		struct model *model;
+		struct buf text;
+		struct error err;
+
+		copy_shards();
+		read_bytes(dir, "model.safetensors.index.json", &text);
+		assert_int_equal(json_edit(&text, "metadata", metadata[i], &err), STATUS_OK);
+		write_bytes(dir, "model.safetensors.index.json", text.data, text.length);
+		model = load(dir, HEAD_LM);
+		assert_same_weights(model, expected);
+		model_destroy(model);
+		buf_release(&text);
+	}
+	model_destroy(expected);
+}
+
+/* As the cache of the Hugging Face hub keeps its files; other kinds of files are refused. */
+static void test_weights_may_be_linked_but_must_be_a_file(void **state)
+{
+	char *path = path_join(dir, "model.safetensors"), *target = path_join(root, "blob");
+	struct model *model;
+	struct buf bytes;
+
+	(void)state;
+	copy("llama-gqa", "config.json");
+	read_bytes(MODELS "llama-gqa", "model.safetensors", &bytes);
+	write_bytes(root, "blob", bytes.data, bytes.length);
+	assert_int_equal(symlink(target, path), 0);
+	model = load(dir, HEAD_LM);
+	model_destroy(model);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	assert_refused(HEAD_LM, "model.safetensors: is not a file, expected a regular file");
+	assert_int_equal(unlink(target), 0);
+	buf_release(&bytes);
+	free(path);
+	free(target);
+}
+
+static void test_quantised_weights_are_refused_by_name(void **state)
+{
+	static const int64_t shape[] = {32};
+	char bytes[32] = {0};
+	struct store store;
+
+	(void)state;
+	copy("llama-gqa", "config.json");
+	read_store(&store, "llama-gqa");
+	drop(&store, "model.norm.weight");
+	append(&store, "model.norm.weight", "F8_E4M3", 1, shape, bytes, sizeof bytes);
+	finish_store(&store);
+	assert_refused(HEAD_LM, "unsupported type of model.norm.weight, F8_E4M3");
+}
+
 static void test_a_missing_shard_is_named(void **state)
 {
 	char path[200];
@@ -498,6 +563,7 @@ static void test_a_tensor_must_be_in_the_file_that_the_index_names(void **state)
 		    "\"x\": \"model-00003-of-00003.safetensors\"}");
 	assert_refused(HEAD_LM, "tensor \"model.norm.weight\" is not in "
 				"model-00002-of-00003.safetensors");
+	assert_refused(HEAD_LM, "; and 1 more problem");
 	write_index("{\"x\": \"model-00003-of-00003.safetensors\"}");
 	assert_refused(HEAD_LM, "tensor \"x\" is not in model-00003-of-00003.safetensors");
 }
@@ -1219,6 +1285,9 @@ int main(void)
 		CASE(test_a_missing_head_is_the_embedding_only_if_tied),
 		CASE(test_an_index_may_only_name_plain_files),
 		CASE(test_an_index_without_a_map_is_refused),
+		CASE(test_a_wrong_total_of_the_index_does_no_harm),
+		CASE(test_weights_may_be_linked_but_must_be_a_file),
+		CASE(test_quantised_weights_are_refused_by_name),
 		CASE(test_a_missing_shard_is_named),
 		CASE(test_a_tensor_in_two_shards_is_refused),
 		CASE(test_a_tensor_must_be_in_the_file_that_the_index_names),
