@@ -39,6 +39,7 @@ enum {
 struct slot {
 	struct request *request; /* NULL: free */
 	int32_t last;		 /* the token whose position comes next */
+	bool is_ended;		 /* the caller says so */
 };
 
 struct engine {
@@ -195,6 +196,7 @@ static void choose_row(void *args, int i, int thread)
 	request->completion[request->n_completion] = id;
 	request->logprob[request->n_completion++] = logprob;
 	choice->slots[i]->last = id;
+	choice->slots[i]->is_ended = options->token && options->token(request);
 }
 
 static bool is_stop(const struct generate_options *options, int32_t id)
@@ -219,7 +221,7 @@ static void retire(struct job *job, struct engine *engine, struct slot *slot)
 	struct request *request = slot->request;
 	const struct generate_options *options = job->options;
 
-	if (is_stop(options, slot->last))
+	if (slot->is_ended || is_stop(options, slot->last))
 		request->finish = FINISH_STOP;
 	else if (request->n_completion >= options->max_new_tokens)
 		request->finish = FINISH_LENGTH;

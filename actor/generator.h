@@ -13,6 +13,8 @@
 #include "common/model/stop_ids.h"
 #include "common/ops/sampling.h"
 
+struct request;
+
 struct generate_options {
 	int max_new_tokens;
 	int min_new_tokens; /* end ids cannot be drawn before */
@@ -23,12 +25,16 @@ struct generate_options {
 	/* Where end ids are banned, log-probabilities are of what remains, as training
 	 * wants them; otherwise they are always the model's. */
 	bool ban_counts;
+	/* Called after each token, on any thread, for several requests at a time; true:
+	 * the completion ends there.  May be NULL. */
+	bool (*token)(struct request *request);
 };
 
 struct request {
 	const int32_t *prompt; /* [n_prompt], borrowed */
 	int n_prompt;	       /* >= 1 */
 	uint32_t step, row, sample; /* the random key */
+	void *context;		    /* the caller's own */
 	int32_t *completion;	    /* out: [n_completion], owned by the request */
 	/* out: [n_completion], of softmax(z / temperature) over the whole vocabulary
 	 * (greedy: at temperature 1), whatever top-k, top-p and min-p have left out */

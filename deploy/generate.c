@@ -1,64 +1,102 @@
 /* rlhf generate: an actor alone.  Prompts in, completions out, one line of JSON for
- * each sample.  A completion is a function of (model, prompt, seed, line, sample):
- * blocks, ranks and threads change nothing. */
+ * each sample; or the text of one prompt's completions, shown while they are made.  A
+ * completion is a function of (model, prompt, seed, line, sample): blocks, ranks and
+ * threads change nothing. */
+#include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "actor/generator.h"
+#include "common/base/clock.h"
 #include "common/base/die.h"
 #include "common/base/json.h"
 #include "common/text/tokenizer.h"
 #include "deploy/commands.h"
 #include "deploy/line_command.h"
+#include "deploy/watch.h"
 #include "proto/rollout.h"
 
-enum { MAX_SLOTS = 64 };
+enum { MAX_SLOTS = 64, MAX_USER_STOP_IDS = 32 };
 
 struct generate {
 	const char *prompt; /* of the command line, or NULL */
 	int64_t max_new_tokens, min_new_tokens, samples, seed, kv_cache_mb;
 	int64_t top_k;
 	struct sampling sampling;
-	struct stop_ids stop;
+	struct option_list stop_list, stop_id_list;
+	struct stop_ids user_stop, stop; /* those of --stop-id; all of them */
+	struct stop_strings stop_strings;
+	bool is_shown; /* as text, while it is made */
 	struct generator *generator;
+	int64_t n_tokens; /* generated so far */
+	double seconds;	  /* it took */
 };
 
 /* --- output --- */
 
-static void append_text_field(const struct line_job *job, const char *key, const struct row *row,
-			      const struct request *request, struct buf *out)
+static void append_text(const char *key, const struct buf *text, struct buf *out)
 {
-	struct buf text = BUF_INIT;
-
-	if (request)
-		tokenizer_decode_completion(job->tokenizer, row->ids, (size_t)row->n,
-					    request->completion, (size_t)request->n_completion,
-					    &text);
-	else
-		tokenizer_decode(job->tokenizer, row->ids, (size_t)row->n, true, &text);
 	buf_printf(out, "\"%s\":", key);
-	json_write_string(out, text.data ? text.data : "", text.length);
+	json_write_string(out, text->data ? text->data : "", text->length);
 	buf_append_char(out, ',');
-	buf_release(&text);
+}
+
+static void append_texts(const struct line_job *job, const struct row *row,
+			 const struct request *request, struct buf *out)
+{
+	struct buf prompt = BUF_INIT, completion = BUF_INIT;
+
+	tokenizer_decode(job->tokenizer, row->ids, (size_t)row->n, true, &prompt);
+	watch_text(request->context, job->tokenizer, request, &completion);
+	append_text("prompt", &prompt, out);
+	append_text("completion", &completion, out);
+	buf_release(&prompt);
+	buf_release(&completion);
+}
+
+/* The stop string or the id of --stop-id that ended a completion, null for what the
+ * model itself ends with; only where the user gave some. */
+static void append_stop_reason(const struct generate *generate, const struct request *request,
+			       struct buf *out)
+{
+	const struct watch *watch = request->context;
+	int32_t last = request->completion[request->n_completion - 1];
+
+	if (generate->stop_list.n == 0 && generate->stop_id_list.n == 0)
+		return;
+	buf_append_string(out, ",\"stop_reason\":");
+	if (watch && watch->match.item >= 0) {
+		const char *string = generate->stop_strings.items[watch->match.item];
+		json_write_string(out, string, strlen(string));
+		return;
+	}
+	for (int i = 0; i < generate->user_stop.n; i++)
+		if (generate->user_stop.ids[i] == last) {
+			buf_printf(out, "%" PRId32, last);
+			return;
+		}
+	buf_append_string(out, "null");
 }
 
 static void print_line(const struct line_job *job, const struct row *row,
 		       const struct request *request, struct buf *out)
 {
 	buf_append_char(out, '{');
-	if (job->tokenizer) {
-		append_text_field(job, "prompt", row, NULL, out);
-		append_text_field(job, "completion", row, request, out);
-	}
+	if (job->tokenizer)
+		append_texts(job, row, request, out);
 	buf_append_string(out, "\"prompt_ids\":");
 	json_write_ids(out, row->ids, (size_t)row->n);
 	buf_append_string(out, ",\"completion_ids\":");
 	json_write_ids(out, request->completion, (size_t)request->n_completion);
 	buf_append_string(out, ",\"logprobs\":");
 	json_write_floats(out, request->logprob, (size_t)request->n_completion);
-	buf_printf(out, ",\"finish_reason\":\"%s\"}\n",
+	buf_printf(out, ",\"finish_reason\":\"%s\"",
 		   request->finish == FINISH_STOP ? "stop" : "length");
+	append_stop_reason(job->command->context, request, out);
+	buf_append_string(out, "}\n");
 }
 
 /* --- work --- */
@@ -96,32 +134,82 @@ static enum status read_prompt(struct line_job *job, size_t i, struct row *row, 
 	return status;
 }
 
+static void run_requests(struct line_job *job, struct request *requests, size_t n)
+{
+	struct generate *generate = job->command->context;
+	bool is_watched = generate->is_shown || generate->stop_strings.n > 0;
+	struct generate_options options = {.max_new_tokens = (int)generate->max_new_tokens,
+					   .min_new_tokens = (int)generate->min_new_tokens,
+					   .sampling = generate->sampling,
+					   .seed = (uint64_t)generate->seed,
+					   .n_allowed = job->model->config.n_vocab,
+					   .stop = &generate->stop,
+					   .token = is_watched ? watch_token : NULL};
+	double began = clock_now();
+
+	if (job->tokenizer && tokenizer_size(job->tokenizer) < options.n_allowed)
+		options.n_allowed = tokenizer_size(job->tokenizer);
+	generator_run(generate->generator, requests, (int)n, &options, NULL, NULL);
+	generate->seconds += clock_now() - began;
+	for (size_t i = 0; i < n; i++)
+		generate->n_tokens += requests[i].n_completion;
+}
+
+static void print_requests(const struct line_job *job, const struct row *rows,
+			   const struct request *requests, size_t n, struct buf *out)
+{
+	const struct generate *generate = job->command->context;
+
+	for (size_t i = 0; i < n; i++)
+		print_line(job, &rows[i / (size_t)generate->samples], &requests[i], out);
+}
+
+/* One after another, each shown while it is made. */
+static void show_requests(struct line_job *job, struct request *requests, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (n > 1)
+			printf("--- %zu of %zu\n", i + 1, n);
+		run_requests(job, &requests[i], 1);
+		watch_end(requests[i].context);
+		printf("\n");
+		fflush(stdout);
+	}
+}
+
 static void sample_rows(struct line_job *job, const struct row *rows, size_t first, size_t n,
 			struct buf *out)
 {
 	struct generate *generate = job->command->context;
 	size_t samples = (size_t)generate->samples, total = n * samples;
 	struct request *requests = xcalloc(total, sizeof *requests);
-	struct generate_options options = {.max_new_tokens = (int)generate->max_new_tokens,
-					   .min_new_tokens = (int)generate->min_new_tokens,
-					   .sampling = generate->sampling,
-					   .seed = (uint64_t)generate->seed,
-					   .n_allowed = job->model->config.n_vocab,
-					   .stop = &generate->stop};
+	struct watch *watches = xcalloc(total, sizeof *watches);
+	struct watch_options watching = {.tokenizer = job->tokenizer,
+					 .stop = &generate->stop_strings,
+					 .min_new_tokens = (int)generate->min_new_tokens,
+					 .is_shown = generate->is_shown};
+	bool is_watched = generate->is_shown || generate->stop_strings.n > 0;
 
-	if (job->tokenizer && tokenizer_size(job->tokenizer) < options.n_allowed)
-		options.n_allowed = tokenizer_size(job->tokenizer);
-	for (size_t i = 0; i < total; i++)
+	for (size_t i = 0; i < total; i++) {
 		requests[i] = (struct request){.prompt = rows[i / samples].ids,
 					       .n_prompt = rows[i / samples].n,
 					       .row = (uint32_t)(first + i / samples),
 					       .sample = (uint32_t)(i % samples)};
-	generator_run(generate->generator, requests, (int)total, &options, NULL, NULL);
+		if (is_watched)
+			watch_begin(&watches[i], &watching, &requests[i]);
+	}
+	if (generate->is_shown) {
+		show_requests(job, requests, total);
+	} else {
+		run_requests(job, requests, total);
+		print_requests(job, rows, requests, total, out);
+	}
 	for (size_t i = 0; i < total; i++) {
-		print_line(job, &rows[i / samples], &requests[i], out);
 		request_release(&requests[i]);
+		watch_release(&watches[i]);
 	}
 	free(requests);
+	free(watches);
 }
 
 static enum status work(struct line_job *job, size_t first, size_t n, struct buf *out,
@@ -142,35 +230,83 @@ static enum status work(struct line_job *job, size_t first, size_t n, struct buf
 
 /* --- the command --- */
 
+static enum status check_stop_strings(struct generate *generate, struct error *err)
+{
+	for (int i = 0; i < generate->stop_list.n; i++)
+		if (!*generate->stop_list.items[i])
+			return error_set(err, STATUS_BAD_INPUT,
+					 "--stop is empty, expected a text that ends a completion");
+	generate->stop_strings = (struct stop_strings){.items = generate->stop_list.items,
+						       .n = generate->stop_list.n};
+	if (generate->stop_id_list.n <= MAX_USER_STOP_IDS)
+		return STATUS_OK;
+	return error_set(err, STATUS_BAD_INPUT, "--stop-id is given %d times, expected at most %d",
+			 generate->stop_id_list.n, MAX_USER_STOP_IDS);
+}
+
 static enum status check(void *context, struct error *err)
 {
 	struct generate *generate = context;
 
 	generate->sampling.top_k = (int)generate->top_k;
-	if (generate->min_new_tokens <= generate->max_new_tokens)
-		return STATUS_OK;
-	return error_set(err, STATUS_BAD_INPUT,
-			 "--min-new-tokens is %" PRId64 ", more than --max-new-tokens, %" PRId64,
-			 generate->min_new_tokens, generate->max_new_tokens);
+	if (generate->is_shown && !generate->prompt)
+		return error_set(err, STATUS_BAD_INPUT, "--stream needs --prompt");
+	if (generate->min_new_tokens > generate->max_new_tokens)
+		return error_set(err, STATUS_BAD_INPUT,
+				 "--min-new-tokens is %" PRId64
+				 ", more than --max-new-tokens, %" PRId64,
+				 generate->min_new_tokens, generate->max_new_tokens);
+	return check_stop_strings(generate, err);
+}
+
+static enum status read_stop_ids(struct generate *generate, const struct model_config *config,
+				 struct error *err)
+{
+	for (int i = 0; i < generate->stop_id_list.n; i++) {
+		const char *text = generate->stop_id_list.items[i];
+		char *end;
+		long id;
+
+		errno = 0;
+		id = strtol(text, &end, 10);
+		if (end == text || *end || errno != 0 || id < 0 || id >= config->n_vocab)
+			return error_set(err, STATUS_BAD_INPUT,
+					 "--stop-id is \"%s\", expected an id below %d", text,
+					 config->n_vocab);
+		stop_ids_add(&generate->user_stop, (int32_t)id, config);
+		stop_ids_add(&generate->stop, (int32_t)id, config);
+	}
+	return STATUS_OK;
 }
 
 static enum status prepare(struct line_job *job, struct error *err)
 {
 	struct generate *generate = job->command->context;
-	size_t bytes = generator_cache_bytes(generate->kv_cache_mb, comm_local_ranks());
+	const struct model_config *config = &job->model->config;
+	size_t bytes = generator_cache_bytes(generate->kv_cache_mb, job->node_ranks);
 
 	generate->generator = generator_create(job->model, MAX_SLOTS, bytes, job->pool);
-	if (stop_ids_read(&generate->stop, job->model_dir, &job->model->config, err) != STATUS_OK)
+	if (stop_ids_read(&generate->stop, job->model_dir, config, err) != STATUS_OK)
 		return STATUS_BAD_INPUT;
 	if (job->chat)
-		stop_ids_add(&generate->stop, chat_end_id(job->chat), &job->model->config);
-	return STATUS_OK;
+		stop_ids_add(&generate->stop, chat_end_id(job->chat), config);
+	if (!job->tokenizer && generate->stop_strings.n > 0)
+		return error_set(err, STATUS_BAD_INPUT,
+				 "%s: --stop is text, but there is no tokenizer", job->model_dir);
+	if (generate->prompt && !job->output_path && isatty(STDOUT_FILENO))
+		generate->is_shown = true;
+	generate->is_shown = generate->is_shown && job->tokenizer;
+	return read_stop_ids(generate, config, err);
 }
 
 static void release(struct line_job *job)
 {
 	struct generate *generate = job->command->context;
 
+	if (generate->n_tokens > 0 && comm_size(job->world) == 1 && isatty(STDERR_FILENO))
+		fprintf(stderr, "%" PRId64 " tokens in %.2f s, %.1f a second\n",
+			generate->n_tokens, generate->seconds,
+			(double)generate->n_tokens / generate->seconds);
 	generator_destroy(generate->generator);
 }
 
@@ -223,6 +359,22 @@ int generate_main(int argc, char **argv)
 		 .min = 0,
 		 .max = 1,
 		 .help = "none less likely than p times the likeliest (0)"},
+		{.name = "--stop",
+		 .type = OPTION_LIST,
+		 .target = &generate.stop_list,
+		 .value = "TEXT",
+		 .help = "ends a completion, whose text is cut in front of it; its ids are "
+			 "kept up to the one that completed it"},
+		{.name = "--stop-id",
+		 .type = OPTION_LIST,
+		 .target = &generate.stop_id_list,
+		 .value = "N",
+		 .help = "ends a completion, as the model's own end ids do"},
+		{.name = "--stream",
+		 .type = OPTION_FLAG,
+		 .target = &generate.is_shown,
+		 .help = "print the text of --prompt's completions while they are made, and no "
+			 "JSON; on a terminal this is so by itself"},
 		{.name = "--samples",
 		 .type = OPTION_INT,
 		 .target = &generate.samples,
@@ -256,5 +408,9 @@ int generate_main(int argc, char **argv)
 		.prepare = prepare,
 		.work = work,
 		.release = release};
-	return line_command_main(&command, argc, argv);
+	int code = line_command_main(&command, argc, argv);
+
+	option_list_release(&generate.stop_list);
+	option_list_release(&generate.stop_id_list);
+	return code;
 }

@@ -114,8 +114,9 @@ static enum status start_computing(struct line_job *job, const struct line_args 
 	if (status != STATUS_OK)
 		return status;
 	isa_select(isa);
+	job->node_ranks = comm_local_ranks();
 	if (threads == 0)
-		threads = pool_cores() / comm_local_ranks();
+		threads = pool_cores() / job->node_ranks;
 	job->pool = pool_create(threads > 0 ? threads : 1);
 	return STATUS_OK;
 }
@@ -220,9 +221,10 @@ int line_command_main(const struct line_command *command, int argc, char **argv)
 	if (help)
 		return status;
 	job.model_dir = args.model;
+	job.output_path = args.output;
 	job.world = comm_init();
 	log_init(LOG_INFO, comm_is_lead(job.world));
-	signals_install();
+	signals_install_plain();
 	status = run_job(&job, &args, &err);
 	if (status != STATUS_OK && comm_is_lead(job.world))
 		log_error("%s", err.text);

@@ -78,6 +78,6 @@ void stop_ids_add(struct stop_ids *stop, int32_t id, const struct model_config *
 
 	for (int i = 0; i < stop->n; i++)
 		is_known |= stop->ids[i] == id;
-	if (!is_known && stop->n <= MAX_STOP_IDS)
+	if (!is_known && stop->n < MAX_STOP_IDS + MAX_ADDED_STOP_IDS)
 		stop->ids[stop->n++] = id;
 }

@@ -21,19 +21,22 @@ static bool is_positional(const struct option *option)
 	return option->name[0] != '-';
 }
 
-static const char *placeholder(enum option_type type)
+/* What stands for the value. */
+static const char *placeholder(const struct option *option)
 {
-	switch (type) {
+	if (option->value)
+		return option->value;
+	switch (option->type) {
 	case OPTION_FLAG:
 		return "";
 	case OPTION_STRING:
-		return " TEXT";
+		return "TEXT";
 	case OPTION_INT:
-		return " N";
+		return "N";
 	case OPTION_DOUBLE:
-		return " X";
+		return "X";
 	case OPTION_LIST:
-		return " KEY=VALUE";
+		return "KEY=VALUE";
 	}
 	return "";
 }
@@ -47,8 +50,9 @@ static void print_help(const struct option *options, size_t n, const char *usage
 	for (size_t i = 0; i < n; i++) {
 		const struct option *option = &options[i];
 
-		snprintf(left, sizeof left, "%s%s", option->name,
-			 is_positional(option) ? "" : placeholder(option->type));
+		snprintf(left, sizeof left, "%s%s%s", option->name,
+			 is_positional(option) || option->type == OPTION_FLAG ? "" : " ",
+			 is_positional(option) ? "" : placeholder(option));
 		printf("  %-26s %s%s%s\n", left, option->help, option->required ? " (needed)" : "",
 		       option->type == OPTION_LIST ? " (may be repeated)" : "");
 	}

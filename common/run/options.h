@@ -19,6 +19,7 @@ struct option {
 	double min, max; /* of numbers; ignored when equal */
 	bool required;
 	const char *help;
+	const char *value; /* stands for the value in the help; NULL: a word by the type */
 };
 
 /* Parses argv[1..]; --name value and --name=value.  "--help" prints usage,

@@ -38,8 +38,14 @@ static bool has_launcher(void)
 
 void signals_install(void)
 {
+	signals_install_plain();
 	handle(SIGINT, request_stop, SA_RESTART | (int)SA_RESETHAND);
 	handle(SIGUSR1, request_stop, SA_RESTART);
+}
+
+void signals_install_plain(void)
+{
+	handle(SIGUSR1, SIG_IGN, 0);
 	handle(SIGPIPE, SIG_IGN, 0);
 	handle(SIGXFSZ, SIG_IGN, 0);
 	if (has_launcher())

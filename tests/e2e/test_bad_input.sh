@@ -103,6 +103,15 @@ refused 0 'either --input FILE or --prompt TEXT' "$RLHF" generate --model policy
 refused 0 '--min-new-tokens is 9, more than --max-new-tokens, 8' "$RLHF" generate --model policy \
 	--input prompts.jsonl --min-new-tokens 9 --max-new-tokens 8
 refused 0 '--temperature is -1, expected' "$RLHF" generate --model policy --prompt x --temperature -1
+refused 0 '--top-p is 0, expected' "$RLHF" generate --model policy --prompt x --top-p 0
+refused 0 '--min-p is 1.5, expected' "$RLHF" generate --model policy --prompt x --min-p 1.5
+refused 0 '--top-k is -5, expected' "$RLHF" generate --model policy --prompt x --top-k=-5
+refused 0 '--stop is empty' "$RLHF" generate --model policy --prompt x --stop=
+refused 0 'policy: --stop is text, but there is no tokenizer' "$RLHF" generate --model policy \
+	--input prompts.jsonl --stop x
+refused 3 '--stop-id is "24", expected an id below 24' "$RLHF" generate --model policy \
+	--input prompts.jsonl --stop-id 24
+refused 0 '--stream needs --prompt' "$RLHF" generate --model policy --input prompts.jsonl --stream
 refused 0 'PATH is missing' "$RLHF" inspect
 unsound 'nowhere: cannot open: No such file' nowhere
 refused 0 'RUN is missing' "$RLHF" status

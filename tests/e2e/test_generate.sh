@@ -72,3 +72,33 @@ for options in '--top-k 1' '--top-p 1e-9' '--min-p 1'; do
 	"$RLHF" generate --model policy --input prompts.jsonl $options | cmp - greedy.jsonl ||
 		fail "$options is not greedy"
 done
+
+# Stop strings: the text ends in front of one, the ids behind it.
+cp "$here"/tests/golden/tokenizers/byte_level/tokenizer*.json .
+"$make_model" speaker lm "$(grep -o '"id": *[0-9]*\|": [0-9]*,\?$' tokenizer.json | grep -o '[0-9]*' | sort -n | tail -1 | awk '{ print $1 + 2 }')" 3
+cp tokenizer*.json speaker/
+speak() {
+	"$RLHF" generate --model speaker --prompt 'x y' --samples 300 --max-new-tokens 9 --temperature 4 "$@"
+}
+field() { # NAME: text without escapes, other lines are left out
+	sed -nE "s/.*\"$1\":\"([^\"\\\\]*)\".*/\\1/p"
+}
+speak >free.jsonl
+speak --stop e --stop th --stop-id 40 --stop-id 41 >stopped.jsonl
+for reason in '"e"' '"th"' 40 41 null; do
+	grep -q "\"stop_reason\":$reason" stopped.jsonl || fail "nothing ended by $reason"
+done
+if field completion <stopped.jsonl | grep -qE 'e|th'; then
+	fail 'text behind a stop string'
+fi
+# Without the stop the completion goes on with the same ids.
+paste -d '|' <(sed -E 's/.*"completion_ids":\[([^]]*)\].*/\1/' stopped.jsonl) \
+	<(sed -E 's/.*"completion_ids":\[([^]]*)\].*/\1/' free.jsonl) |
+	awk -F'|' 'index($2 ",", $1 ",") != 1 { exit 1 }' || fail 'a stop string changed the ids'
+
+# What --stream shows is the text of the JSON lines.
+speak --stream --stop e --stop th --stop-id 40 --stop-id 41 >shown.txt
+field completion <stopped.jsonl | while IFS= read -r text; do
+	grep -qxF -- "$text" shown.txt || fail "not shown: $text"
+done
+[ "$(grep -c '^--- [0-9]* of 300$' shown.txt)" -eq 300 ] || fail '--stream shows other samples'

@@ -403,6 +403,49 @@ static void test_completions_end_with_an_end_id_or_by_length(void **state)
 	model_destroy(model);
 }
 
+/* At the first multiple of 5, of a request that asks for it. */
+static bool ends_at_fives(struct request *request)
+{
+	const int *from = request->context;
+
+	return request->n_completion >= *from &&
+	       request->completion[request->n_completion - 1] % 5 == 0;
+}
+
+static void test_completions_end_where_the_caller_says_so(void **state)
+{
+	struct model *model = rotary_model(V);
+	struct generate_options options = usual_options();
+	struct request free_requests[N_REQUESTS], requests[N_REQUESTS];
+	int from[N_REQUESTS], n_ended = 0;
+
+	(void)state;
+	options.stop = &no_stop;
+	run_usual(model, free_requests, &options);
+	options.token = ends_at_fives;
+	set_requests(requests);
+	for (int i = 0; i < N_REQUESTS; i++) {
+		from[i] = i % 4 * 3;
+		requests[i].context = &from[i];
+	}
+	run_requests(model, 5, 2, requests, N_REQUESTS, &options);
+	for (int i = 0; i < N_REQUESTS; i++) {
+		int end = 0;
+
+		while (end < MAX_NEW && (end + 1 < from[i] || free_requests[i].completion[end] % 5))
+			end++;
+		assert_int_equal(requests[i].finish, end < MAX_NEW ? FINISH_STOP : FINISH_LENGTH);
+		assert_int_equal(requests[i].n_completion, end < MAX_NEW ? end + 1 : MAX_NEW);
+		assert_memory_equal(requests[i].completion, free_requests[i].completion,
+				    (size_t)requests[i].n_completion * sizeof(int32_t));
+		n_ended += end < MAX_NEW;
+	}
+	assert_true(n_ended > 3 && n_ended < N_REQUESTS);
+	release_requests(requests, N_REQUESTS);
+	release_requests(free_requests, N_REQUESTS);
+	model_destroy(model);
+}
+
 static void test_end_ids_cannot_be_drawn_before_the_minimum(void **state)
 {
 	struct model *model = rotary_model(V);
@@ -637,6 +680,7 @@ int main(void)
 		cmocka_unit_test(test_bytes_do_not_depend_on_the_sharing_of_prompts),
 		cmocka_unit_test(test_logprobs_are_those_of_the_full_forward_to_the_bit),
 		cmocka_unit_test(test_completions_end_with_an_end_id_or_by_length),
+		cmocka_unit_test(test_completions_end_where_the_caller_says_so),
 		cmocka_unit_test(test_end_ids_cannot_be_drawn_before_the_minimum),
 		cmocka_unit_test(
 			test_logprobs_before_the_minimum_are_of_the_remaining_distribution),

@@ -20,12 +20,12 @@ static struct {
 	struct option_list set;
 } got;
 static const struct option options[] = {
-	{"CONFIG", OPTION_STRING, &got.config, 0, 0, true, "configuration file"},
-	{"--model", OPTION_STRING, &got.model, 0, 0, false, "checkpoint"},
-	{"--pretty", OPTION_FLAG, &got.pretty, 0, 0, false, "indent"},
-	{"--seed", OPTION_INT, &got.seed, 0, 100, false, "seed"},
-	{"--temperature", OPTION_DOUBLE, &got.temperature, 0, 10, false, "divides the logits"},
-	{"--set", OPTION_LIST, &got.set, 0, 0, false, "change a key"},
+	{"CONFIG", OPTION_STRING, &got.config, 0, 0, true, "configuration file", NULL},
+	{"--model", OPTION_STRING, &got.model, 0, 0, false, "checkpoint", NULL},
+	{"--pretty", OPTION_FLAG, &got.pretty, 0, 0, false, "indent", NULL},
+	{"--seed", OPTION_INT, &got.seed, 0, 100, false, "seed", NULL},
+	{"--temperature", OPTION_DOUBLE, &got.temperature, 0, 10, false, "divides the logits", NULL},
+	{"--set", OPTION_LIST, &got.set, 0, 0, false, "change a key", NULL},
 };
 static struct error err;
 static bool help_shown;
