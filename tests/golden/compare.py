@@ -5,7 +5,7 @@
     python tests/golden/compare.py llama phi3 --cases 100 --seed 7
     python tests/golden/compare.py --only gemma2:13      one model again, and keep its files
 
-Needs transformers 5 and torch (seen with 5.23 and 2.15) and build/rlhf; not part of
+Needs transformers 5 and torch (seen with 5.23 and 2.15) and build/rlhf, or $RLHF; not part of
 make test, whose golden values are in models/ (see make_models.py).
 
 Each case draws a config (sizes that are no powers of two, key/value heads, head sizes,
@@ -31,6 +31,7 @@ model.
 import argparse
 import copy
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -46,9 +47,9 @@ from transformers import (AutoModelForCausalLM, AutoModelForSequenceClassificati
                           CONFIG_MAPPING, logging)
 
 sys.path.insert(0, str(Path(__file__).parent))
-from make_models import dialect4, fill  # noqa: E402
+from make_models import dialect4, fill, gradients_by_stored_name  # noqa: E402
 
-RLHF = Path(__file__).parents[2] / "build" / "rlhf"
+RLHF = os.environ.get("RLHF") or Path(__file__).parents[2] / "build" / "rlhf"
 CHECKS = ("logprob", "greedy", "gradient", "saved", "score")
 HAS_DIALECTS = ("gpt_neox", "llama", "mistral", "qwen2", "qwen3", "phi", "phi3", "gemma", "gemma2",
                 "gemma3_text")
@@ -307,6 +308,10 @@ def json_lines(text):
     return [json.loads(line) for line in text.splitlines()]
 
 
+def distance(found, expected):
+    return (found - expected).abs().max().item()
+
+
 def write_lines(path, rows):
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
@@ -371,17 +376,16 @@ def next_logprobs(model, ids):
 def worst_logprob(case, where, models, sequences):
     path = case.where / "ids.jsonl"
     write_lines(path, [{"input_ids": ids} for ids in sequences])
-    worst = 0.0
+    worst, rounding = 0.0, 0.0
     for row, ids in zip(json_lines(run("logprobs", "--model", where, "--input", path)), sequences):
         if len(ids) == 1:
             continue
         expected, size = next_logprobs(models[0], ids)
         rough, _ = next_logprobs(models[1], ids)
         found = torch.tensor(row["logprobs"][1:])
-        scale = max(1, size / 10)
-        worst = max(worst, within(f"{len(ids)} ids", (found - expected).abs().max().item() / scale,
-                                  5e-5, (rough - expected).abs().max().item() / scale))
-    return worst
+        worst = max(worst, distance(found, expected) / max(1, size / 10))
+        rounding = max(rounding, distance(rough, expected) / max(1, size / 10))
+    return within("a sequence", worst, 5e-5, rounding)
 
 
 def greedy_of(model, prompt, n, eos):
@@ -433,10 +437,7 @@ def gradients(model, sequences):
         loss = torch.nn.functional.cross_entropy(logits[:-1], torch.tensor(ids[1:]),
                                                  reduction="sum")
         (loss / total).backward()
-    found = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
-    if model.config.model_type == "gpt_neox":  # files have the head's first name
-        found["embed_out.weight"] = found.pop("lm_head.weight", None)
-    return found
+    return gradients_by_stored_name(model)
 
 
 def tensors_of(where):
@@ -498,16 +499,15 @@ def check_score(case):
             model.config.pad_token_id = -100  # the last position speaks
     path = case.where / "score.jsonl"
     write_lines(path, [{"input_ids": ids} for ids in rows])
-    worst = 0.0
+    worst, rounding = 0.0, 0.0
     for row, ids in zip(json_lines(run("score", "--model", where, "--input", path)), rows):
         with torch.no_grad():
             expected, rough = (model(torch.tensor([ids])).logits[0] for model in models)
         found = torch.tensor(row["logits"] if n_labels > 1 else [row["score"]])
         scale = max(1, expected.abs().max().item())
-        worst = max(worst, within(f"{len(ids)} ids",
-                                  (found - expected).abs().max().item() / scale, 1e-5,
-                                  (rough - expected).abs().max().item() / scale))
-    return worst
+        worst = max(worst, distance(found, expected) / scale)
+        rounding = max(rounding, distance(rough, expected) / scale)
+    return within("a sequence", worst, 1e-5, rounding)
 
 
 def run_case(case, worst):
