@@ -24,7 +24,7 @@ config.json in the dialect of transformers 4, reads it back in float64, and chec
     score      rlhf score on a sequence classifier: within 1e-5, larger ones in proportion
 
 Some models magnify rounding.  Where transformers in float32 is itself further than that
-from transformers in float64, rlhf may be four times as far.  Prints the worst difference
+from transformers in float64, rlhf may be eight times as far.  Prints the worst difference
 of each check within the fixed limits.  Exit code 1 if a check failed or rlhf refused a
 model.
 """
@@ -318,9 +318,9 @@ def write_lines(path, rows):
 
 def within(what, found, limit, rounding):
     """found and rounding are distances of rlhf and of float32 from float64."""
-    if not found <= max(limit, 4 * rounding):
+    if not found <= max(limit, 8 * rounding):
         raise Failure(f"{what}: off by {found:.3g}, expected at most "
-                      f"{max(limit, 4 * rounding):.3g}")
+                      f"{max(limit, 8 * rounding):.3g}")
     return found if found <= limit else 0.0
 
 
@@ -519,7 +519,7 @@ def run_case(case, worst):
     checks = dict(logprob=lambda: worst_logprob(case, where, models, sequences),
                   greedy=lambda: check_greedy(case, where, models),
                   gradient=lambda: check_gradient(case, where, models, training),
-                  saved=lambda: check_saved(case, [case.ids(5)]),
+                  saved=lambda: check_saved(case, sequences),
                   score=lambda: check_score(case))
     failed = []
     for name, check in checks.items():
