@@ -160,19 +160,23 @@ struct product {
 	const float *bias;   /* [columns] or NULL */
 };
 
-/* The tile at row and panel of C, whose right edge may cut the panel: then the
- * tile is computed at full width beside C. */
+/* The tile at row and panel of C, whose right edge may cut the panel: then only the
+ * vectors that are needed are computed, beside C if one of them is cut. */
 static void run_tile(const struct product *p, struct gemm_tile *t, int row, int rows, int panel,
 		     bool is_last_block, enum gemm_layout layout, enum gemm_prefetch prefetch)
 {
 	const int width = p->kernels->width, column = panel * width;
 	const int columns = p->columns - column;
+	const int vectors = ceil_div(columns, p->kernels->lanes);
 	float *c = p->c + (size_t)row * p->c_stride + column;
-	void (*const run)(const struct gemm_tile *) = p->kernels->tile[rows - 1][layout][prefetch];
+	void (*const run)(const struct gemm_tile *) =
+		vectors * p->kernels->lanes < width
+			? p->kernels->narrow[vectors - 1][rows - 1][layout]
+			: p->kernels->tile[rows - 1][layout][prefetch];
 	t->bias = is_last_block && p->bias ? p->bias + column : NULL;
 	t->c = c;
 	t->c_stride = p->c_stride;
-	if (columns >= width) {
+	if (columns >= width || columns == vectors * p->kernels->lanes) {
 		run(t);
 		return;
 	}

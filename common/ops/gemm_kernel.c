@@ -23,7 +23,8 @@
 #define DEPTH_STEP 4 /* k unrolled in the main loop */
 #define STEP_LINES (DEPTH_STEP * WIDTH * (int)sizeof(float) / 64)
 
-_Static_assert(ROWS <= GEMM_ROWS_MAX && WIDTH <= GEMM_WIDTH_MAX, "gemm_kernel.h has the limits");
+_Static_assert(ROWS <= GEMM_ROWS_MAX && WIDTH <= GEMM_WIDTH_MAX && VECTORS <= GEMM_VECTORS_MAX,
+	       "gemm_kernel.h has the limits");
 
 /* sum += a * b.  From the intrinsic gcc 12 makes forms that overwrite a or b,
  * moves accumulators about to make up for it, and spills. */
@@ -36,31 +37,33 @@ ALWAYS_INLINE void accumulate(vf *sum, vf a, vf b)
 #endif
 }
 
-ALWAYS_INLINE void tile_load(vf c[ROWS][VECTORS], int rows, const struct gemm_tile *t)
+ALWAYS_INLINE void tile_load(vf c[ROWS][VECTORS], int rows, int vectors,
+			     const struct gemm_tile *t)
 {
 	UNROLL
 	for (int r = 0; r < rows; r++) {
 		UNROLL
-		for (int v = 0; v < VECTORS; v++)
+		for (int v = 0; v < vectors; v++)
 			c[r][v] = t->accumulate ? vf_load(t->c + r * t->c_stride + v * VL)
 						: vf_set1(0);
 	}
 }
 
-ALWAYS_INLINE void tile_store(vf c[ROWS][VECTORS], int rows, const struct gemm_tile *t)
+ALWAYS_INLINE void tile_store(vf c[ROWS][VECTORS], int rows, int vectors,
+			      const struct gemm_tile *t)
 {
 	if (t->bias) {
 		UNROLL
 		for (int r = 0; r < rows; r++) {
 			UNROLL
-			for (int v = 0; v < VECTORS; v++)
+			for (int v = 0; v < vectors; v++)
 				c[r][v] = c[r][v] + vf_load(t->bias + v * VL);
 		}
 	}
 	UNROLL
 	for (int r = 0; r < rows; r++) {
 		UNROLL
-		for (int v = 0; v < VECTORS; v++)
+		for (int v = 0; v < vectors; v++)
 			vf_store(t->c + r * t->c_stride + v * VL, c[r][v]);
 	}
 }
@@ -88,23 +91,24 @@ ALWAYS_INLINE void a_advance(struct a_reader *a, int rows, size_t floats)
 }
 
 /* c += column k of A times row k of B, which b points at. */
-ALWAYS_INLINE void tile_step(vf c[ROWS][VECTORS], int rows, const float *b,
+ALWAYS_INLINE void tile_step(vf c[ROWS][VECTORS], int rows, int vectors, const float *b,
 			     const struct a_reader *a, size_t k)
 {
 	vf row[VECTORS];
 	UNROLL
-	for (int v = 0; v < VECTORS; v++)
+	for (int v = 0; v < vectors; v++)
 		row[v] = vf_load(b + v * VL);
 	UNROLL
 	for (int r = 0; r < rows; r++) {
 		vf x = vf_set1(a->at[r / 3][r % 3 * a->stride + k]);
 		UNROLL
-		for (int v = 0; v < VECTORS; v++)
+		for (int v = 0; v < vectors; v++)
 			accumulate(&c[r][v], x, row[v]);
 	}
 }
 
-ALWAYS_INLINE void tile(const struct gemm_tile *t, int rows, enum gemm_layout layout,
+/* The first `vectors` vectors of a panel. */
+ALWAYS_INLINE void tile(const struct gemm_tile *t, int rows, int vectors, enum gemm_layout layout,
 			enum gemm_prefetch prefetch)
 {
 	const int lines = prefetch == GEMM_PREFETCH_ALL	      ? STEP_LINES
@@ -120,13 +124,13 @@ ALWAYS_INLINE void tile(const struct gemm_tile *t, int rows, enum gemm_layout la
 	UNROLL
 	for (int i = 0; i < (rows + 2) / 3; i++)
 		a.at[i] = t->a + 3 * i * a.stride;
-	tile_load(c, rows, t);
+	tile_load(c, rows, vectors, t);
 	int depth = t->depth;
 	for (; depth >= DEPTH_STEP; depth -= DEPTH_STEP) {
 		UNROLL
 		for (int u = 0; u < DEPTH_STEP; u++) {
 			a_hide(&a, layout == GEMM_A_PACKED ? 1 : rows);
-			tile_step(c, rows, b + u * WIDTH, &a, u * a_step);
+			tile_step(c, rows, vectors, b + u * WIDTH, &a, u * a_step);
 		}
 		UNROLL
 		for (int i = 0; i < lines; i++)
@@ -136,26 +140,38 @@ ALWAYS_INLINE void tile(const struct gemm_tile *t, int rows, enum gemm_layout la
 		b += DEPTH_STEP * WIDTH;
 	}
 	for (; depth > 0; depth--) {
-		tile_step(c, rows, b, &a, 0);
+		tile_step(c, rows, vectors, b, &a, 0);
 		a_advance(&a, rows, a_step);
 		b += WIDTH;
 	}
-	tile_store(c, rows, t);
+	tile_store(c, rows, vectors, t);
 }
 
 #define TILE(rows, layout, prefetch)                                                               \
 	static void tile_##rows##_##layout##_##prefetch(const struct gemm_tile *t)                 \
 	{                                                                                          \
-		tile(t, rows, layout, prefetch);                                                   \
+		tile(t, rows, VECTORS, layout, prefetch);                                                   \
 	}
 #define TILES_OF_LAYOUT(rows, layout)                                                              \
 	TILE(rows, layout, GEMM_PREFETCH_NONE)                                                     \
 	TILE(rows, layout, GEMM_PREFETCH_QUARTER)                                                  \
 	TILE(rows, layout, GEMM_PREFETCH_HALF)                                                     \
 	TILE(rows, layout, GEMM_PREFETCH_ALL)
+#define NARROW(rows, layout, vectors)                                                              \
+	static void narrow_##vectors##_##rows##_##layout(const struct gemm_tile *t)                \
+	{                                                                                          \
+		tile(t, rows, vectors, layout, GEMM_PREFETCH_NONE);                                \
+	}
+#if VECTORS > 2
+#define NARROWS(rows, layout) NARROW(rows, layout, 1) NARROW(rows, layout, 2)
+#else
+#define NARROWS(rows, layout) NARROW(rows, layout, 1)
+#endif
 #define TILES(rows)                                                                                \
 	TILES_OF_LAYOUT(rows, GEMM_A_ROWS)                                                         \
-	TILES_OF_LAYOUT(rows, GEMM_A_PACKED)
+	TILES_OF_LAYOUT(rows, GEMM_A_PACKED)                                                       \
+	NARROWS(rows, GEMM_A_ROWS)                                                                 \
+	NARROWS(rows, GEMM_A_PACKED)
 #define NAMES_OF_LAYOUT(rows, layout)                                                              \
 	{                                                                                          \
 		tile_##rows##_##layout##_GEMM_PREFETCH_NONE,                                       \
@@ -166,6 +182,10 @@ ALWAYS_INLINE void tile(const struct gemm_tile *t, int rows, enum gemm_layout la
 #define NAMES(rows)                                                                                \
 	{                                                                                          \
 		NAMES_OF_LAYOUT(rows, GEMM_A_ROWS), NAMES_OF_LAYOUT(rows, GEMM_A_PACKED)           \
+	}
+#define NARROW_NAMES(rows, vectors)                                                                \
+	{                                                                                          \
+		narrow_##vectors##_##rows##_GEMM_A_ROWS, narrow_##vectors##_##rows##_GEMM_A_PACKED \
 	}
 
 TILES(1)
@@ -258,9 +278,33 @@ static void copy_a(float *out, const float *in, size_t in_stride, int depth, int
 	copy_panels(out, in, in_stride, depth, columns, ROWS);
 }
 
+#if ROWS > 6
+#define NARROW_TILES(vectors)                                                                      \
+	{                                                                                          \
+		NARROW_NAMES(1, vectors), NARROW_NAMES(2, vectors), NARROW_NAMES(3, vectors),      \
+			NARROW_NAMES(4, vectors), NARROW_NAMES(5, vectors),                        \
+			NARROW_NAMES(6, vectors), NARROW_NAMES(7, vectors),                        \
+			NARROW_NAMES(8, vectors)                                                   \
+	}
+#elif ROWS > 4
+#define NARROW_TILES(vectors)                                                                      \
+	{                                                                                          \
+		NARROW_NAMES(1, vectors), NARROW_NAMES(2, vectors), NARROW_NAMES(3, vectors),      \
+			NARROW_NAMES(4, vectors), NARROW_NAMES(5, vectors),                        \
+			NARROW_NAMES(6, vectors)                                                   \
+	}
+#else
+#define NARROW_TILES(vectors)                                                                      \
+	{                                                                                          \
+		NARROW_NAMES(1, vectors), NARROW_NAMES(2, vectors), NARROW_NAMES(3, vectors),      \
+			NARROW_NAMES(4, vectors)                                                   \
+	}
+#endif
+
 const struct gemm_kernels LEVELED(gemm_kernels) = {
 	.rows = ROWS,
 	.width = WIDTH,
+	.lanes = VL,
 	.tile =
 		{
 			NAMES(1),
@@ -274,6 +318,13 @@ const struct gemm_kernels LEVELED(gemm_kernels) = {
 #if ROWS > 6
 			NAMES(7),
 			NAMES(8),
+#endif
+		},
+	.narrow =
+		{
+			NARROW_TILES(1),
+#if VECTORS > 2
+			NARROW_TILES(2),
 #endif
 		},
 	.transpose = transpose,

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { GEMM_ROWS_MAX = 8, GEMM_WIDTH_MAX = 48 };
+enum { GEMM_ROWS_MAX = 8, GEMM_VECTORS_MAX = 3, GEMM_WIDTH_MAX = 48 };
 
 /* How much of the next block a tile prefetches while it walks through its own,
  * which is as large: tiles that share a block share this work. */
@@ -41,8 +41,12 @@ struct gemm_tile {
 struct gemm_kernels {
 	int rows;  /* of the largest tile */
 	int width; /* floats in a row of a panel */
+	int lanes; /* floats in a vector */
 	/* [number of rows - 1][layout of A][share of prefetching] */
 	void (*tile[GEMM_ROWS_MAX][GEMM_LAYOUT_COUNT][GEMM_PREFETCH_COUNT])(
+		const struct gemm_tile *tile);
+	/* Tiles of the first v vectors of a panel: [v - 1][number of rows - 1][layout of A]. */
+	void (*narrow[GEMM_VECTORS_MAX - 1][GEMM_ROWS_MAX][GEMM_LAYOUT_COUNT])(
 		const struct gemm_tile *tile);
 	/* out[k * out_stride + r] = in[r * in_stride + k], r < rows, k < depth */
 	void (*transpose)(float *out, size_t out_stride, const float *in, size_t in_stride,
