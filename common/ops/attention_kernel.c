@@ -78,9 +78,10 @@ ALWAYS_INLINE vi lane_numbers(int first)
 
 /* --- products --- */
 
-/* C [rows, TILE] = start + A [rows, depth] B [depth, TILE], one chain over
+/* C [rows, vectors VL] = start + A [rows, depth] B [depth, vectors VL], one chain over
  * ascending depth for each element.  rows is a multiple of EDGE_ROWS. */
 struct product {
+	int vectors; /* 1 .. NV */
 	const float *a; /* element (r, k) is a[r * a_row + k * a_step] */
 	size_t a_row, a_step;
 	const float *b; /* rows b_step apart */
@@ -92,7 +93,7 @@ struct product {
 enum start { START_ZERO, START_SUM, START_SCALED }; /* 0, C, C alpha[column] */
 
 ALWAYS_INLINE void product_rows(const struct product *p, const float *a, float *to, const int rows,
-				const enum start start, const vf *alpha)
+				const int vectors, const enum start start, const vf *alpha)
 {
 	const size_t a_row = p->a_row, a_step = p->a_step, b_step = p->b_step, c_row = p->c_row;
 	const float *b = p->b;
@@ -101,7 +102,7 @@ ALWAYS_INLINE void product_rows(const struct product *p, const float *a, float *
 	UNROLL
 	for (int r = 0; r < rows; r++) {
 		UNROLL
-		for (int v = 0; v < NV; v++) {
+		for (int v = 0; v < vectors; v++) {
 			if (start == START_ZERO)
 				c[r][v] = vf_set1(0.0f);
 			else
@@ -113,13 +114,13 @@ ALWAYS_INLINE void product_rows(const struct product *p, const float *a, float *
 	for (int k = p->depth; k > 0; k--) {
 		vf x[NV];
 		UNROLL
-		for (int v = 0; v < NV; v++)
+		for (int v = 0; v < vectors; v++)
 			x[v] = vf_load(b + v * VL);
 		UNROLL
 		for (int r = 0; r < rows; r++) {
 			vf y = vf_set1(a[r * a_row]);
 			UNROLL
-			for (int v = 0; v < NV; v++)
+			for (int v = 0; v < vectors; v++)
 				c[r][v] = vf_fma(y, x[v], c[r][v]);
 		}
 		a += a_step;
@@ -128,13 +129,13 @@ ALWAYS_INLINE void product_rows(const struct product *p, const float *a, float *
 	UNROLL
 	for (int r = 0; r < rows; r++) {
 		UNROLL
-		for (int v = 0; v < NV; v++)
+		for (int v = 0; v < vectors; v++)
 			vf_store(to + r * c_row + v * VL, c[r][v]);
 	}
 }
 
-ALWAYS_INLINE void product_tile(const struct product *p, int rows, const enum start start,
-				const vf *alpha)
+ALWAYS_INLINE void product_wide(const struct product *p, int rows, const int vectors,
+				const enum start start, const vf *alpha)
 {
 	const float *a = p->a;
 	float *c = p->c;
@@ -142,13 +143,28 @@ ALWAYS_INLINE void product_tile(const struct product *p, int rows, const enum st
 	while (rows > 0) {
 		int taken = rows % ROWS ? EDGE_ROWS : ROWS;
 		if (taken == ROWS)
-			product_rows(p, a, c, ROWS, start, alpha);
+			product_rows(p, a, c, ROWS, vectors, start, alpha);
 		else
-			product_rows(p, a, c, EDGE_ROWS, start, alpha);
+			product_rows(p, a, c, EDGE_ROWS, vectors, start, alpha);
 		a += (size_t)taken * p->a_row;
 		c += (size_t)taken * p->c_row;
 		rows -= taken;
 	}
+}
+
+ALWAYS_INLINE void product_tile(const struct product *p, int rows, const enum start start,
+				const vf *alpha)
+{
+	if (p->vectors == 1)
+		product_wide(p, rows, 1, start, alpha);
+	else
+		product_wide(p, rows, NV, start, alpha);
+}
+
+/* Vectors that hold the first n columns of a tile. */
+static int vectors_of(int n)
+{
+	return n > VL ? NV : 1;
 }
 
 static void product(const struct product *p, int rows)
@@ -169,7 +185,10 @@ static void product_add(const struct product *p, int rows)
 /* to [n, width] from rows of d floats `stride` apart, filled up with zeros. */
 static void copy_rows(float *to, int width, const float *from, size_t stride, int n, int d)
 {
-	for (int i = 0; i < n; i++) {
+	for (int i = 0; i < n && width <= VL; i++)
+		vf_store_first(to + (size_t)i * width, vf_load_first(from + (size_t)i * stride, d),
+			       width);
+	for (int i = 0; i < n && width > VL; i++) {
 		float *row = to + (size_t)i * width;
 		memcpy(row, from + (size_t)i * stride, (size_t)d * sizeof *row);
 		if (d < width)
@@ -187,6 +206,7 @@ static void clear_rows(float *to, int width, int begin, int end)
 
 /* A tile of queries, lanes, and where its softmax stands. */
 struct tile {
+	int vectors; /* that hold its queries */
 	vf m[NV], l[NV];
 	_Alignas(64) float q[MAX_D * TILE]; /* [d][TILE], times scale */
 	_Alignas(64) float o[MAX_D * TILE]; /* [d][TILE] */
@@ -205,6 +225,7 @@ static void load_queries(struct tile *tile, const struct attention_head *head, i
 {
 	const vf scale = vf_set1(head->scale);
 
+	tile->vectors = vectors_of(n);
 	for (int v = 0; v < NV; v++) {
 		tile->m[v] = vf_set1(-FLT_MAX);
 		tile->l[v] = vf_set1(0.0f);
@@ -287,7 +308,8 @@ static vf softmax_step(float *s, int n, vf *m, vf *l)
 static void attend_block(struct forward *w, const struct attention_head *head, struct tile *tile,
 			 int first, int block, int n_keys)
 {
-	struct product scores = {.a = w->k,
+	struct product scores = {.vectors = tile->vectors,
+				 .a = w->k,
 				 .a_row = (size_t)w->width,
 				 .a_step = 1,
 				 .b = tile->q,
@@ -295,7 +317,8 @@ static void attend_block(struct forward *w, const struct attention_head *head, s
 				 .depth = head->d,
 				 .c = w->s,
 				 .c_row = TILE};
-	struct product outputs = {.a = w->v,
+	struct product outputs = {.vectors = tile->vectors,
+				  .a = w->v,
 				  .a_row = 1,
 				  .a_step = (size_t)w->width,
 				  .b = w->s,
@@ -315,7 +338,7 @@ static void attend_block(struct forward *w, const struct attention_head *head, s
 		mask_future(w->s, n_keys, first - block);
 	for (int i = n_keys * TILE; i < n * TILE; i += VL)
 		vf_store(w->s + i, vf_set1(-INFINITY));
-	for (int v = 0; v < NV; v++)
+	for (int v = 0; v < tile->vectors; v++)
 		alpha[v] = softmax_step(w->s + v * VL, n, &tile->m[v], &tile->l[v]);
 	product_scaled(&outputs, w->width, alpha);
 }
@@ -551,13 +574,13 @@ struct backward {
 	_Alignas(64) float v_t[MAX_D * BLOCK];	/* [d][64] */
 	_Alignas(64) float q[BLOCK * MAX_D];	/* [64][width], times scale */
 	_Alignas(64) float dout[BLOCK * MAX_D]; /* [64][width] */
-	_Alignas(64) float dk[BLOCK * MAX_D];	/* [64][width] */
-	_Alignas(64) float dv[BLOCK * MAX_D];
-	_Alignas(64) float dq[BLOCK * MAX_D];
+	_Alignas(64) float dk_t[MAX_D * BLOCK]; /* [d][64] */
+	_Alignas(64) float dv_t[MAX_D * BLOCK];
+	_Alignas(64) float dq[BLOCK * MAX_D]; /* [64][width] */
 	_Alignas(64) float p[BLOCK * BLOCK];  /* [query][key] */
 	_Alignas(64) float ds[BLOCK * BLOCK]; /* [query][key] */
 	float lse[BLOCK], delta[BLOCK];
-	int d, width; /* width is d rounded up to whole tiles */
+	int d, rows, width; /* rows, width: d in whole edge tiles, in whole vectors of a tile */
 	int n_keys;   /* in this block */
 	int n_queries;
 	int is_diagonal; /* the block of queries is the block of keys */
@@ -579,8 +602,8 @@ static void load_keys(struct backward *w, const struct attention_group *group, i
 	}
 	LEVELED(gemm_kernels).transpose(w->k_t, BLOCK, k, group->stride, w->n_keys, w->d);
 	LEVELED(gemm_kernels).transpose(w->v_t, BLOCK, v, group->stride, w->n_keys, w->d);
-	clear_rows(w->dk, w->width, 0, BLOCK);
-	clear_rows(w->dv, w->width, 0, BLOCK);
+	clear_rows(w->dk_t, BLOCK, 0, w->rows);
+	clear_rows(w->dv_t, BLOCK, 0, w->rows);
 }
 
 static float dot(const float *a, const float *b, int n)
@@ -624,9 +647,11 @@ static void load_rows(struct backward *w, const struct attention_group *group, i
 ALWAYS_INLINE void finish_rows(struct backward *w, int column, int row, const int is_diagonal,
 			       const int is_edge, const int is_capped)
 {
+	const int vectors = vectors_of(w->n_keys - column);
+
 	for (; row < w->n_queries; row++) {
 		vf lse = vf_set1(w->lse[row]), delta = vf_set1(w->delta[row]);
-		for (int v = 0; v < NV; v++) {
+		for (int v = 0; v < vectors; v++) {
 			size_t at = (size_t)row * BLOCK + column + v * VL;
 			vi key = lane_numbers(column + v * VL);
 			vf s = vf_load(w->p + at), dp = vf_load(w->ds + at), p, ds;
@@ -665,7 +690,8 @@ static void recompute_scores(struct backward *w)
 	for (int column = 0; column < w->n_keys; column += TILE) {
 		/* On the diagonal the queries before the first of these keys see none. */
 		int row = w->is_diagonal ? column : 0;
-		struct product scores = {.a = w->q + (size_t)row * w->width,
+		struct product scores = {.vectors = vectors_of(w->n_keys - column),
+					 .a = w->q + (size_t)row * w->width,
 					 .a_row = (size_t)w->width,
 					 .a_step = 1,
 					 .b = w->k_t + column,
@@ -685,26 +711,22 @@ static void recompute_scores(struct backward *w)
 	}
 }
 
-/* to [key][d] += weights^T [key][query] rows [query][d] */
+/* to [d][key] += rows^T [d][query] weights [query][key] */
 static void add_to_keys(const struct backward *w, float *to, const float *weights,
 			const float *rows)
 {
-	int step = w->is_diagonal ? TILE : BLOCK;
-
-	for (int key = 0; key < w->n_keys; key += step) {
+	for (int key = 0; key < w->n_keys; key += TILE) {
 		int first = w->is_diagonal ? key : 0;
-		int n = round_up(min_int(step, w->n_keys - key), EDGE_ROWS);
-		for (int i = 0; i < w->width; i += TILE) {
-			struct product sum = {.a = weights + (size_t)first * BLOCK + key,
-					      .a_row = 1,
-					      .a_step = BLOCK,
-					      .b = rows + (size_t)first * w->width + i,
-					      .b_step = (size_t)w->width,
-					      .depth = w->n_queries - first,
-					      .c = to + (size_t)key * w->width + i,
-					      .c_row = (size_t)w->width};
-			product_add(&sum, n);
-		}
+		struct product sum = {.vectors = vectors_of(w->n_keys - key),
+				      .a = rows + (size_t)first * w->width,
+				      .a_row = 1,
+				      .a_step = (size_t)w->width,
+				      .b = weights + (size_t)first * BLOCK + key,
+				      .b_step = BLOCK,
+				      .depth = w->n_queries - first,
+				      .c = to + key,
+				      .c_row = BLOCK};
+		product_add(&sum, w->rows);
 	}
 }
 
@@ -717,7 +739,8 @@ static void query_gradient(struct backward *w)
 		int visible = w->is_diagonal ? min_int(query + step, w->n_keys) : w->n_keys;
 		int n = round_up(min_int(step, w->n_queries - query), EDGE_ROWS);
 		for (int i = 0; i < w->width; i += TILE) {
-			struct product sum = {.a = w->ds + (size_t)query * BLOCK,
+			struct product sum = {.vectors = vectors_of(w->width - i),
+					      .a = w->ds + (size_t)query * BLOCK,
 					      .a_row = BLOCK,
 					      .a_step = 1,
 					      .b = w->k + i,
@@ -745,11 +768,12 @@ static void store_query_gradient(const struct backward *w, float *dq, size_t str
 static void store_key_gradients(const struct backward *w, const struct attention_group *group,
 				int block)
 {
-	for (int i = 0; i < w->n_keys; i++) {
-		size_t to = (size_t)(block + i) * group->stride, from = (size_t)i * w->width;
-		memcpy(group->dk + to, w->dk + from, (size_t)w->d * sizeof *w->dk);
-		memcpy(group->dv + to, w->dv + from, (size_t)w->d * sizeof *w->dv);
-	}
+	size_t to = (size_t)block * group->stride;
+
+	LEVELED(gemm_kernels)
+		.transpose(group->dk + to, group->stride, w->dk_t, BLOCK, w->d, w->n_keys);
+	LEVELED(gemm_kernels)
+		.transpose(group->dv + to, group->stride, w->dv_t, BLOCK, w->d, w->n_keys);
 }
 
 static void backward_queries(struct backward *w, const struct attention_group *group, int head,
@@ -762,8 +786,8 @@ static void backward_queries(struct backward *w, const struct attention_group *g
 	w->past = first - block - group->window;
 	w->is_edge = group->window > 0 && w->n_queries - 1 + w->past >= 0;
 	recompute_scores(w);
-	add_to_keys(w, w->dv, w->p, w->dout);
-	add_to_keys(w, w->dk, w->ds, w->q);
+	add_to_keys(w, w->dv_t, w->p, w->dout);
+	add_to_keys(w, w->dk_t, w->ds, w->q);
 	query_gradient(w);
 	store_query_gradient(w, dq, group->stride, group->scale,
 			     block == first_block(first, group->window));
@@ -775,7 +799,8 @@ static void backward(const struct attention_group *group)
 
 	w.d = group->d;
 	w.cap = group->cap;
-	w.width = round_up(group->d, TILE);
+	w.rows = round_up(group->d, EDGE_ROWS);
+	w.width = round_up(group->d, VL);
 	for (int block = 0; block < group->t; block += BLOCK) {
 		load_keys(&w, group, block);
 		for (int head = 0; head < group->n_heads; head++) {

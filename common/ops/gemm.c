@@ -35,7 +35,8 @@
 enum {
 	STREAM_BLOCK_FLOATS = 6 << 10, /* block of a panel when B streams from memory */
 	STREAM_ROWS = 96,	       /* up to so many rows A is read in place */
-	STREAM_A_FLOATS = 16 << 10,    /* or if A is as small as this */
+	STREAM_DEPTH = 256,	       /* or if they are as short as this */
+	STREAM_A_FLOATS = 192 << 10,   /* and A as small as this: three quarters of 1 MiB */
 	BLOCK_DEPTH = 256,	       /* block of depth when A is packed */
 	BLOCK_COLUMNS = 144,	       /* about so many columns of B share a task */
 	BLOCK_TILES = 32,	       /* tiles of A that stay in the second-level cache */
@@ -419,7 +420,8 @@ static void product_forward(const struct product *p, struct pool *pool)
 	if (p->rows == 0 || p->columns == 0)
 		return;
 	pool = pool_worth(pool, p->rows, p->columns, p->depth);
-	if (p->rows <= STREAM_ROWS || (size_t)p->rows * p->depth <= STREAM_A_FLOATS)
+	if (p->rows <= STREAM_ROWS ||
+	    (p->depth <= STREAM_DEPTH && (size_t)p->rows * p->depth <= STREAM_A_FLOATS))
 		product_stream(p, pool);
 	else
 		product_blocked(p, pool);
