@@ -1,9 +1,15 @@
 #!/usr/bin/env bash
 # Speed, beside limits that are measured in the same run.
 #
-#   tests/bench/run.sh OBJECTS [gemm|attention|elementwise|ppo-small|ppo-124m|start]...
+#   tests/bench/run.sh OBJECTS [SECTION]...
 #
-# Without a section: all of them, in about five minutes.
+# Sections: gemm, attention, elementwise, decode, decode-1b, ppo-small, ppo-124m, start.
+#
+# Without a section: all but decode-1b (which takes 12 GB of memory), in about six
+# minutes.  decode: tokens/s of a GPT-2 124M of random weights; decode-1b: of a
+# TinyLlama 1.1B.  With LLAMA_CPP=DIR, a build directory of llama.cpp (bin/llama-bench,
+# bin/llama-batched-bench) that also holds gpt2-124m.gguf and llama-1.1b.gguf in f32,
+# llama.cpp's figures follow.
 #
 # The limit of a PPO iteration is its arithmetic at the machine's limit of fused
 # multiply-adds.  B sequences of P prompt and N new tokens, T = P + N; W weights of
@@ -23,7 +29,7 @@ objects=$(cd "$1" && pwd)
 shift
 rlhf=$objects/rlhf
 sections=("$@")
-[ $# -gt 0 ] || sections=(gemm attention elementwise start ppo-small ppo-124m)
+[ $# -gt 0 ] || sections=(gemm attention elementwise decode start ppo-small ppo-124m)
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
 work=$(mktemp -d)
@@ -156,6 +162,21 @@ ppo_124m() {
 		"$(arithmetic 16 64 64 1 12 $((12 * 12 * 768 * 768)) $((50257 * 768)) 768)" 2
 }
 
+generation() { # SHAPE
+	local model=${LLAMA_CPP:-}/$1.gguf
+	"$objects/tests/bench/bench_decode" "$1"
+	[ -n "${LLAMA_CPP:-}" ] || return 0
+	"$LLAMA_CPP/bin/llama-batched-bench" -m "$model" -t "$(nproc)" -c 8192 -b 2048 -ub 512 \
+		-npp 64 -ntg 64 -npl 1,8,32 2>/dev/null |
+		awk -F'|' -v shape="$1" '$4 + 0 > 0 {
+			printf "%-11s %-8s %4d %9.1f tokens/s by llama.cpp\n", shape, "decode", $4, $9
+		}'
+	"$LLAMA_CPP/bin/llama-bench" -m "$model" -t "$(nproc)" -p 512 -n 0 -r 3 2>/dev/null |
+		awk -F'|' -v shape="$1" '/pp512/ {
+			printf "%-11s %-8s %4d %9.1f tokens/s by llama.cpp\n", shape, "prefill", 512, $8
+		}'
+}
+
 start() {
 	local began pid
 	for _ in 1 2 3 4 5 6 7; do
@@ -190,12 +211,20 @@ for section in "${sections[@]}"; do
 		echo "--- $section"
 		"$objects/tests/bench/bench_$section"
 		;;
+	decode)
+		echo "--- $section"
+		generation gpt2-124m
+		;;
+	decode-1b)
+		echo "--- $section"
+		generation llama-1.1b
+		;;
 	ppo-small | ppo-124m | start)
 		echo "--- $section"
 		"${section//-/_}"
 		;;
 	*)
-		echo "no section $section: gemm, attention, elementwise, ppo-small, ppo-124m, start" >&2
+		echo "no section $section: gemm, attention, elementwise, decode, decode-1b, ppo-small, ppo-124m, start" >&2
 		exit 2
 		;;
 	esac

@@ -1,0 +1,171 @@
+/* Generation by whole models of random weights, beside its bound, measured in the same
+ * run: prompts of 64 ids and 64 new tokens at batch 1, 8 and 32, and a prompt of 512.
+ *
+ *     bench_decode gpt2-124m|llama-1.1b [threads]
+ *
+ * One line each: what, batch, tokens/s, the bound, share of it.  A decoding step cannot
+ * be faster than reading the weights of the products once, nor than their multiply-adds:
+ *     max(4 W / bandwidth, 2 W B / multiply-adds) for a batch of B
+ * Attention, norms, softmax and sampling are not counted.  Each figure is the best of 3. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "actor/generator.h"
+#include "common/base/die.h"
+#include "common/model/hf_checkpoint.h"
+#include "tests/bench/fma_limit.h"
+
+enum { PROMPT = 64, NEW = 64, LONG_PROMPT = 512, BATCH_MAX = 32, REPEATS = 3 };
+
+static const char gpt2_124m[] =
+	"{\"architectures\": [\"GPT2LMHeadModel\"], \"model_type\": \"gpt2\", \"n_embd\": 768, "
+	"\"n_head\": 12, \"n_layer\": 12, \"n_positions\": 1024, \"vocab_size\": 50257}";
+static const char llama_1b[] =
+	"{\"architectures\": [\"LlamaForCausalLM\"], \"model_type\": \"llama\", "
+	"\"hidden_size\": 2048, \"intermediate_size\": 5632, \"num_hidden_layers\": 22, "
+	"\"num_attention_heads\": 32, \"num_key_value_heads\": 4, "
+	"\"max_position_embeddings\": 2048, \"vocab_size\": 32000, \"rms_norm_eps\": 1e-05, "
+	"\"tie_word_embeddings\": false}";
+
+/* Weights of the order of a trained model's, without the cost of normal numbers. */
+static struct model *make_model(const char *text, struct pool *pool)
+{
+	struct model_config config;
+	struct model *model;
+	struct error err;
+	uint32_t state = 1;
+
+	if (hf_parse_config(&config, text, strlen(text), "bench_decode", &err) != STATUS_OK)
+		die("%s", err.text);
+	model = model_create(&config, false);
+
+	for (size_t i = 0; i < model->layout.n_floats; i++) {
+		state = state * 1664525u + 1013904223u;
+		model->weights[i] = ((float)(state >> 8) * 0x1p-23f - 1) * 0.03f;
+	}
+	model_pack(model, pool);
+	return model;
+}
+
+/* --- limits --- */
+
+struct reading {
+	const float *x;
+	size_t n; /* of each piece */
+	float sums[256];
+};
+
+static void read_piece(void *args, int i, int thread)
+{
+	struct reading *reading = args;
+	const float *x = reading->x + (size_t)i * reading->n;
+	float sums[64] = {0};
+
+	(void)thread;
+	for (size_t k = 0; k < reading->n; k += 64)
+		for (int j = 0; j < 64; j++)
+			sums[j] += x[k + j];
+	reading->sums[i % 256] = sums[0] + sums[17] + sums[63];
+}
+
+/* Bytes a second that all threads read from memory. */
+static double bandwidth(const struct model *model, struct pool *pool)
+{
+	size_t floats = model->layout.n_packed_floats;
+	struct reading reading = {.x = model->packed, .n = floats / 64 / 64 * 64};
+	double best = 1e9;
+
+	for (int i = 0; i < 5; i++) {
+		double began = clock_now();
+		pool_run(pool, 64, read_piece, &reading);
+		double seconds = clock_now() - began;
+		best = seconds < best ? seconds : best;
+	}
+	return (double)reading.n * 64 * sizeof(float) / best;
+}
+
+/* --- generation --- */
+
+static int32_t prompt_ids[BATCH_MAX][LONG_PROMPT];
+
+/* Seconds of n requests. */
+static double run(struct generator *generator, int n, int n_prompt, int n_new)
+{
+	static const struct stop_ids none = {.n = 0};
+	struct generate_options options = {.max_new_tokens = n_new,
+					   .sampling = {.temperature = 1, .top_p = 1},
+					   .n_allowed = 1 << 30,
+					   .stop = &none};
+	struct request requests[BATCH_MAX];
+	double best = 1e9;
+
+	for (int time = 0; time < REPEATS; time++) {
+		double began = clock_now(), seconds;
+		for (int i = 0; i < n; i++)
+			requests[i] = (struct request){.prompt = prompt_ids[i],
+						       .n_prompt = n_prompt,
+						       .row = (uint32_t)i};
+		generator_run(generator, requests, n, &options, NULL, NULL);
+		seconds = clock_now() - began;
+		best = seconds < best ? seconds : best;
+		for (int i = 0; i < n; i++)
+			request_release(&requests[i]);
+	}
+	return best;
+}
+
+static void print(const char *shape, const char *what, int batch, double rate, double bound)
+{
+	printf("%-11s %-8s %4d %9.1f tokens/s, bound %9.1f, %5.1f %% of it\n", shape, what, batch,
+	       rate, bound, 100 * rate / bound);
+	fflush(stdout);
+}
+
+static void bench(const char *shape, const char *text, struct pool *pool)
+{
+	static const int batches[] = {1, 8, 32};
+	struct model *model = make_model(text, pool);
+	const struct model_config *config = &model->config;
+	struct generator *generator =
+		generator_create(model, BATCH_MAX, (size_t)4 << 30, pool);
+	double weights = (double)model->layout.n_packed_floats;
+	double flops = fma_limit(pool, 500), bytes = bandwidth(model, pool), seconds, bound;
+
+	printf("%-11s %d threads, %.0f GFLOP/s, %.1f GB/s\n", shape, pool_threads(pool),
+	       flops * 1e-9, bytes * 1e-9);
+	for (int i = 0; i < BATCH_MAX; i++)
+		for (int k = 0; k < LONG_PROMPT; k++)
+			prompt_ids[i][k] = (i * 7919 + k * 104729) % (config->n_vocab - 8) + 3;
+	for (int i = 0; i < 3; i++) {
+		int batch = batches[i];
+		double step = 4 * weights / bytes, products = 2 * weights * batch / flops;
+
+		seconds = run(generator, batch, PROMPT, NEW + 1) -
+			  run(generator, batch, PROMPT, 1);
+		bound = batch / (step > products ? step : products);
+		print(shape, "decode", batch, batch * NEW / seconds, bound);
+	}
+	/* Logits are needed of the last position alone. */
+	weights -= (double)config->n_vocab * config->n_channels;
+	seconds = run(generator, 1, LONG_PROMPT, 1);
+	print(shape, "prefill", LONG_PROMPT, LONG_PROMPT / seconds, flops / (2 * weights));
+	generator_destroy(generator);
+	model_destroy(model);
+}
+
+int main(int argc, char **argv)
+{
+	struct pool *pool = pool_create(argc > 2 ? atoi(argv[2]) : pool_cores());
+
+	if (argc < 2)
+		die("usage: bench_decode gpt2-124m|llama-1.1b [threads]");
+	if (strcmp(argv[1], "gpt2-124m") == 0)
+		bench(argv[1], gpt2_124m, pool);
+	else if (strcmp(argv[1], "llama-1.1b") == 0)
+		bench(argv[1], llama_1b, pool);
+	else
+		die("no shape %s: gpt2-124m, llama-1.1b", argv[1]);
+	pool_destroy(pool);
+	return 0;
+}
