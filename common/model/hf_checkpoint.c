@@ -17,19 +17,6 @@
 #include "common/model/hf_source.h"
 #include "common/ops/elementwise.h"
 
-/* One sentence, with the first few phrases. */
-static enum status complain(const struct hf_problems *problems, const char *dir, struct error *err)
-{
-	struct buf text = BUF_INIT;
-
-	for (int i = 0; i < problems->n && i < 5; i++)
-		buf_printf(&text, "%s%s", i ? ", " : "", problems->items[i]);
-	error_set(err, STATUS_BAD_INPUT, "%s: %d tensor%s wrong: %s%s", dir, problems->n,
-		  problems->n == 1 ? " is" : "s are", text.data, problems->n > 5 ? ", ..." : "");
-	buf_release(&text);
-	return STATUS_BAD_INPUT;
-}
-
 /* Copies a tensor of the right shape into the weights. */
 static enum status load_tensor(struct model *model, int i, const struct tensor_view *view,
 			       struct pool *pool, struct error *err)
@@ -57,10 +44,8 @@ static enum status load_tensors(struct model *model, struct hf_source *source, s
 	struct hf_problems problems = {0};
 	const struct tensor_view **views = hf_source_match(source, model, &problems);
 	int n = hf_tensor_count(model);
-	enum status status = STATUS_OK;
+	enum status status = hf_source_complain(source, &problems, err);
 
-	if (problems.n > 0)
-		status = complain(&problems, source->store.dir, err);
 	for (int i = 0; i < n && status == STATUS_OK; i++)
 		if (views[i])
 			status = load_tensor(model, i, views[i], pool, err);

@@ -276,6 +276,22 @@ const struct tensor_view **hf_source_match(struct hf_source *source, const struc
 	return views;
 }
 
+enum status hf_source_complain(const struct hf_source *source, const struct hf_problems *problems,
+			       struct error *err)
+{
+	struct buf text = BUF_INIT;
+
+	if (problems->n == 0)
+		return STATUS_OK;
+	for (int i = 0; i < problems->n && i < 5; i++)
+		buf_printf(&text, "%s%s", i ? ", " : "", problems->items[i]);
+	error_set(err, STATUS_BAD_INPUT, "%s: %d tensor%s wrong: %s%s", source->store.dir,
+		  problems->n, problems->n == 1 ? " is" : "s are", text.data,
+		  problems->n > 5 ? ", ..." : "");
+	buf_release(&text);
+	return STATUS_BAD_INPUT;
+}
+
 enum dtype hf_source_dtype(const struct tensor_view *const *views, int n)
 {
 	enum dtype dtype = DTYPE_OTHER;

@@ -27,5 +27,8 @@ bool hf_source_has_bias(const struct hf_source *source);
  * description is needed. */
 const struct tensor_view **hf_source_match(struct hf_source *source, const struct model *model,
 					   struct hf_problems *problems);
+/* One sentence with the first few phrases; STATUS_OK if there is none. */
+enum status hf_source_complain(const struct hf_source *source, const struct hf_problems *problems,
+			       struct error *err);
 /* The type of all views [n]; of those that differ the narrowest that holds every value. */
 enum dtype hf_source_dtype(const struct tensor_view *const *views, int n);

@@ -213,14 +213,26 @@ void hf_tensor_gather(const struct model *model, int i, const float *block, floa
 	}
 }
 
+bool hf_tensor_is_plain(const struct model *model, int i)
+{
+	struct place place = find_place(model, i);
+
+	return !is_transposed(&place) && (!place.name || place.name->part == PART_WHOLE);
+}
+
 void hf_tensor_scatter(const struct model *model, int i, const float *in, float *block)
+{
+	hf_tensor_place(model, i, in, block + hf_tensor_param(model, i)->offset);
+}
+
+void hf_tensor_place(const struct model *model, int i, const float *in, float *values)
 {
 	struct place place = find_place(model, i);
 	size_t rows = (size_t)place.rows, cols = (size_t)place.param->cols;
 
 	for (size_t r = 0; r < rows; r++) {
 		size_t row = (size_t)stored_row(&model->config, &place, (int)r);
-		float *to = block + place.param->offset + row * cols;
+		float *to = values + row * cols;
 
 		if (is_transposed(&place))
 			for (size_t c = 0; c < cols; c++)

@@ -32,14 +32,13 @@ static float *make_angles(const struct rotary *rotary, int width, int n)
 	return table;
 }
 
-struct model *model_create(const struct model_config *config, bool has_score_bias)
+/* All but the weights. */
+static struct model *create(const struct model_config *config, bool has_score_bias)
 {
 	struct model *model = xcalloc(1, sizeof *model);
 
 	model->config = *config;
 	param_layout_init(&model->layout, config, has_score_bias);
-	model->weights = xaligned(model->layout.n_floats, sizeof *model->weights);
-	model->packed = xaligned(model->layout.n_packed_floats, sizeof *model->packed);
 	model->n_angles = at_most(config->max_positions, MAX_ANGLES);
 	if (config->position == POSITION_ROTARY)
 		model->angles[0] =
@@ -52,6 +51,27 @@ struct model *model_create(const struct model_config *config, bool has_score_bia
 		for (int i = 0; i < config->n_channels; i++)
 			model->ones[i] = 1;
 	}
+	return model;
+}
+
+struct model *model_create(const struct model_config *config, bool has_score_bias)
+{
+	struct model *model = create(config, has_score_bias);
+
+	model->weights = xaligned(model->layout.n_floats, sizeof *model->weights);
+	model->packed = xaligned(model->layout.n_packed_floats, sizeof *model->packed);
+	return model;
+}
+
+struct model *model_create_frozen(const struct model_config *config, bool has_score_bias,
+				  float *memory)
+{
+	struct model *model = create(config, has_score_bias);
+
+	param_layout_freeze(&model->layout);
+	model->is_frozen = true;
+	model->weights = memory;
+	model->packed = memory + model->layout.n_floats;
 	return model;
 }
 
@@ -115,8 +135,10 @@ void model_destroy(struct model *model)
 	if (!model)
 		return;
 	param_layout_release(&model->layout);
-	free(model->weights);
-	free(model->packed);
+	if (!model->is_frozen) {
+		free(model->weights);
+		free(model->packed);
+	}
 	free(model->angles[0]);
 	free(model->angles[1]);
 	free(model->ones);
@@ -228,5 +250,5 @@ float *model_view(const struct model *model, float *block, enum param_id id, int
 {
 	const struct param *param = param_find(&model->layout, id, layer);
 
-	return param ? block + param->offset : NULL;
+	return param && param->offset != SIZE_MAX ? block + param->offset : NULL;
 }

@@ -22,8 +22,9 @@ struct model {
 	struct model_config config;
 	enum dtype dtype; /* of the checkpoint it came from, which saving keeps */
 	struct param_layout layout;
-	float *weights;	  /* [layout.n_floats], 64-byte aligned, owned */
-	float *packed;	  /* [layout.n_packed_floats], owned */
+	float *weights;	  /* [layout.n_floats], 64-byte aligned */
+	float *packed;	  /* [layout.n_packed_floats] */
+	bool is_frozen;	  /* both are somebody else's, and weights lacks what is packed */
 	float *angles[2]; /* of rotary, local_rotary: [n_angles][rotary_dim] cos | sin; or NULL */
 	int n_angles;	  /* positions of which they are kept; others are made when needed */
 	float *ones;	  /* [C], for norms without weights; or NULL */
@@ -32,6 +33,10 @@ struct model {
 
 /* Weights are zero. */
 struct model *model_create(const struct model_config *config, bool has_score_bias);
+/* For forward passes alone.  memory, aligned to 64 bytes, holds the flat block of the
+ * frozen layout and the packed one behind it; it is borrowed until model_destroy. */
+struct model *model_create_frozen(const struct model_config *config, bool has_score_bias,
+				  float *memory);
 void model_destroy(struct model *model); /* NULL is fine */
 struct model *model_clone(const struct model *model, struct pool *pool);
 
@@ -69,5 +74,6 @@ const char *model_limit_name(const struct model_config *config);
 enum status model_check_memory(const struct model_config *config, const char *where,
 			       struct error *err);
 
-/* View of one parameter inside a flat block of this layout, NULL if absent. */
+/* View of one parameter inside a flat block of this layout; NULL if it is absent, or only
+ * packed. */
 float *model_view(const struct model *model, float *block, enum param_id id, int layer);

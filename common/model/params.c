@@ -168,6 +168,19 @@ void param_layout_init(struct param_layout *layout, const struct model_config *c
 	add_head(layout, config, has_score_bias);
 }
 
+void param_layout_freeze(struct param_layout *layout)
+{
+	layout->n_floats = 0;
+	for (int i = 0; i < layout->n; i++) {
+		struct param *param = &layout->items[i];
+		bool is_packed = param->packed_offset != SIZE_MAX;
+
+		param->offset = is_packed ? SIZE_MAX : layout->n_floats;
+		if (!is_packed)
+			layout->n_floats += aligned((size_t)param->rows * (size_t)param->cols);
+	}
+}
+
 void param_layout_release(struct param_layout *layout)
 {
 	free(layout->items);

@@ -52,7 +52,7 @@ struct param {
 	int layer; /* -1 outside the layers */
 	int rows;
 	int cols;	      /* 1 for vectors of `rows` elements */
-	size_t offset;	      /* floats from the start of the block */
+	size_t offset; /* floats from the start of the block; SIZE_MAX: only packed */
 	size_t packed_offset; /* floats into the packed block; SIZE_MAX if not a product's */
 	bool decays;	      /* matrices do, biases and norms do not */
 	const char *name;     /* NULL: that of its id */
@@ -70,6 +70,9 @@ struct param_layout {
 /* has_score_bias: keep PARAM_SCORE_BIAS. */
 void param_layout_init(struct param_layout *layout, const struct model_config *config,
 		       bool has_score_bias);
+/* Leaves the flat form of what is packed out of the flat block: their offset becomes
+ * SIZE_MAX. */
+void param_layout_freeze(struct param_layout *layout);
 void param_layout_release(struct param_layout *layout);
 /* "layers.3.qkv.weight": what a parameter is called in files of our own. */
 enum { PARAM_NAME_BYTES = 192 };

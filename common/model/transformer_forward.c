@@ -281,6 +281,17 @@ static const float **find_angles(const struct model *model, int which, const str
 	return angles;
 }
 
+/* Of a frozen model whose embedding is its output matrix too, which is packed. */
+static void unpack_embedding(const struct model *model, const struct rows *rows, float *out)
+{
+	const struct param *param = param_find(&model->layout, PARAM_TOKEN_EMBEDDING, -1);
+
+	for (int t = 0; t < rows->t; t++)
+		gemm_unpack_row(out + (size_t)t * (size_t)param->cols,
+				model->packed + param->packed_offset, param->rows, param->cols,
+				rows->ids[t]);
+}
+
 /* x [T, C] = the embedding of the rows. */
 static void embed(const struct run *run, float *x, struct arena *arena)
 {
@@ -293,7 +304,10 @@ static void embed(const struct run *run, float *x, struct arena *arena)
 	size_t mark = arena_mark(arena);
 	float *embedded = w == c ? x : floats(arena, rows->t, w);
 
-	embedding_forward(embedded, table, rows->ids, rows->t, w, run->pool);
+	if (table)
+		embedding_forward(embedded, table, rows->ids, rows->t, w, run->pool);
+	else
+		unpack_embedding(model, rows, embedded);
 	if (config->embedding_scale != 1)
 		scale_in_place(embedded, config->embedding_scale, (size_t)rows->t * (size_t)w,
 			       run->pool);
