@@ -19,7 +19,7 @@ config.json in the dialect of transformers 4, reads it back in float64, and chec
                are less than 1e-4 apart
     gradient   one step of rlhf pretrain by SGD moves each tensor by minus the rate times
                its gradient: within 1e-4 of its norm
-    saved      final/ of that step, read by transformers, gives the logprobs that rlhf
+    saved      final/ of a small step, read by transformers, gives the logprobs that rlhf
                gives: within 5e-5
     score      rlhf score on a sequence classifier: within 1e-5, larger ones in proportion
 
@@ -447,18 +447,23 @@ def tensors_of(where):
     return out
 
 
-def check_gradient(case, where, models, sequences):
-    rate = 64.0  # so large that little of the step is lost in the weight's rounding
-    data, out = case.where / "train.jsonl", case.where / "run"
+def train_one_step(case, where, sequences, rate, out):
+    """By gradient descent; returns the directory of the result."""
+    data, path = case.where / "train.jsonl", case.where / "pretrain.json"
     write_lines(data, [{"input_ids": ids} for ids in sequences])
-    path = case.where / "pretrain.json"
     path.write_text(json.dumps(dict(
-        run=dict(dir=str(out)), model=dict(path=str(where)),
+        run=dict(dir=str(case.where / out)), model=dict(path=str(where)),
         data=dict(train=str(data), append_eos=False, max_length=max(map(len, sequences))),
         train=dict(steps=1, batch_size=len(sequences)),
         optimizer=dict(name="sgd", learning_rate=rate, max_grad_norm=0))))
     run("pretrain", path)
-    before, after = tensors_of(where), tensors_of(out / "final")
+    return case.where / out / "final"
+
+
+def check_gradient(case, where, models, sequences):
+    rate = 64.0  # so large that little of the step is lost in the weight's rounding
+    final = train_one_step(case, where, sequences, rate, "far")
+    before, after = tensors_of(where), tensors_of(final)
     if before.keys() != after.keys():
         raise Failure(f"saved tensors differ: {sorted(before.keys() ^ after.keys())}")
     expected, rough = (gradients(model, sequences) for model in models)
@@ -480,11 +485,9 @@ def check_gradient(case, where, models, sequences):
     return worst
 
 
-def check_saved(case, sequences):
-    where = case.where / "run" / "final"
-    if not where.exists():
-        raise Failure("nothing was saved")
-    return worst_logprob(case, where, case.read(where, AutoModelForCausalLM), sequences)
+def check_saved(case, where, training, sequences):
+    final = train_one_step(case, where, training, 0.01, "near")
+    return worst_logprob(case, final, case.read(final, AutoModelForCausalLM), sequences)
 
 
 def check_score(case):
@@ -519,7 +522,7 @@ def run_case(case, worst):
     checks = dict(logprob=lambda: worst_logprob(case, where, models, sequences),
                   greedy=lambda: check_greedy(case, where, models),
                   gradient=lambda: check_gradient(case, where, models, training),
-                  saved=lambda: check_saved(case, sequences),
+                  saved=lambda: check_saved(case, where, training, sequences),
                   score=lambda: check_score(case))
     failed = []
     for name, check in checks.items():
