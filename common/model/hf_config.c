@@ -391,23 +391,42 @@ static enum status read_windows(const struct hf_reader *r, struct model_config *
 
 /* --- ids and labels --- */
 
-/* An id of the vocabulary, or -1: none, or one that can never match. */
-static int32_t read_id(const struct hf_reader *r, const char *key, int fallback, int n_vocab)
+/* An id of the vocabulary, or -1: none, or one that can never match.  Of a list of end
+ * ids the first; stop_ids.h reads them all. */
+static enum status read_id(const struct hf_reader *r, const char *key, int fallback, int n_vocab,
+			   int32_t *out)
 {
 	const struct json *value = hf_present(r->root, key);
-	int64_t id = -1;
+	int64_t id = json_get(r->root, key) ? -1 : fallback;
 
-	if (!json_get(r->root, key))
-		return fallback < n_vocab ? fallback : -1;
+	*out = -1;
 	if (value && json_type(value) == JSON_ARRAY)
 		value = json_first(value);
-	if (!value || !json_int64(value, &id) || id < 0)
-		return -1;
-	if (id < n_vocab)
-		return (int32_t)id;
-	log_warn("%s: %s is %lld, outside the vocabulary of %d: it never matches", r->where, key,
-		 (long long)id, n_vocab);
-	return -1;
+	if (value && !json_int64(value, &id))
+		return error_set(r->err, STATUS_BAD_INPUT, "%s: %s is %s, expected an id or null",
+				 r->where, key,
+				 json_type(value) == JSON_NUMBER ? "not a whole number"
+								 : json_type_name(value));
+	if (id >= 0 && id < n_vocab)
+		*out = (int32_t)id;
+	else if (id >= 0 && value)
+		log_warn("%s: %s is %lld, outside the vocabulary of %d: it never matches", r->where,
+			 key, (long long)id, n_vocab);
+	return STATUS_OK;
+}
+
+/* Of special tokens. */
+static enum status read_ids(const struct hf_reader *r, struct model_config *config)
+{
+	const struct hf_keys *keys = config->family->keys;
+	int n_vocab = config->n_vocab;
+	enum status status;
+
+	if ((status = read_id(r, "bos_token_id", keys->bos, n_vocab, &config->bos_id)) !=
+		    STATUS_OK ||
+	    (status = read_id(r, "eos_token_id", keys->eos, n_vocab, &config->eos_id)) != STATUS_OK)
+		return status;
+	return read_id(r, "pad_token_id", keys->pad, n_vocab, &config->pad_id);
 }
 
 static enum status read_labels(const struct hf_reader *r, struct model_config *config)
@@ -459,10 +478,9 @@ enum status hf_parse_config(struct model_config *config, const char *text, size_
 	    (status = hf_read_rotary(&r, config)) == STATUS_OK &&
 	    (status = read_options(&r, config)) == STATUS_OK &&
 	    (status = read_windows(&r, config)) == STATUS_OK)
+		status = read_ids(&r, config);
+	if (status == STATUS_OK)
 		status = read_labels(&r, config);
-	config->bos_id = read_id(&r, "bos_token_id", family->keys->bos, config->n_vocab);
-	config->eos_id = read_id(&r, "eos_token_id", family->keys->eos, config->n_vocab);
-	config->pad_id = read_id(&r, "pad_token_id", family->keys->pad, config->n_vocab);
 	json_free(root);
 	return status;
 }

@@ -267,11 +267,13 @@ static enum status read_rotary_dim(const struct rotary_reader *from, struct mode
 
 static enum status check_rotary_dim(const struct hf_reader *r, const struct model_config *config)
 {
-	if (config->rotary_dim > 0 && config->rotary_dim % 2 == 0)
+	int n = config->rotary_dim;
+
+	if (n > 0 && n % 2 == 0 && n <= config->head_dim)
 		return STATUS_OK;
 	return error_set(r->err, STATUS_BAD_INPUT,
-			 "%s: %d rotary elements of a head, expected an even number above 0",
-			 r->where, config->rotary_dim);
+			 "%s: %d rotary elements of a head of %d, expected an even number from 2",
+			 r->where, n, config->head_dim);
 }
 
 /* Refuses an object in which there are others: positions by kind of layer. */

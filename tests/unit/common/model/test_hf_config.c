@@ -267,6 +267,7 @@ static void test_both_dialects_of_rotary_positions_are_read(void **state)
 	assert_int_equal(accepted(GPTJ ",\"rotary_dim\":6").rotary_dim, 6);
 	assert_refused(GPTJ ",\"rotary_dim\":10", "rotary_dim is not a whole number from 1 to 8");
 	assert_refused(GPTJ ",\"rotary_dim\":null", "rotary_dim is null");
+	assert_refused(GPTJ, "64 rotary elements of a head of 8"); /* the class's default */
 }
 
 static void test_kinds_of_rotary_positions_are_read(void **state)
@@ -502,13 +503,13 @@ static void test_ids_outside_the_vocabulary_never_match(void **state)
 	assert_int_equal(config.bos_id, -1);
 	assert_int_equal(config.eos_id, 96);
 	assert_int_equal(config.pad_id, -1);
-	config = accepted(LLAMA ",\"bos_token_id\":\"1\",\"eos_token_id\":[5,6],"
+	config = accepted(LLAMA ",\"bos_token_id\":null,\"eos_token_id\":[5,6],"
 				"\"pad_token_id\":5");
 	assert_int_equal(config.bos_id, -1);
 	assert_int_equal(config.eos_id, 5);
 	assert_int_equal(config.pad_id, 5);
-	config = accepted(LLAMA ",\"eos_token_id\":[],\"pad_token_id\":9007199254740993,"
-				"\"bos_token_id\":1.5");
+	config = accepted(LLAMA ",\"eos_token_id\":[],\"pad_token_id\":4000000000,"
+				"\"bos_token_id\":97");
 	assert_int_equal(config.eos_id, -1);
 	assert_int_equal(config.pad_id, -1);
 	assert_int_equal(config.bos_id, -1);
@@ -645,6 +646,16 @@ static void test_wrong_rotary_positions_are_refused(void **state)
 	accepted(GPT2 ",\"rope_scaling\":{\"type\":\"linear\"}");
 }
 
+static void test_ids_that_are_no_numbers_are_refused(void **state)
+{
+	(void)state;
+	assert_refused(LLAMA ",\"pad_token_id\":\"1\"",
+		       "pad_token_id is a string, expected an id or null");
+	assert_refused(LLAMA ",\"bos_token_id\":1.5", "bos_token_id is not a whole number");
+	assert_refused(LLAMA ",\"eos_token_id\":[true]", "eos_token_id is");
+	assert_refused(LLAMA ",\"eos_token_id\":{}", "eos_token_id is an object");
+}
+
 static void test_wrong_labels_are_refused(void **state)
 {
 #define SCORE LLAMA ",\"architectures\":[\"LlamaForSequenceClassification\"]"
@@ -701,6 +712,7 @@ int main(void)
 		cmocka_unit_test(test_large_heads_are_refused),
 		cmocka_unit_test(test_wrong_numbers_are_refused),
 		cmocka_unit_test(test_wrong_rotary_positions_are_refused),
+		cmocka_unit_test(test_ids_that_are_no_numbers_are_refused),
 		cmocka_unit_test(test_wrong_labels_are_refused),
 		cmocka_unit_test(test_reading_a_directory_names_its_file),
 	};
