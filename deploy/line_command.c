@@ -12,7 +12,6 @@
 #include "common/base/die.h"
 #include "common/base/json.h"
 #include "common/base/log.h"
-#include "common/model/hf_checkpoint.h"
 #include "common/run/signals.h"
 #include "proto/kernels.h"
 #include "proto/lines.h"
@@ -91,11 +90,12 @@ static enum status load_text(struct line_job *job, const char *chat, struct erro
 
 static enum status load(struct line_job *job, const char *chat, struct error *err)
 {
-	struct hf_load_options options = {.head = job->command->head};
 	enum status status = STATUS_OK;
 
 	if (!job->command->tokenizer_alone)
-		status = hf_load(&job->model, job->model_dir, &options, job->pool, err);
+		status = frozen_model_load(&job->frozen, job->world, job->model_dir,
+					   job->command->head, job->pool, err);
+	job->model = job->frozen.model;
 	if (status == STATUS_OK)
 		status = load_text(job, chat, err);
 	if (status == STATUS_OK && job->command->prepare)
@@ -148,7 +148,7 @@ static void job_release(struct line_job *job)
 {
 	if (job->command->release)
 		job->command->release(job);
-	model_destroy(job->model);
+	frozen_model_release(&job->frozen);
 	chat_destroy(job->chat);
 	tokenizer_destroy(job->tokenizer);
 	jsonl_release(&job->input);

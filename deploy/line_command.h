@@ -12,6 +12,7 @@
 #include "common/text/jsonl.h"
 #include "common/text/rows.h"
 #include "proto/comm.h"
+#include "reward/frozen_model.h"
 
 struct line_command;
 struct line_output;
@@ -23,7 +24,8 @@ struct line_job {
 	struct comm *world;
 	int node_ranks; /* ranks on this node; 0 without a model */
 	struct pool *pool;	     /* NULL as the model */
-	struct model *model;	     /* NULL if the command needs the tokenizer alone */
+	struct frozen_model frozen;
+	struct model *model; /* frozen's; NULL if the command needs the tokenizer alone */
 	struct tokenizer *tokenizer; /* NULL: ids only */
 	struct chat *chat;	     /* NULL where there is no tokenizer */
 	struct jsonl input;	     /* on every rank */

@@ -1,0 +1,47 @@
+/* Loading a frozen model into shared memory; see frozen_model.h. */
+#include "reward/frozen_model.h"
+
+#include <string.h>
+
+#include "common/model/hf_frozen.h"
+
+struct filling {
+	const struct hf_frozen *frozen;
+	struct pool *pool;
+};
+
+static enum status fill(void *context, void *memory, struct error *err)
+{
+	const struct filling *filling = context;
+
+	return hf_frozen_fill(filling->frozen, memory, filling->pool, err);
+}
+
+enum status frozen_model_load(struct frozen_model *frozen, struct comm *comm, const char *dir,
+			      enum head_kind head, struct pool *pool, struct error *err)
+{
+	struct hf_frozen description;
+	struct filling filling = {&description, pool};
+	enum status status = hf_frozen_describe(&description, dir, head, err);
+
+	*frozen = (struct frozen_model){0};
+	if (comm)
+		status = comm_agree(comm, status, err);
+	if (status == STATUS_OK)
+		status = shared_create(&frozen->memory, comm,
+				       hf_frozen_floats(&description) * sizeof(float), fill,
+				       &filling, err);
+	if (status != STATUS_OK)
+		return status;
+	frozen->model = hf_frozen_model(&description, shared_data(frozen->memory));
+	memcpy(frozen->sha256, hf_frozen_sha256(&description, shared_data(frozen->memory)),
+	       sizeof frozen->sha256);
+	return STATUS_OK;
+}
+
+void frozen_model_release(struct frozen_model *frozen)
+{
+	model_destroy(frozen->model);
+	shared_destroy(frozen->memory);
+	*frozen = (struct frozen_model){0};
+}

@@ -1,0 +1,17 @@
+/* A frozen model of which the ranks of a node share one copy. */
+#pragma once
+
+#include "common/base/pool.h"
+#include "common/model/model.h"
+#include "proto/shared.h"
+
+struct frozen_model {
+	struct model *model;
+	struct shared *memory;
+	char sha256[65]; /* of the weights, in hex */
+};
+/* The caller releases it in any case.  Collective over comm, on which all get the same
+ * status; comm NULL: a rank by itself. */
+enum status frozen_model_load(struct frozen_model *frozen, struct comm *comm, const char *dir,
+			      enum head_kind head, struct pool *pool, struct error *err);
+void frozen_model_release(struct frozen_model *frozen);
