@@ -100,7 +100,7 @@ static void create(struct bench *b, int n_seqs, int t)
 		float **blocks = xcalloc(n_blocks, sizeof *blocks);
 		for (size_t k = 0; k < n_blocks; k++)
 			blocks[k] = random_floats(attention_block_floats(&b->shape));
-		b->caches[i] = (struct attention_cache){.blocks = blocks, .length = t};
+		b->caches[i] = (struct attention_cache){.blocks = blocks, .length = t - 1};
 	}
 }
 
