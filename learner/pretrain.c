@@ -13,12 +13,25 @@
 
 /* --- a new model --- */
 
-static enum status edit_id(struct buf *text, const char *key, int32_t id, struct error *err)
+static enum status edit_number(struct buf *text, const char *key, int number, struct error *err)
 {
 	char value[16];
 
-	snprintf(value, sizeof value, "%d", id);
-	return id >= 0 ? json_edit(text, key, value, err) : STATUS_OK;
+	snprintf(value, sizeof value, "%d", number);
+	return json_edit(text, key, value, err);
+}
+
+/* A special id that model.create does not say: the tokenizer's, or null where there is
+ * none, because a missing key would mean the default of the family's class. */
+static enum status fill_id(struct supervised *run, const char *key,
+			   int32_t (*of)(const struct tokenizer *), struct error *err)
+{
+	struct buf *text = &run->config_text;
+	int32_t id = run->tokenizer ? of(run->tokenizer) : -1;
+
+	if (json_get(run->config->model.create, key))
+		return STATUS_OK;
+	return id < 0 ? json_edit(text, key, "null", err) : edit_number(text, key, id, err);
 }
 
 /* model.create as the text of a config.json: "family" is what Hugging Face calls
@@ -42,16 +55,14 @@ static enum status describe_model(struct supervised *run, struct error *err)
 	}
 	if (status == STATUS_OK && !json_get(create, "torch_dtype"))
 		status = json_edit(text, "torch_dtype", "\"float32\"", err);
-	if (status != STATUS_OK || !run->tokenizer)
-		return status;
-	if (!json_get(create, "vocab_size"))
-		status = edit_id(text, "vocab_size", tokenizer_size(run->tokenizer), err);
-	if (status == STATUS_OK && !json_get(create, "bos_token_id"))
-		status = edit_id(text, "bos_token_id", tokenizer_bos(run->tokenizer), err);
-	if (status == STATUS_OK && !json_get(create, "eos_token_id"))
-		status = edit_id(text, "eos_token_id", tokenizer_eos(run->tokenizer), err);
-	if (status == STATUS_OK && !json_get(create, "pad_token_id"))
-		status = edit_id(text, "pad_token_id", tokenizer_pad(run->tokenizer), err);
+	if (status == STATUS_OK && run->tokenizer && !json_get(create, "vocab_size"))
+		status = edit_number(text, "vocab_size", tokenizer_size(run->tokenizer), err);
+	if (status == STATUS_OK)
+		status = fill_id(run, "bos_token_id", tokenizer_bos, err);
+	if (status == STATUS_OK)
+		status = fill_id(run, "eos_token_id", tokenizer_eos, err);
+	if (status == STATUS_OK)
+		status = fill_id(run, "pad_token_id", tokenizer_pad, err);
 	return status;
 }
 
@@ -73,7 +84,7 @@ static enum status create_model(struct supervised *run, struct error *err)
 				 run->tokenizer_dir);
 	/* Readers of GPT-2 other than transformers want the older name too. */
 	if (strcmp(hf_family_name(config.family), "gpt2") == 0)
-		status = edit_id(&run->config_text, "n_ctx", config.max_positions, err);
+		status = edit_number(&run->config_text, "n_ctx", config.max_positions, err);
 	if (status != STATUS_OK)
 		return status;
 	if (config.head != HEAD_LM)

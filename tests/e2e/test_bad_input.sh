@@ -155,6 +155,9 @@ for command in generate logprobs score; do
 	refused 0 '/dev/full: cannot write: No space left' "$RLHF" $command --model $model \
 		--input prompts.jsonl --output /dev/full
 done
+echo '{"prompt_ids": [5, 6, 7]}' >ids.jsonl
+refused 0 '24 positions beyond which the rotary angles depend on the length' "$RLHF" generate \
+	--model "$here/tests/golden/models/phi3-longrope" --input ids.jsonl --max-new-tokens 30
 refused 2 'broken.jsonl: line 3' "$RLHF" logprobs --model policy --input broken.jsonl --output result
 refused 0 'policy: not a reward model: .*LlamaForCausalLM, expected LlamaForSequenceClass' \
 	"$RLHF" score --model policy --input prompts.jsonl
@@ -192,6 +195,15 @@ refused 0 'nowhere.jsonl: cannot open' "$RLHF" pretrain train.json --set data.tr
 refused 0 'line 3' "$RLHF" pretrain train.json --set data.train=broken.jsonl
 refused 0 'prompts.jsonl: line 1: "chosen" is missing' "$RLHF" reward-train train.json
 refused 0 '"model.path" is missing' "$RLHF" pretrain train.json --set model.path=null
+new='{"family": "llama", "hidden_size": 2147483647}'
+refused 0 'model.create: hidden_size is not a whole number from 1 to 4194304' \
+	"$RLHF" pretrain train.json --set model.path=null --set "model.create=$new"
+new='{"family": "llama", "hidden_size": 4194304, "num_attention_heads": 32768}'
+refused 0 'model.create: the weights take .* GiB, expected no more than the .* of this machine' \
+	"$RLHF" pretrain train.json --set model.path=null --set "model.create=$new"
+new='{"family": "mixtral"}'
+refused 0 'model.create: model_type "mixtral" .* is not a supported family; supported: gpt2, ' \
+	"$RLHF" pretrain train.json --set model.path=null --set "model.create=$new"
 [ ! -e fresh ] || fail 'a refused training left its directory'
 
 # --- the directory of the run ---

@@ -1221,6 +1221,73 @@ static void test_labels_that_the_config_does_not_name_are_named(void **state)
 	model_destroy(model);
 }
 
+/* --- the numbers of parameters of published models --- */
+
+static size_t parameters_of(const char *text)
+{
+	struct model model = {0};
+	struct error err = {""};
+	size_t n = 0;
+
+	if (hf_parse_config(&model.config, text, strlen(text), "text", &err) != STATUS_OK)
+		fail_msg("%s", err.text);
+	param_layout_init(&model.layout, &model.config, false);
+	for (int i = 0; i < hf_tensor_count(&model); i++) {
+		struct hf_tensor tensor;
+
+		hf_tensor_describe(&model, i, &tensor);
+		n += tensor.n_elements;
+	}
+	param_layout_release(&model.layout);
+	return n;
+}
+
+#define SIZES(type, c, l, h, f, v)                                                                 \
+	"{\"model_type\":\"" type "\",\"hidden_size\":" #c ",\"num_hidden_layers\":" #l            \
+	",\"num_attention_heads\":" #h ",\"intermediate_size\":" #f ",\"vocab_size\":" #v
+
+static void test_published_models_have_their_parameters(void **state)
+{
+	static const struct {
+		size_t n;
+		const char *text;
+	} published[] = {
+		{124439808, "{\"model_type\":\"gpt2\"}"},
+		{354823168,
+		 "{\"model_type\":\"gpt2\",\"n_embd\":1024,\"n_layer\":24,\"n_head\":16}"},
+		{70426624, SIZES("gpt_neox", 512, 6, 8, 2048, 50304) "}"},
+		{1011781632, SIZES("gpt_neox", 2048, 16, 8, 8192, 50304) "}"},
+		{6857302016, SIZES("gpt_neox", 4096, 32, 32, 16384, 50432) "}"},
+		{1235814400,
+		 SIZES("llama", 2048, 16, 32, 8192, 128256) ",\"num_key_value_heads\":8,"
+							    "\"tie_word_embeddings\":true}"},
+		{1100048384,
+		 SIZES("llama", 2048, 22, 32, 5632, 32000) ",\"num_key_value_heads\":4}"},
+		{6738415616, "{\"model_type\":\"llama\"}"},
+		{7241732096, "{\"model_type\":\"mistral\"}"},
+		{494032768,
+		 SIZES("qwen2", 896, 24, 14, 4864, 151936) ",\"num_key_value_heads\":2,"
+							   "\"tie_word_embeddings\":true}"},
+		{596049920,
+		 SIZES("qwen3", 1024, 28, 16, 3072, 151936) ",\"num_key_value_heads\":8,"
+							    "\"tie_word_embeddings\":true}"},
+		{2779683840, SIZES("phi", 2560, 32, 32, 10240, 51200) "}"},
+		{3821079552, "{\"model_type\":\"phi3\"}"},
+		{2614341888, "{\"model_type\":\"gemma2\"}"},
+		{999885952,
+		 SIZES("gemma3_text", 1152, 26, 4, 6912, 262144) ",\"num_key_value_heads\":1}"},
+		{125239296, "{\"model_type\":\"opt\"}"},
+		{331196416,
+		 "{\"model_type\":\"opt\",\"hidden_size\":1024,\"num_hidden_layers\":24,"
+		 "\"num_attention_heads\":16,\"ffn_dim\":4096,\"word_embed_proj_dim\":512,"
+		 "\"do_layer_norm_before\":false}"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof published / sizeof *published; i++)
+		assert_int_equal(parameters_of(published[i].text), published[i].n);
+}
+
 /* --- positions --- */
 
 static void test_learned_positions_bound_sequences(void **state)
@@ -1313,6 +1380,7 @@ int main(void)
 		CASE(test_files_that_go_with_a_model_are_copied),
 		CASE(test_one_label_is_not_a_choice_among_classes),
 		CASE(test_labels_that_the_config_does_not_name_are_named),
+		CASE(test_published_models_have_their_parameters),
 		CASE(test_learned_positions_bound_sequences),
 		CASE(test_a_model_larger_than_the_machine_is_refused),
 	};
