@@ -32,7 +32,7 @@ static void check(const struct model_config *config)
 	require(is_id(config->bos_id, config) && is_id(config->eos_id, config) &&
 		is_id(config->pad_id, config));
 	param_layout_init(&layout, config, false);
-	require(layout.n_floats >= (size_t)config->n_vocab * (size_t)config->n_channels);
+	require(layout.n_floats >= (size_t)config->n_vocab * (size_t)config->n_embedding);
 	param_layout_release(&layout);
 }
 
