@@ -16,13 +16,15 @@
 #include "common/base/hash.h"
 #include "common/base/json.h"
 #include "common/base/log.h"
-#include "common/model/hf_checkpoint.h"
+#include "common/ops/gemm.h"
 #include "reward/frozen.h"
+#include "reward/frozen_model.h"
 
 struct source {
 	const struct reward_source *config;
 	/* Sources of type model. */
-	struct model *model;
+	struct frozen_model frozen;
+	struct model *model; /* frozen's */
 	struct tokenizer *tokenizer; /* the model's own, if its text is needed */
 	enum pooling pooling;
 	double mean, deviation;	     /* of normalised scores; 0 and 1 otherwise */
@@ -130,24 +132,28 @@ static enum status match_tokenizers(struct source *source, const struct tokenize
 static bool has_zero_head(const struct model *model)
 {
 	const struct param *head = param_find(&model->layout, PARAM_SCORE_WEIGHT, -1);
-	const float *weights = model->weights + head->offset;
+	float *row = xcalloc((size_t)head->cols, sizeof *row);
+	bool is_zero = true;
 
-	for (int i = 0; i < head->rows * head->cols; i++)
-		if (weights[i] != 0)
-			return false;
-	return true;
+	for (int r = 0; r < head->rows; r++) {
+		gemm_unpack_row(row, model->packed + head->packed_offset, head->rows, head->cols, r);
+		for (int i = 0; i < head->cols; i++)
+			is_zero = is_zero && row[i] == 0;
+	}
+	free(row);
+	return is_zero;
 }
 
 static enum status load_model(struct source *source, const struct tokenizer *policy, int n_vocab,
 			      int n_positions, struct pool *pool, struct error *err)
 {
-	struct hf_load_options options = {.head = HEAD_SCORE};
 	enum status status;
 
 	if (source->config->pooling)
 		pooling_parse(source->config->pooling, &source->pooling);
-	status = hf_load(&source->model, source->config->path, &options, pool, err);
-
+	status = frozen_model_load(&source->frozen, NULL, source->config->path, HEAD_SCORE, pool,
+				   err);
+	source->model = source->frozen.model;
 	if (status == STATUS_OK && source->model->config.n_labels != 1)
 		status = error_set(err, STATUS_BAD_INPUT,
 				   "%s: a reward model has one label, this classifier has %d",
@@ -191,14 +197,11 @@ static void append_number(struct buf *out, double value)
 static void name_source(const struct source *source, struct buf *out)
 {
 	const struct reward_source *config = source->config;
-	char hex[65];
 
 	if (out->length)
 		buf_append_string(out, "; ");
 	if (source->model) {
-		sha256_hex(source->model->weights,
-			   source->model->layout.n_floats * sizeof(float), hex);
-		buf_printf(out, "model:%s@%.12s", config->path, hex);
+		buf_printf(out, "model:%s@%.12s", config->path, source->frozen.sha256);
 		if (source->pooling != POOLING_LAST_NON_PAD)
 			buf_printf(out, ",%s", pooling_name(source->pooling));
 	} else {
@@ -248,7 +251,7 @@ void scorer_destroy(struct scorer *scorer)
 	if (!scorer)
 		return;
 	for (int i = 0; i < scorer->n_sources; i++) {
-		model_destroy(scorer->sources[i].model);
+		frozen_model_release(&scorer->sources[i].frozen);
 		tokenizer_destroy(scorer->sources[i].tokenizer);
 	}
 	buf_release(&scorer->identity);
