@@ -11,9 +11,12 @@
 
 #include "common/base/die.h"
 #include "common/base/log.h"
+#include "common/model/head.h"
 #include "common/model/hf_checkpoint.h"
 #include "common/model/hf_labels.h"
 #include "learner/confusion.h"
+#include "learner/embeddings.h"
+#include "learner/freeze.h"
 #include "learner/learner.h"
 #include "learner/pooled.h"
 
@@ -66,6 +69,11 @@ static enum status create(struct supervised *run, struct error *err)
 		status = write_labels(&run->config_text, &labels, err);
 	hf_labels_release(&labels);
 	return status;
+}
+
+static enum status freeze(struct supervised *run, struct error *err)
+{
+	return freeze_attach(run->model, run->config->classify.freeze, err);
 }
 
 static enum status load_data(struct supervised *run, struct dataset *dataset, const char *path,
@@ -122,25 +130,47 @@ static int add_row(const struct units *units, int i, const float *scores, double
 	return best;
 }
 
+/* Losses of units first .. first+n-1 by their scores [n, k]; derivatives into dscores. */
+static void add_rows(const struct units *units, int first, int n, const float *scores,
+		     double *stats, float *dscores, struct arena *arena)
+{
+	size_t mark = arena_mark(arena), k = (size_t)units->model->config.n_labels;
+	double *p = arena_alloc(arena, k, sizeof *p);
+
+	for (int i = 0; i < n; i++) {
+		add_row(units, first + i, scores + (size_t)i * k, stats, p);
+		p[units->dataset->labels[units->rows[first + i]]] -= 1;
+		for (size_t j = 0; j < k; j++)
+			dscores[(size_t)i * k + j] = (float)(p[j] / units->weight);
+	}
+	arena_rewind(arena, mark);
+}
+
+/* numbers [n][N_NUMBERS] of units by their scores [n, k]. */
+static void measure_rows(const struct units *units, int first, int n, const float *scores,
+			 double *numbers, struct arena *arena)
+{
+	size_t mark = arena_mark(arena), k = (size_t)units->model->config.n_labels;
+	double *p = arena_alloc(arena, k, sizeof *p);
+
+	memset(numbers, 0, (size_t)n * N_NUMBERS * sizeof *numbers);
+	for (int i = 0; i < n; i++, numbers += N_NUMBERS)
+		numbers[PREDICTED] = add_row(units, first + i, scores + (size_t)i * k, numbers, p);
+	arena_rewind(arena, mark);
+}
+
 static void microbatch(void *context, int first, int n, float *grads, double *stats,
 		       struct arena *arena, struct pool *pool)
 {
 	const struct units *units = context;
-	size_t mark = arena_mark(arena), k = (size_t)units->model->config.n_labels;
-	float *dscores = arena_alloc(arena, (size_t)n * k, sizeof *dscores);
-	double *p = arena_alloc(arena, k, sizeof *p);
+	size_t mark = arena_mark(arena),
+	       n_scores = (size_t)n * (size_t)units->model->config.n_labels;
+	float *dscores = arena_alloc(arena, n_scores, sizeof *dscores);
 	struct pooled pooled;
 	struct kept kept;
 
 	pooled_forward(&pooled, units, first, n, &kept, arena, pool);
-	for (int i = 0; i < n; i++) {
-		float *d = dscores + (size_t)i * k;
-
-		add_row(units, first + i, pooled.scores + (size_t)i * k, stats, p);
-		p[units->dataset->labels[units->rows[first + i]]] -= 1;
-		for (size_t j = 0; j < k; j++)
-			d[j] = (float)(p[j] / units->weight);
-	}
+	add_rows(units, first, n, pooled.scores, stats, dscores, arena);
 	pooled_backward(&pooled, units->model, &kept, dscores, grads, arena, pool);
 	arena_rewind(arena, mark);
 }
@@ -148,15 +178,97 @@ static void microbatch(void *context, int first, int n, float *grads, double *st
 static void measure(const struct units *units, int first, int n, double *numbers,
 		    struct arena *arena, struct pool *pool)
 {
-	size_t mark = arena_mark(arena), k = (size_t)units->model->config.n_labels;
-	double *p = arena_alloc(arena, k, sizeof *p);
+	size_t mark = arena_mark(arena);
 	struct pooled pooled;
 
 	pooled_forward(&pooled, units, first, n, NULL, arena, pool);
-	memset(numbers, 0, (size_t)n * N_NUMBERS * sizeof *numbers);
-	for (int i = 0; i < n; i++, numbers += N_NUMBERS)
-		numbers[PREDICTED] =
-			add_row(units, first + i, pooled.scores + (size_t)i * k, numbers, p);
+	measure_rows(units, first, n, pooled.scores, numbers, arena);
+	arena_rewind(arena, mark);
+}
+
+/* --- with a frozen backbone --- */
+
+struct frozen {
+	struct embeddings train, eval;
+};
+
+static struct embeddings *embeddings_of(const struct supervised *run, const struct dataset *dataset)
+{
+	struct frozen *frozen = run->own;
+
+	return dataset == &run->eval ? &frozen->eval : &frozen->train;
+}
+
+static enum status begin(struct supervised *run, struct error *err)
+{
+	struct frozen *frozen = xcalloc(1, sizeof *frozen);
+
+	(void)err;
+	run->own = frozen;
+	embeddings_init(&frozen->train, &run->train, run->model);
+	embeddings_init(&frozen->eval, &run->eval, run->model);
+	return STATUS_OK;
+}
+
+static void release(struct supervised *run)
+{
+	struct frozen *frozen = run->own;
+
+	if (frozen) {
+		embeddings_release(&frozen->train);
+		embeddings_release(&frozen->eval);
+	}
+	free(frozen);
+}
+
+static void look(struct supervised *run, const struct dataset *dataset, const int *rows, int n)
+{
+	embeddings_look(embeddings_of(run, dataset), run, rows, n);
+}
+
+/* Embeddings [n, C] and scores [n, k] of units first .. first+n-1. */
+struct scored {
+	float *embeddings, *scores;
+};
+
+static struct scored score(const struct units *units, int first, int n, struct arena *arena,
+			   struct pool *pool)
+{
+	const struct model_config *config = &units->model->config;
+	struct scored scored = {
+		arena_alloc(arena, (size_t)n * (size_t)config->n_channels, sizeof(float)),
+		arena_alloc(arena, (size_t)n * (size_t)config->n_labels, sizeof(float))};
+
+	embeddings_get(embeddings_of(units->run, units->dataset), units, first, n,
+		       scored.embeddings, arena, pool);
+	head_score(units->model, scored.embeddings, NULL, n, scored.scores, arena, pool);
+	return scored;
+}
+
+static void microbatch_of_head(void *context, int first, int n, float *grads, double *stats,
+			       struct arena *arena, struct pool *pool)
+{
+	const struct units *units = context;
+	const struct model_config *config = &units->model->config;
+	size_t mark = arena_mark(arena);
+	float *dscores = arena_alloc(arena, (size_t)n * (size_t)config->n_labels, sizeof *dscores);
+	float *dhidden =
+		arena_calloc(arena, (size_t)n * (size_t)config->n_channels, sizeof *dhidden);
+	struct scored scored = score(units, first, n, arena, pool);
+
+	add_rows(units, first, n, scored.scores, stats, dscores, arena);
+	head_score_backward(units->model, scored.embeddings, NULL, n, dscores, dhidden, grads,
+			    arena, pool);
+	arena_rewind(arena, mark);
+}
+
+static void measure_by_head(const struct units *units, int first, int n, double *numbers,
+			    struct arena *arena, struct pool *pool)
+{
+	size_t mark = arena_mark(arena);
+	struct scored scored = score(units, first, n, arena, pool);
+
+	measure_rows(units, first, n, scored.scores, numbers, arena);
 	arena_rewind(arena, mark);
 }
 
@@ -198,27 +310,41 @@ static void report(const struct supervised *run, struct buf *json)
 	confusion_release(&confusion);
 }
 
+/* --- the command --- */
+
+static const struct stat stats[N_STATS] = {
+	[LOSS] = {"loss", PER_WEIGHT},
+	[ACCURACY] = {"accuracy", PER_WEIGHT},
+};
+
+#define CLASSIFY_TASK                                                                              \
+	.command = COMMAND_CLASSIFY, .head = HEAD_SCORE, .stats = stats, .n_stats = N_STATS,       \
+	.n_numbers = N_NUMBERS, .create = create, .freeze = freeze, .load_data = load_data,        \
+	.prepare = pooled_choose_pad, .add_metrics = add_metrics, .report = report
+
+static const struct supervised_task head_task = {
+	CLASSIFY_TASK,
+	.begin = begin,
+	.release = release,
+	.look = look,
+	.microbatch = microbatch_of_head,
+	.measure = measure_by_head,
+};
+
+static const struct supervised_task *choose(const struct run_config *config);
+
+static const struct supervised_task task = {
+	CLASSIFY_TASK,	    .example = "rlhf classify classify.json --set classify.freeze=backbone",
+	.choose = choose,   .microbatch = microbatch,
+	.measure = measure,
+};
+
+static const struct supervised_task *choose(const struct run_config *config)
+{
+	return freeze_is_backbone(config->classify.freeze) ? &head_task : &task;
+}
+
 int classify_main(int argc, char **argv)
 {
-	static const struct stat stats[N_STATS] = {
-		[LOSS] = {"loss", PER_WEIGHT},
-		[ACCURACY] = {"accuracy", PER_WEIGHT},
-	};
-	static const struct supervised_task task = {
-		.command = COMMAND_CLASSIFY,
-		.example = "rlhf classify classify.json --set model.path=DIR --ranks 2",
-		.head = HEAD_SCORE,
-		.stats = stats,
-		.n_stats = N_STATS,
-		.n_numbers = N_NUMBERS,
-		.create = create,
-		.load_data = load_data,
-		.prepare = pooled_choose_pad,
-		.microbatch = microbatch,
-		.measure = measure,
-		.add_metrics = add_metrics,
-		.report = report,
-	};
-
 	return supervised_main(&task, argc, argv);
 }

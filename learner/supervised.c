@@ -194,6 +194,8 @@ static enum status set_up_rank(struct supervised *run, uint64_t *metrics_bytes, 
 
 	if (status == STATUS_OK)
 		status = load_model(run, err);
+	if (status == STATUS_OK && run->task->freeze)
+		status = run->task->freeze(run, err);
 	if (status == STATUS_OK)
 		status = load_data(run, err);
 	if (status != STATUS_OK)

@@ -51,6 +51,8 @@ struct supervised_task {
 	const struct supervised_task *(*choose)(const struct run_config *config);
 	/* Model of a new run and the text of its config.json. */
 	enum status (*create)(struct supervised *run, struct error *err);
+	/* What is frozen of the model, new or a checkpoint's; may be NULL. */
+	enum status (*freeze)(struct supervised *run, struct error *err);
 	enum status (*load_data)(struct supervised *run, struct dataset *dataset, const char *path,
 				 struct error *err);
 	/* A new run whose data are loaded; may be NULL. */

@@ -14,6 +14,7 @@
 #include "common/model/hf_adapter.h"
 #include "common/model/hf_checkpoint.h"
 #include "common/model/hf_families.h"
+#include "common/model/lora.h"
 #include "common/model/safetensors.h"
 #include "common/ops/elementwise.h"
 
@@ -531,8 +532,10 @@ static enum status write_model(const struct model *model, const char *dir,
 static enum status fill_directory(const struct model *model, const char *dir,
 				  const struct hf_save_options *options, struct error *err)
 {
-	enum status status = model->lora ? hf_adapter_write(model, dir, options->edits, err)
-					 : write_model(model, dir, options, err);
+	/* Without modules it only says what of the model is trained. */
+	bool is_adapter = model->lora && model->lora->n_modules > 0;
+	enum status status = is_adapter ? hf_adapter_write(model, dir, options->edits, err)
+					: write_model(model, dir, options, err);
 
 	if (status == STATUS_OK && options->tokenizer_dir)
 		status = copy_tokenizer(options->tokenizer_dir, dir, err);

@@ -248,6 +248,25 @@ void lora_merge(struct model *model, struct pool *pool)
 	model_pack(model, pool);
 }
 
+int lora_first_layer(const struct lora *lora)
+{
+	int first = lora->n_layers;
+
+	for (int i = 0; i < lora->n_modules; i++)
+		if (lora->modules[i].param->layer < first)
+			first = lora->modules[i].param->layer;
+	for (int i = 0; i < lora->n_saved; i++) {
+		const struct param *param = lora->saved[i].param;
+		bool is_embedding = param->id == PARAM_TOKEN_EMBEDDING ||
+				    param->id == PARAM_POSITION_EMBEDDING ||
+				    param->id == PARAM_PROJECT_IN;
+
+		if (is_embedding || (param->layer >= 0 && param->layer < first))
+			first = param->layer;
+	}
+	return first;
+}
+
 float *lora_gradient(const struct lora *lora, float *block, enum param_id id, int layer)
 {
 	for (int i = 0; i < lora->n_saved; i++)

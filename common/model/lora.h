@@ -61,6 +61,9 @@ void lora_init_random(struct model *model, uint64_t seed);
 void lora_pack(struct model *model, struct pool *pool);
 /* Adds the adapters to the model's weights and takes them away from it. */
 void lora_merge(struct model *model, struct pool *pool);
+/* The lowest layer that holds something trained: n_layers if none does, -1 if the
+ * embedding does. */
+int lora_first_layer(const struct lora *lora);
 /* Where a parameter that is trained whole lies in a flat block; NULL if it is frozen. */
 float *lora_gradient(const struct lora *lora, float *block, enum param_id id, int layer);
 

@@ -249,6 +249,8 @@ void transformer_backward(const struct model *model, const struct batch *batch,
 			     .arena = arena,
 			     .pool = pool};
 	size_t mark = arena_mark(arena);
+	/* Where nothing is trained further down, nothing is asked for. */
+	int first = model->lora ? lora_first_layer(model->lora) : -1;
 	float *dx = dhidden;
 
 	if (config->has_final_norm) {
@@ -256,8 +258,9 @@ void transformer_backward(const struct model *model, const struct batch *batch,
 		normalise_backward(&b, PARAM_FINAL_SCALE, -1, dx, dhidden, kept->final_input,
 				   kept->final_mean, kept->final_rstd);
 	}
-	for (int l = config->n_layers - 1; l >= 0; l--)
+	for (int l = config->n_layers - 1; l >= 0 && l >= first; l--)
 		layer_backward(&b, l, dx);
-	embed_backward(&b, dx);
+	if (first < 0)
+		embed_backward(&b, dx);
 	arena_rewind(arena, mark);
 }

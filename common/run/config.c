@@ -274,6 +274,19 @@ static bool store_string(const struct config_key *key, const struct json *value,
 	return true;
 }
 
+/* Words and, where the key has a range, integers, which become words too. */
+static bool store_choice(const struct config_key *key, const struct json *value, char **target)
+{
+	int64_t integer;
+
+	if (json_type(value) != JSON_NUMBER)
+		return store_string(key, value, target);
+	if (key->max <= 0 || !json_int64(value, &integer) || !in_range(key, (double)integer))
+		return false;
+	*target = xasprintf("%lld", (long long)integer);
+	return true;
+}
+
 static bool store_number(const struct config_key *key, const struct json *value, void *target)
 {
 	int64_t integer;
@@ -310,8 +323,10 @@ static enum status store(const struct loader *loader, const struct config_key *k
 		fits = store_number(key, value, target);
 		break;
 	case KEY_TEXT:
-	case KEY_CHOICE:
 		fits = store_string(key, value, target);
+		break;
+	case KEY_CHOICE:
+		fits = store_choice(key, value, target);
 		break;
 	case KEY_OBJECT:
 		fits = json_type(value) == JSON_OBJECT;

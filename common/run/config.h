@@ -99,6 +99,9 @@ struct run_config {
 		char *loss;
 	} sft;
 	struct {
+		char *freeze; /* none, embeddings, backbone, or a number of layers */
+	} classify;
+	struct {
 		double center_rewards_coefficient;
 	} reward_train;
 	struct {

@@ -266,6 +266,10 @@ const struct config_key config_keys[] = {
 	{.name = "sft.loss", .type = KEY_CHOICE, .commands = SFT, .offset = AT(sft.loss),
 	 .fallback = "\"completion\"", .choices = "completion|all",
 	 .help = "what is learnt: completions, or prompts as well"},
+	{.name = "classify.freeze", .type = KEY_CHOICE, .commands = CLASSIFY,
+	 .offset = AT(classify.freeze), .fallback = "\"none\"",
+	 .choices = "none|embeddings|backbone", .min = 1, .max = 65536,
+	 .help = "what stays as it is: so many layers and the embeddings, or all but the head"},
 	{.name = "reward_train.center_rewards_coefficient", .type = KEY_NUMBER,
 	 .commands = REWARD_TRAIN, .offset = AT(reward_train.center_rewards_coefficient),
 	 .fallback = "0", .min = 0, .max = MAX_REAL,
@@ -470,6 +474,10 @@ void config_describe(const struct config_key *key, struct buf *out)
 
 			buf_printf(out, " \"%.*s\"", (int)length, word);
 			word += length + (word[length] == '|');
+		}
+		if (key->max > 0) {
+			buf_append_string(out, ", or an integer");
+			describe_range(key, out);
 		}
 		break;
 	case KEY_OBJECT:

@@ -15,7 +15,7 @@ enum key_type {
 	KEY_INT,     /* int64_t */
 	KEY_NUMBER,  /* double */
 	KEY_TEXT,    /* char *, owned by the struct */
-	KEY_CHOICE,  /* char *, one of the words of choices */
+	KEY_CHOICE,  /* char *, one of the words of choices, or an integer if max is above 0 */
 	KEY_OBJECT,  /* const struct json *, free form */
 	KEY_SOURCES, /* reward.sources, the objects of source_keys */
 };

@@ -180,3 +180,32 @@ refused 'pairs.jsonl: line 1: "label" is missing' "$RLHF" classify classify.json
 cp words/* judge
 refused 'judge: a model that chooses one of 1 label, expected one of at least 2' \
 	"$RLHF" classify classify.json --set model.path=judge
+
+# --- freezing ---
+# Both files hold the same tensors, by name: embedding, layers, norm, score.
+embedding=$((300 * 32 * 4)) layer=$(((1024 + 512 + 512 + 1024 + 3 * 2048 + 64) * 4)) head=$((3 * 32 * 4))
+weights=model.safetensors
+header=$((8 + $(od -An -tu8 -N8 classify/final/$weights)))
+size=$(stat -c %s classify/final/$weights)
+sed 's|"speaker"|"classify/final"|; s|"dir": "classify"|"dir": "frozen"|
+	s|"train": {"steps"|"classify": {"freeze": "backbone"}, &|' classify.json >frozen.json
+freeze() { # WHAT BYTES NEXT: the first BYTES of the data stay, the NEXT do not
+	"$RLHF" classify frozen.json --set run.dir="kept-$1" --set classify.freeze="$1" 2>log ||
+		fail "freeze $1: $(cat log)"
+	cmp -n $((header + $2)) classify/final/$weights "kept-$1/final/$weights" ||
+		fail "freeze $1 does not keep $2 bytes"
+	! cmp -s -n "$3" -i $((header + $2)) classify/final/$weights "kept-$1/final/$weights" ||
+		fail "freeze $1 keeps more than $2 bytes"
+}
+alike classify frozen.json frozen checkpoint.before_rename:2
+freeze none 0 $embedding
+freeze embeddings $embedding $layer
+freeze 1 $((embedding + layer)) $layer
+freeze 2 $((embedding + 2 * layer)) $((32 * 4))
+freeze backbone $((size - header - head)) $head
+holds "$(stat -c %s kept-backbone/checkpoints/step-00000012/optimizer-m.safetensors) < 1000" \
+	'moments of frozen weights are kept'
+refused 'classify.freeze is 3 layers, the model has 2' "$RLHF" classify frozen.json \
+	--set classify.freeze=3
+refused '"classify.freeze" is 0 .*, expected one of .*, or an integer from 1' "$RLHF" classify \
+	frozen.json --set classify.freeze=0

@@ -136,7 +136,18 @@ static void test_train_defaults_differ_where_they_should(void **state)
 	config_release(&c);
 	must_load(&c, COMMAND_CLASSIFY, TRAIN_MINIMAL);
 	assert_string_equal(c.model.path, "M");
+	assert_string_equal(c.classify.freeze, "none");
 	config_release(&c);
+	assert_int_equal(load_set(&c, COMMAND_CLASSIFY, TRAIN_MINIMAL, "classify.freeze=12"),
+			 STATUS_OK);
+	assert_string_equal(c.classify.freeze, "12");
+	config_release(&c);
+	assert_int_equal(load_set(&c, COMMAND_CLASSIFY, TRAIN_MINIMAL, "classify.freeze=backbone"),
+			 STATUS_OK);
+	config_release(&c);
+	assert_int_equal(load_set(&c, COMMAND_CLASSIFY, TRAIN_MINIMAL, "classify.freeze=1.5"),
+			 STATUS_BAD_INPUT);
+	assert_non_null(strstr(err.text, "\"embeddings\" \"backbone\", or an integer from 1"));
 	must_load(&c, COMMAND_DPO, TRAIN_MINIMAL);
 	assert_string_equal(c.dpo.loss_type, "sigmoid");
 	assert_true(c.dpo.beta == 0.1 && c.dpo.label_smoothing == 0 && c.dpo.ipo_length_norm);

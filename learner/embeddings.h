@@ -1,0 +1,22 @@
+/* What a frozen backbone makes of each row: the hidden state at the position that is
+ * scored.  Computed once a row, when it is first drawn, and kept on every rank as long
+ * as all of them fit into memory; else computed each time, to the same bits. */
+#pragma once
+
+#include "learner/supervised.h"
+
+struct embeddings {
+	const struct dataset *dataset;
+	float *rows;	/* [dataset->n, C]; NULL where they do not fit */
+	uint8_t *known; /* [dataset->n] */
+	int width;	/* C */
+};
+
+void embeddings_init(struct embeddings *embeddings, const struct dataset *dataset,
+		     const struct model *model);
+void embeddings_release(struct embeddings *embeddings);
+/* Makes those of n rows known (rows NULL: of all), where they are kept.  Collective. */
+void embeddings_look(struct embeddings *embeddings, struct supervised *run, const int *rows, int n);
+/* out [n, C] of units first .. first+n-1, which have been looked at. */
+void embeddings_get(const struct embeddings *embeddings, const struct units *units, int first,
+		    int n, float *out, struct arena *arena, struct pool *pool);
