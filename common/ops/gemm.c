@@ -10,14 +10,16 @@
  *     backward weight   N     K        M        dy transposed    x
  *
  * Threads split rows and columns, never the depth.  The depth is walked in
- * blocks that fit a cache; between blocks the partial sums rest in C, which
- * loses no bit, so every path through this file gives the same result.
+ * blocks; between blocks the partial sums rest in C, which loses no bit, so
+ * every path through this file gives the same result.
  *
  * Packed W is [panel][K][width]: a panel is `width` columns of Y and the last
- * one is filled up with zeros.  Few rows (decoding) stream panels from memory
- * while A is read in place.  Many rows pack A as [block of depth][tile][k][row]
- * first, a stage at a time so that scratch memory stays bounded, and then reuse
- * each block of B in the first-level cache for all of a chunk of tiles.
+ * one is filled up with zeros.  A task walks down one panel after the other, as
+ * they lie in memory; a block of a panel stays in the second-level cache while
+ * all tiles of rows use it.  So blocks are deep: each start and end of a tile
+ * costs about as much as 40 of its steps.  A is read in place, if it lies in
+ * rows.  The backward products copy B into panels, and dy transposed into tiles,
+ * a stage at a time so that scratch memory stays bounded.
  *
  * At the portable level the backward products go through OpenBLAS where it is
  * installed: opened on first use, one thread, on fixed panels of columns. */
@@ -33,17 +35,12 @@
 #include "common/ops/isa.h"
 
 enum {
-	STREAM_BLOCK_FLOATS = 6 << 10, /* block of a panel when B streams from memory */
-	STREAM_ROWS = 96,	       /* up to so many rows A is read in place */
-	STREAM_DEPTH = 256,	       /* or if they are as short as this */
-	STREAM_A_FLOATS = 192 << 10,   /* and A as small as this: three quarters of 1 MiB */
-	BLOCK_DEPTH = 256,	       /* block of depth when A is packed */
-	BLOCK_COLUMNS = 144,	       /* about so many columns of B share a task */
-	BLOCK_TILES = 32,	       /* tiles of A that stay in the second-level cache */
-	STAGE_ROWS = 2048,	       /* the most of A that is packed at a time */
-	STAGE_DEPTH = 2048,
-	PACK_TILES = 8,		       /* tiles of A packed by one task */
-	STREAM_TASK_FLOATS = 32 << 10, /* of packed W, at least, for one task */
+	BLOCK_DEPTH = 2048, /* the most that a tile walks down at once */
+	TASK_ROWS = 512,    /* rows of A that stay in a cache while panels pass by */
+	TASK_ROWS_LEAST = 64,
+	TASK_MADDS = 256 << 10, /* multiply-adds that are worth a task, of 8 rows or more */
+	STAGE_FLOATS = 2 << 20, /* of B, and of A, that are copied at a time */
+	COPY_FLOATS = 32 << 10, /* copied by one task */
 	BLAS_COLUMNS = 256,
 };
 static const double parallel_flops = 1 << 20; /* below, waking threads costs more */
@@ -150,7 +147,7 @@ void gemm_unpack_row(float *out, const float *panels, int n_columns, int k, int 
 
 struct product {
 	const struct gemm_kernels *kernels;
-	float *c; /* [rows, columns] */
+	float *c;     /* [rows, columns] */
 	int c_stride; /* from a row of it to the next; columns, but for gemm_forward_add */
 	int rows, columns, depth;
 	bool accumulate;
@@ -161,270 +158,213 @@ struct product {
 	const float *bias;   /* [columns] or NULL */
 };
 
-/* The tile at row and panel of C, whose right edge may cut the panel: then only the
- * vectors that are needed are computed, beside C if one of them is cut. */
-static void run_tile(const struct product *p, struct gemm_tile *t, int row, int rows, int panel,
-		     bool is_last_block, enum gemm_layout layout, enum gemm_prefetch prefetch)
-{
-	const int width = p->kernels->width, column = panel * width;
-	const int columns = p->columns - column;
-	const int vectors = ceil_div(columns, p->kernels->lanes);
-	float *c = p->c + (size_t)row * p->c_stride + column;
-	void (*const run)(const struct gemm_tile *) =
-		vectors * p->kernels->lanes < width
-			? p->kernels->narrow[vectors - 1][rows - 1][layout]
-			: p->kernels->tile[rows - 1][layout][prefetch];
-	t->bias = is_last_block && p->bias ? p->bias + column : NULL;
-	t->c = c;
-	t->c_stride = p->c_stride;
-	if (columns >= width || columns == vectors * p->kernels->lanes) {
-		run(t);
-		return;
-	}
-	float edge[GEMM_ROWS_MAX * GEMM_WIDTH_MAX], bias[GEMM_WIDTH_MAX] = {0};
-	const size_t bytes = (size_t)columns * sizeof *c;
-	memset(edge, 0, sizeof edge);
-	for (int r = 0; t->accumulate && r < rows; r++)
-		memcpy(edge + r * width, c + (size_t)r * p->c_stride, bytes);
-	if (t->bias)
-		t->bias = memcpy(bias, t->bias, bytes);
-	t->c = edge;
-	t->c_stride = width;
-	run(t);
-	for (int r = 0; r < rows; r++)
-		memcpy(c + (size_t)r * p->c_stride, edge + r * width, bytes);
-}
-
-/* ---- few rows: B streams, A in place ---- */
-
-struct stream_args {
-	const struct product *product;
-	int panels_per_task;
-};
-
-/* The share of the next block that each of n tiles prefetches. */
-static enum gemm_prefetch prefetch_share(int n, int tile)
-{
-	if (n == 1)
-		return GEMM_PREFETCH_ALL;
-	if (n < 4)
-		return tile < 2 ? GEMM_PREFETCH_HALF : GEMM_PREFETCH_NONE;
-	return tile < 4 ? GEMM_PREFETCH_QUARTER : GEMM_PREFETCH_NONE;
-}
-
-/* All rows of one panel of C for one block of the depth. */
-static void stream_block(const struct product *p, int panel, int k0, int depth)
-{
-	const int width = p->kernels->width;
-	const int n_tiles = ceil_div(p->rows, p->kernels->rows);
-	const size_t floats = (size_t)depth * width;
-	const size_t share = floats / (n_tiles < 4 ? 2 : 4);
-	struct gemm_tile t = {
-		.a_stride = p->depth,
-		.b = p->panels + ((size_t)panel * p->depth + k0) * width,
-		.depth = depth,
-		.accumulate = p->accumulate || k0 > 0,
-	};
-	for (int i = 0; i < n_tiles; i++) {
-		/* Rows are shared out evenly: 4 + 4 and not 6 + 2. */
-		int row = (int)((long)p->rows * i / n_tiles);
-		int end = (int)((long)p->rows * (i + 1) / n_tiles);
-		t.a = p->a + (size_t)row * p->depth + k0;
-		t.next = (const char *)(t.b + floats + i * share);
-		run_tile(p, &t, row, end - row, panel, k0 + depth == p->depth, GEMM_A_ROWS,
-			 prefetch_share(n_tiles, i));
-	}
-}
-
-static void stream_task(void *args, int task, int thread)
-{
-	const struct stream_args *a = args;
-	const struct product *p = a->product;
-	const int n_panels = ceil_div(p->columns, p->kernels->width);
-	const int first = task * a->panels_per_task;
-	const int end = min_int(n_panels, first + a->panels_per_task);
-	const int block_depth = STREAM_BLOCK_FLOATS / p->kernels->width;
-	(void)thread;
-	for (int panel = first; panel < end; panel++) {
-		int k = 0;
-		do {
-			int depth = min_int(block_depth, p->depth - k);
-			stream_block(p, panel, k, depth);
-			k += depth;
-		} while (k < p->depth);
-	}
-}
-
-static void product_stream(const struct product *p, struct pool *pool)
-{
-	const int n_panels = ceil_div(p->columns, p->kernels->width);
-	const int threads = pool_threads(pool);
-	const int least = ceil_div(STREAM_TASK_FLOATS, p->kernels->width * (p->depth + 1));
-	int per_task = n_panels;
-	if (threads > 1) {
-		per_task = ceil_div(n_panels, 4 * threads);
-		per_task = per_task > least ? per_task : min_int(least, n_panels);
-	}
-	struct stream_args args = {p, per_task};
-	pool_run(pool, ceil_div(n_panels, per_task), stream_task, &args);
-}
-
-/* ---- many rows: A packed a stage at a time ---- */
+/* ---- a stage: a part of the depth and of the rows ---- */
 
 struct stage {
 	const struct product *product;
-	int row, rows;	     /* of C and A in this stage */
-	int k, depth;	     /* of the summed dimension */
-	int n_tiles;	     /* ceil(rows / kernels->rows) */
-	float *packed_a;     /* [block][n_tiles][k in block][kernels->rows] */
-	float *packed_b;     /* [thread][panels_per_task][BLOCK_DEPTH][width] */
-	int panels_per_task; /* columns of C are dealt in groups of panels */
-	int tiles_per_task;  /* and its rows in groups of tiles */
-	int n_row_tasks;
+	int k, depth;
+	int row, rows;
+	const float *packed_a; /* [tile][depth][kernels.rows], or NULL: A in place */
+	const float *panels;   /* B [panel][depth][width] */
+	size_t panel_stride;   /* floats */
+	int rows_per_task;     /* a multiple of kernels.rows */
+	int panels_per_task;
+	int n_panel_tasks;
 };
 
-static float *stage_packed_a(const struct stage *s, int k0, int depth, int tile)
+/* Length of the pieces, at most `most`, that a range is cut into evenly; a
+ * multiple of 8 unless the range is one piece. */
+static int even_piece(int length, int most)
 {
-	const size_t rows = (size_t)s->product->kernels->rows;
-	return s->packed_a + rows * ((size_t)s->n_tiles * k0 + (size_t)tile * depth);
+	const int n = ceil_div(length, most);
+	return n <= 1 ? length : min_int(length, (ceil_div(length, n) + 7) / 8 * 8);
 }
 
-static void stage_pack_task(void *args, int task, int thread)
+static void prefetch_c(const struct gemm_tile *t, int rows)
 {
-	const struct stage *s = args;
-	const struct product *p = s->product;
-	const int n_groups = ceil_div(s->n_tiles, PACK_TILES);
-	const int k0 = task / n_groups * BLOCK_DEPTH, depth = min_int(BLOCK_DEPTH, s->depth - k0);
-	const int first = task % n_groups * PACK_TILES;
-	const int end = min_int(s->n_tiles, first + PACK_TILES);
-	const int tile_rows = p->kernels->rows;
-	(void)thread;
-	if (p->is_a_transposed) {
-		int row = first * tile_rows;
-		p->kernels->copy_a(stage_packed_a(s, k0, depth, first),
-				   p->a + (size_t)(s->k + k0) * p->rows + s->row + row, p->rows,
-				   depth, min_int(end * tile_rows, s->rows) - row);
-		return;
-	}
-	for (int tile = first; tile < end; tile++) {
-		int row = tile * tile_rows;
-		p->kernels->transpose(stage_packed_a(s, k0, depth, tile), tile_rows,
-				      p->a + (size_t)(s->row + row) * p->depth + s->k + k0,
-				      p->depth, min_int(tile_rows, s->rows - row), depth);
-	}
-}
-
-static void prefetch_c(const struct product *p, int row, int rows, int panel)
-{
-	const int width = p->kernels->width;
-	const int columns = min_int(width, p->columns - panel * width);
 	for (int r = 0; r < rows; r++) {
-		const float *c = p->c + (size_t)(row + r) * p->c_stride + panel * width;
-		for (int j = 0; j < columns; j += 16)
-			__builtin_prefetch(c + j, 1, 3);
+		for (int j = 0; j < t->columns; j += 16)
+			__builtin_prefetch(t->c + r * t->c_stride + j, 1, 3);
 	}
 }
 
-/* Tiles [first, end) of one panel of C for one block of the depth. */
-static void stage_panel(const struct stage *s, const float *b, int panel, int k0, int depth,
-			int first, int end)
+/* Rows [first, end) of one panel of C, for one block of the depth. */
+static void stage_block(const struct stage *s, int panel, int k0, int depth, int first, int end)
 {
 	const struct product *p = s->product;
-	const int tile_rows = p->kernels->rows;
+	const struct gemm_kernels *kernels = p->kernels;
+	const int column = panel * kernels->width;
+	const int columns = min_int(kernels->width, p->columns - column);
+	const int vectors = ceil_div(columns, kernels->lanes);
+	const bool is_first = s->k + k0 == 0, is_last = s->k + k0 + depth == p->depth;
 	struct gemm_tile t = {
-		.b = b,
+		.a_stride = p->depth,
+		.b = s->panels + (size_t)panel * s->panel_stride + (size_t)k0 * kernels->width,
 		.depth = depth,
-		.accumulate = p->accumulate || s->k + k0 > 0,
+		.accumulate = p->accumulate || !is_first,
+		.c_stride = p->c_stride,
+		.columns = columns,
+		.bias = is_last && p->bias ? p->bias + column : NULL,
 	};
-	for (int tile = first; tile < end; tile++) {
-		int row = tile * tile_rows, rows = min_int(tile_rows, s->rows - row);
-		if (t.accumulate && tile + 1 < end)
-			prefetch_c(p, s->row + row + tile_rows,
-				   min_int(tile_rows, s->rows - row - tile_rows), panel);
-		t.a = stage_packed_a(s, k0, depth, tile);
-		run_tile(p, &t, s->row + row, rows, panel, s->k + k0 + depth == p->depth,
-			 GEMM_A_PACKED, GEMM_PREFETCH_NONE);
+
+	for (int row = first; row < end; row += kernels->rows) {
+		const int left = end - row - kernels->rows;
+		gemm_tile_function *run;
+
+		t.rows = min_int(kernels->rows, end - row);
+		if (t.accumulate && left > 0) {
+			t.c = p->c + (size_t)(row + kernels->rows) * p->c_stride + column;
+			prefetch_c(&t, min_int(kernels->rows, left));
+		}
+		t.c = p->c + (size_t)row * p->c_stride + column;
+		if (s->packed_a) {
+			t.a = s->packed_a + (size_t)(row - s->row) * s->depth +
+			      (size_t)k0 * kernels->rows;
+			run = kernels->packed_tile[vectors - 1];
+		} else {
+			t.a = p->a + (size_t)row * p->depth + s->k + k0;
+			run = kernels->tile[vectors - 1][t.rows - 1];
+			/* The first tile is the one that meets B in memory. */
+			if (p->panels && row == first && t.rows >= kernels->prefetch_rows &&
+			    columns == kernels->width)
+				run = kernels->prefetching_tile[t.rows - 1];
+		}
+		run(&t);
 	}
 }
 
-static void stage_multiply_task(void *args, int task, int thread)
+static void stage_task(void *args, int task, int thread)
 {
 	const struct stage *s = args;
 	const struct product *p = s->product;
-	const int width = p->kernels->width, n_panels = ceil_div(p->columns, width);
-	const int first = task / s->n_row_tasks * s->panels_per_task;
-	const int end = min_int(n_panels, first + s->panels_per_task);
-	const int first_tile = task % s->n_row_tasks * s->tiles_per_task;
-	const int end_tile = min_int(s->n_tiles, first_tile + s->tiles_per_task);
-	float *copy = s->packed_b + (size_t)thread * s->panels_per_task * BLOCK_DEPTH * width;
-
-	for (int k0 = 0; k0 < s->depth; k0 += BLOCK_DEPTH) {
-		const int depth = min_int(BLOCK_DEPTH, s->depth - k0);
-		if (p->b)
-			p->kernels->copy_b(copy,
-					   p->b + (size_t)(s->k + k0) * p->columns + first * width,
-					   p->columns, depth,
-					   min_int(p->columns, end * width) - first * width);
-		for (int tile = first_tile; tile < end_tile; tile += BLOCK_TILES) {
-			for (int panel = first; panel < end; panel++) {
-				const float *b =
-					p->b ? copy + (size_t)(panel - first) * depth * width
-					     : p->panels + ((size_t)panel * p->depth + s->k + k0) *
-								   width;
-				stage_panel(s, b, panel, k0, depth, tile,
-					    min_int(end_tile, tile + BLOCK_TILES));
-			}
-		}
+	const int row = s->row + task / s->n_panel_tasks * s->rows_per_task;
+	const int end = min_int(s->row + s->rows, row + s->rows_per_task);
+	const int first_panel = task % s->n_panel_tasks * s->panels_per_task;
+	const int end_panel =
+		min_int(ceil_div(p->columns, p->kernels->width), first_panel + s->panels_per_task);
+	const int block = even_piece(s->depth, BLOCK_DEPTH);
+	(void)thread;
+	for (int panel = first_panel; panel < end_panel; panel++) {
+		int k = 0;
+		do { /* without depth there is still the bias */
+			int depth = min_int(block, s->depth - k);
+			stage_block(s, panel, k, depth, row, end);
+			k += depth;
+		} while (k < s->depth);
 	}
 }
 
-/* Groups of columns first, then of rows until there is enough for all threads. */
-static int stage_deal(struct stage *s, int threads)
+/* Few tasks for little work, else some for each thread: columns first, then rows. */
+static void stage_run(struct stage *s, struct pool *pool)
 {
-	const int width = s->product->kernels->width;
-	const int n_panels = ceil_div(s->product->columns, width);
-	s->panels_per_task = min_int(n_panels, BLOCK_COLUMNS / width);
-	const int n_column_tasks = ceil_div(n_panels, s->panels_per_task);
-	const int wanted = threads == 1 ? 1 : ceil_div(4 * threads, n_column_tasks);
-	s->tiles_per_task = ceil_div(s->n_tiles, min_int(wanted, s->n_tiles));
-	s->n_row_tasks = ceil_div(s->n_tiles, s->tiles_per_task);
-	return n_column_tasks * s->n_row_tasks;
-}
+	const struct product *p = s->product;
+	const int tile = p->kernels->rows, n_panels = ceil_div(p->columns, p->kernels->width);
+	const int wanted = pool_threads(pool) == 1 ? 1 : 4 * pool_threads(pool);
+	int n_row_tasks = ceil_div(s->rows, TASK_ROWS);
+	int rows = ceil_div(s->rows, n_row_tasks);
+	const double panel_madds =
+		(double)p->kernels->width * (s->depth + 1) * (rows < 8 ? 8 : rows);
+	const int least = min_int(n_panels, 1 + (int)(TASK_MADDS / panel_madds));
 
-static void product_blocked(const struct product *p, struct pool *pool)
-{
-	const int threads = pool_threads(pool), tile_rows = p->kernels->rows;
-	struct stage s = {.product = p};
-	const size_t a_floats = (size_t)ceil_div(min_int(p->rows, STAGE_ROWS), tile_rows) *
-				tile_rows * (size_t)min_int(p->depth, STAGE_DEPTH);
-	const size_t a_aligned = (a_floats + 15) / 16 * 16;
-	const size_t b_floats = p->b ? (size_t)threads * BLOCK_COLUMNS * BLOCK_DEPTH : 0;
-	s.packed_a = scratch_get(a_aligned + b_floats);
-	s.packed_b = s.packed_a + a_aligned;
-	for (s.row = 0; s.row < p->rows; s.row += STAGE_ROWS) {
-		s.rows = min_int(STAGE_ROWS, p->rows - s.row);
-		s.n_tiles = ceil_div(s.rows, tile_rows);
-		const int n_tasks = stage_deal(&s, threads);
-		for (s.k = 0; s.k < p->depth; s.k += STAGE_DEPTH) {
-			s.depth = min_int(STAGE_DEPTH, p->depth - s.k);
-			pool_run(pool,
-				 ceil_div(s.depth, BLOCK_DEPTH) * ceil_div(s.n_tiles, PACK_TILES),
-				 stage_pack_task, &s);
-			pool_run(pool, n_tasks, stage_multiply_task, &s);
-		}
+	s->panels_per_task = ceil_div(n_panels, min_int(n_panels, ceil_div(wanted, n_row_tasks)));
+	if (s->panels_per_task < least)
+		s->panels_per_task = least;
+	s->n_panel_tasks = ceil_div(n_panels, s->panels_per_task);
+	if (s->n_panel_tasks * n_row_tasks < wanted) {
+		n_row_tasks = ceil_div(wanted, s->n_panel_tasks);
+		rows = ceil_div(s->rows, n_row_tasks);
+		rows = rows < TASK_ROWS_LEAST ? TASK_ROWS_LEAST : rows;
 	}
+	s->rows_per_task = ceil_div(rows, tile) * tile;
+	n_row_tasks = ceil_div(s->rows, s->rows_per_task);
+	pool_run(pool, n_row_tasks * s->n_panel_tasks, stage_task, s);
 }
 
+/* ---- copies for the backward products ---- */
+
+struct copy_args {
+	void (*copy)(float *out, size_t panel_stride, const float *in, size_t in_stride, int depth,
+		     int columns);
+	float *out;	 /* [panel][depth][width] */
+	const float *in; /* [depth, columns], rows in_stride apart */
+	size_t in_stride;
+	int depth, columns, width;
+	int rows_per_task;
+};
+
+static void copy_task(void *args, int task, int thread)
+{
+	const struct copy_args *a = args;
+	const int k = task * a->rows_per_task;
+	(void)thread;
+	a->copy(a->out + (size_t)k * a->width, (size_t)a->depth * a->width,
+		a->in + (size_t)k * a->in_stride, a->in_stride,
+		min_int(a->rows_per_task, a->depth - k), a->columns);
+}
+
+static void copy_all(struct copy_args *a, size_t in_stride, int depth, struct pool *pool)
+{
+	a->in_stride = in_stride;
+	a->depth = depth;
+	a->rows_per_task = 1 + COPY_FLOATS / a->columns;
+	pool_run(pool, ceil_div(depth, a->rows_per_task), copy_task, a);
+}
+
+/* Floats of n columns in panels of `width`, `depth` rows of them. */
+static size_t panel_floats(int n, int width, int depth)
+{
+	return (size_t)ceil_div(n, width) * width * depth;
+}
+
+/* Rows of `floats` each that make a stage, out of n. */
+static int stage_rows(int n, size_t floats)
+{
+	const size_t most = STAGE_FLOATS / (floats + 1);
+	return even_piece(n, most < TASK_ROWS_LEAST ? TASK_ROWS_LEAST : (int)most);
+}
+
+/* B in panels and A in place. */
 static void product_forward(const struct product *p, struct pool *pool)
 {
-	if (p->rows == 0 || p->columns == 0)
-		return;
-	pool = pool_worth(pool, p->rows, p->columns, p->depth);
-	if (p->rows <= STREAM_ROWS ||
-	    (p->depth <= STREAM_DEPTH && (size_t)p->rows * p->depth <= STREAM_A_FLOATS))
-		product_stream(p, pool);
-	else
-		product_blocked(p, pool);
+	struct stage s = {.product = p,
+			  .depth = p->depth,
+			  .rows = p->rows,
+			  .panels = p->panels,
+			  .panel_stride = (size_t)p->depth * p->kernels->width};
+	if (p->rows > 0 && p->columns > 0)
+		stage_run(&s, pool_worth(pool, p->rows, p->columns, p->depth));
+}
+
+/* B copied into panels, A in place or copied into tiles. */
+static void product_copying(const struct product *p, struct pool *pool)
+{
+	const int width = p->kernels->width, tile = p->kernels->rows;
+	const int depth = stage_rows(p->depth, panel_floats(p->columns, width, 1));
+	const int rows = p->is_a_transposed ? stage_rows(p->rows, depth) : p->rows;
+	const size_t b_floats = (panel_floats(p->columns, width, depth) + 15) / 16 * 16;
+	const size_t a_floats = p->is_a_transposed ? panel_floats(rows, tile, depth) : 0;
+	float *b = scratch_get(b_floats + a_floats);
+	struct stage s = {.product = p, .panels = b};
+	struct copy_args copy_b = {
+		.copy = p->kernels->copy_b, .out = b, .columns = p->columns, .width = width};
+	struct copy_args copy_a = {.copy = p->kernels->copy_a, .out = b + b_floats, .width = tile};
+
+	for (; s.k < p->depth; s.k += depth) {
+		s.depth = min_int(depth, p->depth - s.k);
+		s.panel_stride = (size_t)s.depth * width;
+		copy_b.in = p->b + (size_t)s.k * p->columns;
+		copy_all(&copy_b, p->columns, s.depth, pool);
+		for (s.row = 0; s.row < p->rows; s.row += rows) {
+			s.rows = min_int(rows, p->rows - s.row);
+			if (p->is_a_transposed) {
+				copy_a.in = p->a + (size_t)s.k * p->rows + s.row;
+				copy_a.columns = s.rows;
+				copy_all(&copy_a, p->rows, s.depth, pool);
+				s.packed_a = copy_a.out;
+			}
+			stage_run(&s, pool);
+		}
+	}
 }
 
 void gemm_forward(float *y, const float *x, const float *panels, const float *bias, int m, int n,
@@ -515,7 +455,7 @@ static void product_backward(const struct product *p, struct pool *pool)
 			return;
 		}
 	}
-	product_blocked(p, pool);
+	product_copying(p, pool);
 }
 
 void gemm_backward_input(float *dx, const float *dy, const float *w, int m, int n, int k,

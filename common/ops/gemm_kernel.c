@@ -2,9 +2,15 @@
  *
  * tile() is written once for any number of rows, vectors and lanes; every
  * combination used is a function of its own in which the accumulators live in
- * registers: 6 x 2 of 16 for AVX2 (12 accumulators, 2 vectors of B, 1 element
+ * registers: 4 x 3 of 16 for AVX2 (12 accumulators, 3 vectors of B, 1 element
  * of A), 8 x 3 of 32 for AVX-512, 4 x 2 of 16 for the portable level, which
- * also holds products. */
+ * also holds products.
+ *
+ * Where B comes from memory, what keeps enough of it on the way is mostly the
+ * CPU's own look-ahead: it sees as many multiply-adds ahead as it can hold, and
+ * the fewer rows share a vector of B, the more of B that is.  Taller tiles help
+ * it by prefetching, into the second-level cache: requests for the first level
+ * are few and would stand in the way of loads. */
 #include "common/ops/gemm_kernel.h"
 
 #include "common/ops/simd.h"
@@ -12,18 +18,24 @@
 #if KERNEL_LEVEL == 2
 #define ROWS 8
 #define VECTORS 3
+#define PREFETCH_ROWS 5
 #elif KERNEL_LEVEL == 1
-#define ROWS 6
-#define VECTORS 2
+#define ROWS 4
+#define VECTORS 3
+#define PREFETCH_ROWS 4
 #elif !defined ROWS
 #define ROWS 4
 #define VECTORS 2
 #endif
+#ifndef PREFETCH_ROWS
+#define PREFETCH_ROWS ROWS
+#endif
 #define WIDTH (VECTORS * VL)
 #define DEPTH_STEP 4 /* k unrolled in the main loop */
 #define STEP_LINES (DEPTH_STEP * WIDTH * (int)sizeof(float) / 64)
+#define PREFETCH_BYTES 6144 /* how far ahead */
 
-_Static_assert(ROWS <= GEMM_ROWS_MAX && WIDTH <= GEMM_WIDTH_MAX && VECTORS <= GEMM_VECTORS_MAX,
+_Static_assert(ROWS <= GEMM_ROWS_MAX && VECTORS <= GEMM_VECTORS_MAX,
 	       "gemm_kernel.h has the limits");
 
 /* sum += a * b.  From the intrinsic gcc 12 makes forms that overwrite a or b,
@@ -37,34 +49,56 @@ ALWAYS_INLINE void accumulate(vf *sum, vf a, vf b)
 #endif
 }
 
-ALWAYS_INLINE void tile_load(vf c[ROWS][VECTORS], int rows, int vectors,
-			     const struct gemm_tile *t)
+/* Vector v of a row of C or of the bias; of the last vector what exists. */
+ALWAYS_INLINE vf columns_load(const float *row, int v, const int vectors, int last)
 {
+	return v + 1 < vectors || last == VL ? vf_load(row + v * VL)
+					     : vf_load_first(row + v * VL, last);
+}
+
+ALWAYS_INLINE void columns_store(float *row, vf x, int v, const int vectors, int last)
+{
+	if (v + 1 < vectors || last == VL)
+		vf_store(row + v * VL, x);
+	else
+		vf_store_first(row + v * VL, x, last);
+}
+
+ALWAYS_INLINE void tile_load(vf c[ROWS][VECTORS], const struct gemm_tile *t, const int rows,
+			     const int vectors, int existing)
+{
+	const int last = t->columns - (vectors - 1) * VL;
 	UNROLL
 	for (int r = 0; r < rows; r++) {
+		const float *row = t->c + r * t->c_stride;
 		UNROLL
 		for (int v = 0; v < vectors; v++)
-			c[r][v] = t->accumulate ? vf_load(t->c + r * t->c_stride + v * VL)
-						: vf_set1(0);
+			c[r][v] = t->accumulate && r < existing
+					  ? columns_load(row, v, vectors, last)
+					  : vf_set1(0);
 	}
 }
 
-ALWAYS_INLINE void tile_store(vf c[ROWS][VECTORS], int rows, int vectors,
-			      const struct gemm_tile *t)
+ALWAYS_INLINE void tile_store(vf c[ROWS][VECTORS], const struct gemm_tile *t, const int rows,
+			      const int vectors, int existing)
 {
+	const int last = t->columns - (vectors - 1) * VL;
 	if (t->bias) {
 		UNROLL
-		for (int r = 0; r < rows; r++) {
+		for (int v = 0; v < vectors; v++) {
+			vf bias = columns_load(t->bias, v, vectors, last);
 			UNROLL
-			for (int v = 0; v < vectors; v++)
-				c[r][v] = c[r][v] + vf_load(t->bias + v * VL);
+			for (int r = 0; r < rows; r++)
+				c[r][v] = c[r][v] + bias;
 		}
 	}
 	UNROLL
 	for (int r = 0; r < rows; r++) {
+		if (r == existing)
+			return;
 		UNROLL
 		for (int v = 0; v < vectors; v++)
-			vf_store(t->c + r * t->c_stride + v * VL, c[r][v]);
+			columns_store(t->c + r * t->c_stride, c[r][v], v, vectors, last);
 	}
 }
 
@@ -91,7 +125,7 @@ ALWAYS_INLINE void a_advance(struct a_reader *a, int rows, size_t floats)
 }
 
 /* c += column k of A times row k of B, which b points at. */
-ALWAYS_INLINE void tile_step(vf c[ROWS][VECTORS], int rows, int vectors, const float *b,
+ALWAYS_INLINE void tile_step(vf c[ROWS][VECTORS], const int rows, const int vectors, const float *b,
 			     const struct a_reader *a, size_t k)
 {
 	vf row[VECTORS];
@@ -107,35 +141,29 @@ ALWAYS_INLINE void tile_step(vf c[ROWS][VECTORS], int rows, int vectors, const f
 	}
 }
 
-/* The first `vectors` vectors of a panel. */
-ALWAYS_INLINE void tile(const struct gemm_tile *t, int rows, int vectors, enum gemm_layout layout,
-			enum gemm_prefetch prefetch)
+ALWAYS_INLINE void tile(const struct gemm_tile *t, const int rows, const int vectors,
+			const bool is_packed, const bool prefetches)
 {
-	const int lines = prefetch == GEMM_PREFETCH_ALL	      ? STEP_LINES
-			  : prefetch == GEMM_PREFETCH_HALF    ? (STEP_LINES + 1) / 2
-			  : prefetch == GEMM_PREFETCH_QUARTER ? (STEP_LINES + 3) / 4
-							      : 0;
-	const size_t a_step = layout == GEMM_A_PACKED ? ROWS : 1;
-	struct a_reader a = {.stride = layout == GEMM_A_PACKED ? 1 : t->a_stride};
+	const size_t a_step = is_packed ? ROWS : 1;
+	const int existing = is_packed ? t->rows : rows;
+	struct a_reader a = {.stride = is_packed ? 1 : t->a_stride};
 	const float *b = t->b;
-	const char *next = t->next;
 	vf c[ROWS][VECTORS];
 
 	UNROLL
 	for (int i = 0; i < (rows + 2) / 3; i++)
 		a.at[i] = t->a + 3 * i * a.stride;
-	tile_load(c, rows, vectors, t);
+	tile_load(c, t, rows, vectors, existing);
 	int depth = t->depth;
 	for (; depth >= DEPTH_STEP; depth -= DEPTH_STEP) {
 		UNROLL
 		for (int u = 0; u < DEPTH_STEP; u++) {
-			a_hide(&a, layout == GEMM_A_PACKED ? 1 : rows);
+			a_hide(&a, is_packed ? 1 : rows);
 			tile_step(c, rows, vectors, b + u * WIDTH, &a, u * a_step);
 		}
 		UNROLL
-		for (int i = 0; i < lines; i++)
-			__builtin_prefetch(next + i * 64, 0, 3);
-		next += lines * 64;
+		for (int i = 0; prefetches && i < STEP_LINES; i++)
+			__builtin_prefetch((const char *)b + PREFETCH_BYTES + i * 64, 0, 2);
 		a_advance(&a, rows, DEPTH_STEP * a_step);
 		b += DEPTH_STEP * WIDTH;
 	}
@@ -144,61 +172,46 @@ ALWAYS_INLINE void tile(const struct gemm_tile *t, int rows, int vectors, enum g
 		a_advance(&a, rows, a_step);
 		b += WIDTH;
 	}
-	tile_store(c, rows, vectors, t);
+	tile_store(c, t, rows, vectors, existing);
 }
 
-#define TILE(rows, layout, prefetch)                                                               \
-	static void tile_##rows##_##layout##_##prefetch(const struct gemm_tile *t)                 \
+#define TILE(vectors, rows)                                                                        \
+	static void tile_##vectors##_##rows(const struct gemm_tile *t)                             \
 	{                                                                                          \
-		tile(t, rows, VECTORS, layout, prefetch);                                                   \
+		tile(t, rows, vectors, false, false);                                              \
 	}
-#define TILES_OF_LAYOUT(rows, layout)                                                              \
-	TILE(rows, layout, GEMM_PREFETCH_NONE)                                                     \
-	TILE(rows, layout, GEMM_PREFETCH_QUARTER)                                                  \
-	TILE(rows, layout, GEMM_PREFETCH_HALF)                                                     \
-	TILE(rows, layout, GEMM_PREFETCH_ALL)
-#define NARROW(rows, layout, vectors)                                                              \
-	static void narrow_##vectors##_##rows##_##layout(const struct gemm_tile *t)                \
+#define PREFETCHING(vectors, rows)                                                                 \
+	static void prefetching_##vectors##_##rows(const struct gemm_tile *t)                      \
 	{                                                                                          \
-		tile(t, rows, vectors, layout, GEMM_PREFETCH_NONE);                                \
+		tile(t, rows, vectors, false, true);                                               \
 	}
-#if VECTORS > 2
-#define NARROWS(rows, layout) NARROW(rows, layout, 1) NARROW(rows, layout, 2)
+#define PACKED(vectors)                                                                            \
+	static void packed_##vectors(const struct gemm_tile *t)                                    \
+	{                                                                                          \
+		tile(t, ROWS, vectors, true, false);                                               \
+	}
+#define TILE_NAME(vectors, rows) tile_##vectors##_##rows,
+#define PREFETCHING_NAME(vectors, rows) prefetching_##vectors##_##rows,
+#define FOUR(do, vectors)                                                                          \
+	do                                                                                         \
+	(vectors, 1) do(vectors, 2) do(vectors, 3) do(vectors, 4)
+#if ROWS == 8
+#define EACH_HEIGHT(do, vectors)                                                                   \
+	FOUR(do, vectors) do(vectors, 5) do(vectors, 6) do(vectors, 7) do(vectors, 8)
 #else
-#define NARROWS(rows, layout) NARROW(rows, layout, 1)
+#define EACH_HEIGHT(do, vectors) FOUR(do, vectors)
 #endif
-#define TILES(rows)                                                                                \
-	TILES_OF_LAYOUT(rows, GEMM_A_ROWS)                                                         \
-	TILES_OF_LAYOUT(rows, GEMM_A_PACKED)                                                       \
-	NARROWS(rows, GEMM_A_ROWS)                                                                 \
-	NARROWS(rows, GEMM_A_PACKED)
-#define NAMES_OF_LAYOUT(rows, layout)                                                              \
-	{                                                                                          \
-		tile_##rows##_##layout##_GEMM_PREFETCH_NONE,                                       \
-			tile_##rows##_##layout##_GEMM_PREFETCH_QUARTER,                            \
-			tile_##rows##_##layout##_GEMM_PREFETCH_HALF,                               \
-			tile_##rows##_##layout##_GEMM_PREFETCH_ALL                                 \
-	}
-#define NAMES(rows)                                                                                \
-	{                                                                                          \
-		NAMES_OF_LAYOUT(rows, GEMM_A_ROWS), NAMES_OF_LAYOUT(rows, GEMM_A_PACKED)           \
-	}
-#define NARROW_NAMES(rows, vectors)                                                                \
-	{                                                                                          \
-		narrow_##vectors##_##rows##_GEMM_A_ROWS, narrow_##vectors##_##rows##_GEMM_A_PACKED \
-	}
 
-TILES(1)
-TILES(2)
-TILES(3)
-TILES(4)
-#if ROWS > 4
-TILES(5)
-TILES(6)
-#endif
-#if ROWS > 6
-TILES(7)
-TILES(8)
+EACH_HEIGHT(TILE, 1)
+EACH_HEIGHT(TILE, 2)
+PACKED(1)
+PACKED(2)
+#if VECTORS == 3
+EACH_HEIGHT(TILE, 3)
+EACH_HEIGHT(PREFETCHING, 3)
+PACKED(3)
+#else
+EACH_HEIGHT(PREFETCHING, 2)
 #endif
 
 typedef float quad __attribute__((vector_size(16)));
@@ -246,87 +259,53 @@ static void transpose(float *out, size_t out_stride, const float *in, size_t in_
 	}
 }
 
-ALWAYS_INLINE void copy_panels(float *out, const float *in, size_t in_stride, int depth,
-			       int columns, const int width)
+ALWAYS_INLINE void copy_panels(float *out, size_t panel_stride, const float *in, size_t in_stride,
+			       int depth, int columns, const int width)
 {
-	const size_t panel = (size_t)depth * width;
 	for (int k = 0; k < depth; k++) {
 		const float *from = in + k * in_stride;
 		float *to = out + (size_t)k * width;
 		int left = columns;
 		for (; left >= width; left -= width) {
 			UNROLL
-			for (int j = 0; j < width; j += 4) {
-				int at = j + 4 <= width ? j : width - 4;
-				quad_store(to + at, quad_load(from + at));
-			}
+			for (int j = 0; j < width; j += 4)
+				quad_store(to + j, quad_load(from + j));
 			from += width;
-			to += panel;
+			to += panel_stride;
 		}
 		for (int j = 0; left > 0 && j < width; j++)
 			to[j] = j < left ? from[j] : 0;
 	}
 }
 
-static void copy_b(float *out, const float *in, size_t in_stride, int depth, int columns)
+static void copy_b(float *out, size_t panel_stride, const float *in, size_t in_stride, int depth,
+		   int columns)
 {
-	copy_panels(out, in, in_stride, depth, columns, WIDTH);
+	copy_panels(out, panel_stride, in, in_stride, depth, columns, WIDTH);
 }
 
-static void copy_a(float *out, const float *in, size_t in_stride, int depth, int columns)
+static void copy_a(float *out, size_t panel_stride, const float *in, size_t in_stride, int depth,
+		   int columns)
 {
-	copy_panels(out, in, in_stride, depth, columns, ROWS);
+	copy_panels(out, panel_stride, in, in_stride, depth, columns, ROWS);
 }
-
-#if ROWS > 6
-#define NARROW_TILES(vectors)                                                                      \
-	{                                                                                          \
-		NARROW_NAMES(1, vectors), NARROW_NAMES(2, vectors), NARROW_NAMES(3, vectors),      \
-			NARROW_NAMES(4, vectors), NARROW_NAMES(5, vectors),                        \
-			NARROW_NAMES(6, vectors), NARROW_NAMES(7, vectors),                        \
-			NARROW_NAMES(8, vectors)                                                   \
-	}
-#elif ROWS > 4
-#define NARROW_TILES(vectors)                                                                      \
-	{                                                                                          \
-		NARROW_NAMES(1, vectors), NARROW_NAMES(2, vectors), NARROW_NAMES(3, vectors),      \
-			NARROW_NAMES(4, vectors), NARROW_NAMES(5, vectors),                        \
-			NARROW_NAMES(6, vectors)                                                   \
-	}
-#else
-#define NARROW_TILES(vectors)                                                                      \
-	{                                                                                          \
-		NARROW_NAMES(1, vectors), NARROW_NAMES(2, vectors), NARROW_NAMES(3, vectors),      \
-			NARROW_NAMES(4, vectors)                                                   \
-	}
-#endif
 
 const struct gemm_kernels LEVELED(gemm_kernels) = {
 	.rows = ROWS,
 	.width = WIDTH,
 	.lanes = VL,
-	.tile =
-		{
-			NAMES(1),
-			NAMES(2),
-			NAMES(3),
-			NAMES(4),
-#if ROWS > 4
-			NAMES(5),
-			NAMES(6),
+	.prefetch_rows = PREFETCH_ROWS,
+#if VECTORS == 3
+	.tile = {{EACH_HEIGHT(TILE_NAME, 1)},
+		 {EACH_HEIGHT(TILE_NAME, 2)},
+		 {EACH_HEIGHT(TILE_NAME, 3)}},
+	.prefetching_tile = {EACH_HEIGHT(PREFETCHING_NAME, 3)},
+	.packed_tile = {packed_1, packed_2, packed_3},
+#else
+	.tile = {{EACH_HEIGHT(TILE_NAME, 1)}, {EACH_HEIGHT(TILE_NAME, 2)}},
+	.prefetching_tile = {EACH_HEIGHT(PREFETCHING_NAME, 2)},
+	.packed_tile = {packed_1, packed_2},
 #endif
-#if ROWS > 6
-			NAMES(7),
-			NAMES(8),
-#endif
-		},
-	.narrow =
-		{
-			NARROW_TILES(1),
-#if VECTORS > 2
-			NARROW_TILES(2),
-#endif
-		},
 	.transpose = transpose,
 	.copy_b = copy_b,
 	.copy_a = copy_a,

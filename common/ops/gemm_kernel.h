@@ -7,55 +7,48 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { GEMM_ROWS_MAX = 8, GEMM_VECTORS_MAX = 3, GEMM_WIDTH_MAX = 48 };
-
-/* How much of the next block a tile prefetches while it walks through its own,
- * which is as large: tiles that share a block share this work. */
-enum gemm_prefetch {
-	GEMM_PREFETCH_NONE,
-	GEMM_PREFETCH_QUARTER,
-	GEMM_PREFETCH_HALF,
-	GEMM_PREFETCH_ALL,
-	GEMM_PREFETCH_COUNT
-};
-enum gemm_layout {
-	GEMM_A_ROWS,   /* element (r, k) of A is a[r * a_stride + k] */
-	GEMM_A_PACKED, /* element (r, k) of A is a[k * kernels.rows + r] */
-	GEMM_LAYOUT_COUNT
-};
+enum { GEMM_ROWS_MAX = 8, GEMM_VECTORS_MAX = 3 };
 
 /* c = (accumulate ? c : 0) + a b, one chain for each element in ascending k,
  * and then + bias. */
 struct gemm_tile {
+	/* Element (r, k) of A is a[r * a_stride + k]; of packed A a[k * kernels.rows + r]. */
 	const float *a;
-	size_t a_stride; /* for GEMM_A_ROWS */
-	const float *b;	 /* [depth, width], 64-byte aligned */
+	size_t a_stride;
+	const float *b; /* [depth, width], 64-byte aligned */
 	int depth;
 	bool accumulate;
-	float *c; /* [rows, width], rows c_stride apart */
+	float *c; /* [rows, columns], rows c_stride apart */
 	size_t c_stride;
-	const float *bias; /* [width] or NULL */
-	const char *next;  /* where prefetching begins */
+	int rows;	   /* of a packed tile, which is computed whole */
+	int columns;	   /* at most width; the others are not touched */
+	const float *bias; /* [columns] or NULL */
 };
 
+typedef void gemm_tile_function(const struct gemm_tile *tile);
+
 struct gemm_kernels {
-	int rows;  /* of the largest tile */
-	int width; /* floats in a row of a panel */
-	int lanes; /* floats in a vector */
-	/* [number of rows - 1][layout of A][share of prefetching] */
-	void (*tile[GEMM_ROWS_MAX][GEMM_LAYOUT_COUNT][GEMM_PREFETCH_COUNT])(
-		const struct gemm_tile *tile);
-	/* Tiles of the first v vectors of a panel: [v - 1][number of rows - 1][layout of A]. */
-	void (*narrow[GEMM_VECTORS_MAX - 1][GEMM_ROWS_MAX][GEMM_LAYOUT_COUNT])(
-		const struct gemm_tile *tile);
+	int rows;	   /* of the largest tile */
+	int width;	   /* floats in a row of a panel */
+	int lanes;	   /* of a vector */
+	int prefetch_rows; /* from so many rows on a tile gains from prefetching */
+	/* A in place: [vectors that hold the columns - 1][rows - 1]. */
+	gemm_tile_function *tile[GEMM_VECTORS_MAX][GEMM_ROWS_MAX];
+	/* The same at full width, fetching B from memory ahead of use. */
+	gemm_tile_function *prefetching_tile[GEMM_ROWS_MAX];
+	/* A packed. */
+	gemm_tile_function *packed_tile[GEMM_VECTORS_MAX];
 	/* out[k * out_stride + r] = in[r * in_stride + k], r < rows, k < depth */
 	void (*transpose)(float *out, size_t out_stride, const float *in, size_t in_stride,
 			  int rows, int depth);
-	/* The columns of a row-major block cut into panels, the last one filled
-	 * up with zeros: out[p][k][j] = in[k * in_stride + p * width + j]. */
-	void (*copy_b)(float *out, const float *in, size_t in_stride, int depth, int columns);
+	/* The columns of a row-major block cut into panels, panel_stride floats
+	 * apart, the last one filled up with zeros:
+	 * out[p * panel_stride + k * width + j] = in[k * in_stride + p * width + j]. */
+	void (*copy_b)(float *out, size_t panel_stride, const float *in, size_t in_stride,
+		       int depth, int columns);
 	/* The same for panels as wide as a tile has rows. */
-	void (*copy_a)(float *out, const float *in, size_t in_stride, int depth, int columns);
+	void (*copy_a)(float *out, size_t panel_stride, const float *in, size_t in_stride,
+		       int depth, int columns);
 };
 
 extern const struct gemm_kernels gemm_kernels_portable;

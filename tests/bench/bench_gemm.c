@@ -1,11 +1,15 @@
-/* Matrix products beside this machine's own limits, measured in the same run.
+/* Matrix products beside this machine's own limits.
  *
  *     bench_gemm [threads]
  *
- * The bound of a shape is the larger of two times: its arithmetic at the limit
- * of fused multiply-adds, and its weights at the bandwidth of memory.  Weights
- * rotate through 300 MB so that no cache holds them.  Each figure is the best
- * of 7.  OpenBLAS stands beside ours where it is installed. */
+ * The bound of a product is the larger of two times: its arithmetic at the limit
+ * of fused multiply-adds, and its weights at the bandwidth of memory.  Both change
+ * from second to second on a machine that others share, so each line measures them
+ * between its own samples, the weights read as the product reads them: one copy
+ * after the other, each cut up among the threads.  Copies rotate through 300 MB so
+ * that no cache holds them.  Each figure is the best of 7.  OpenBLAS stands beside
+ * ours where it is installed.  The kernels of every level that this CPU has take
+ * their turn, but for the portable ones. */
 #include <dlfcn.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -18,61 +22,14 @@
 #include "common/ops/isa.h"
 #include "tests/bench/fma_limit.h"
 
-enum { REPEATS = 7, ROWS_MAX = 512 };
+enum { REPEATS = 7 };
+enum { HEAD_COLUMNS = 50257, HEAD_ROWS = 256 }; /* GPT-2's output matrix */
+enum { X_FLOATS = 1024 * 3072, Y_FLOATS = HEAD_ROWS * HEAD_COLUMNS };
 static const size_t rotate_floats = 75u << 20;
 static const double sample_seconds = 0.02;
 
 static struct pool *pool;
-static double compute_limit; /* flop/s of all threads */
-static double memory_limit;  /* bytes/s of all threads */
 static volatile float drain; /* keeps results alive */
-
-/* ---- limits ---- */
-
-typedef float lanes __attribute__((vector_size(16)));
-
-struct read_args {
-	const float *memory;
-	size_t floats;
-	int n;
-};
-
-static void read_task(void *args, int i, int thread)
-{
-	const struct read_args *a = args;
-	const lanes *from = (const lanes *)(a->memory + a->floats / a->n * i);
-	lanes sum[8] = {{0}};
-	(void)thread;
-	for (size_t j = 0; j + 8 <= a->floats / a->n / 4; j += 8) {
-		for (int v = 0; v < 8; v++)
-			sum[v] += from[j + v];
-		__builtin_prefetch(from + j + 256);
-		__builtin_prefetch(from + j + 260);
-	}
-	for (int v = 1; v < 8; v++)
-		sum[0] += sum[v];
-	drain = sum[0][0];
-}
-
-static double larger(double a, double b)
-{
-	return a > b ? a : b;
-}
-
-/* The best seen so far: other programs may disturb any one attempt. */
-static void measure_limits(const float *memory)
-{
-	struct read_args args = {memory, rotate_floats, 4 * pool_threads(pool)};
-	compute_limit = larger(compute_limit, fma_limit(pool, 8 * REPEATS));
-	for (int i = 0; i < REPEATS; i++) {
-		double start = clock_now();
-		pool_run(pool, args.n, read_task, &args);
-		double bytes = (double)rotate_floats * sizeof *memory;
-		memory_limit = larger(memory_limit, bytes / (clock_now() - start));
-	}
-}
-
-/* ---- products ---- */
 
 enum product { FORWARD, BACKWARD_INPUT, BACKWARD_WEIGHT };
 
@@ -84,6 +41,46 @@ struct shape {
 	size_t stride;	/* floats from one copy to the next */
 	int copies;
 };
+
+/* ---- limits ---- */
+
+typedef float lanes __attribute__((vector_size(16)));
+
+struct read_args {
+	const float *memory;
+	size_t floats; /* of one task */
+};
+
+static void read_task(void *args, int i, int thread)
+{
+	const struct read_args *a = args;
+	const lanes *from = (const lanes *)(a->memory + a->floats * i);
+	lanes sum[8] = {{0}};
+	(void)thread;
+	for (size_t j = 0; j + 8 <= a->floats / 4; j += 8) {
+		for (int v = 0; v < 8; v++)
+			sum[v] += from[j + v];
+		__builtin_prefetch(from + j + 384, 0, 2);
+		__builtin_prefetch(from + j + 388, 0, 2);
+	}
+	for (int v = 1; v < 8; v++)
+		sum[0] += sum[v];
+	drain = sum[0][0];
+}
+
+static void run_read(const struct shape *s, float *w)
+{
+	const int n = 4 * pool_threads(pool);
+	struct read_args args = {w, s->stride / n / 32 * 32};
+	pool_run(pool, n, read_task, &args);
+}
+
+static double larger(double a, double b)
+{
+	return a > b ? a : b;
+}
+
+/* ---- products ---- */
 
 typedef void product_function(const struct shape *s, float *w);
 
@@ -115,64 +112,87 @@ static void run_openblas(const struct shape *s, float *w)
 		      s->k, 1, w, s->k);
 }
 
-/* Seconds for one product, best of REPEATS. */
-static double measure(const struct shape *s, product_function *run)
+/* Seconds for one product. */
+static double sample(const struct shape *s, product_function *run)
 {
-	double best = 1e9;
-	int copy = 0;
-	for (int i = 0; i <= REPEATS; i++) { /* the first warms up */
-		double start = clock_now(), seconds;
-		int n = 0;
-		do {
-			run(s, s->weights + s->stride * copy);
-			copy = (copy + 1) % s->copies;
-			n++;
-			seconds = clock_now() - start;
-		} while (seconds < sample_seconds);
-		if (i > 0 && seconds / n < best)
-			best = seconds / n;
-	}
-	return best;
+	static int copy;
+	const double start = clock_now();
+	double seconds;
+	int n = 0;
+	do {
+		copy = (copy + 1) % s->copies;
+		run(s, s->weights + s->stride * copy);
+		n++;
+		seconds = clock_now() - start;
+	} while (seconds < sample_seconds);
+	return seconds / n;
+}
+
+static double smaller(double a, double b)
+{
+	return a < b ? a : b;
 }
 
 static void print_product(const struct shape *s)
 {
 	static const char *const names[] = {"forward", "dX", "dW"};
 	const double flop = 2.0 * s->m * s->n * s->k, bytes = 4.0 * s->n * s->k;
-	const double ours = measure(s, run_ours);
-	const double theirs = sgemm ? measure(s, run_openblas) : 0;
-	const double compute = flop / compute_limit, memory = bytes / memory_limit;
+	double ours = 1e9, theirs = 1e9, compute = 1e9, memory = 1e9;
+	for (int i = 0; i <= REPEATS; i++) { /* the first warms up */
+		compute = smaller(compute, flop / fma_limit(pool, 2 * REPEATS));
+		memory = smaller(memory, bytes / 4 / s->stride * sample(s, run_read));
+		if (i == 0)
+			ours = theirs = 1e9;
+		ours = smaller(ours, sample(s, run_ours));
+		if (sgemm)
+			theirs = smaller(theirs, sample(s, run_openblas));
+	}
 	const double bound = larger(compute, memory);
-	printf("%-8s %5d x %5d %5d %9.1f %7.1f %7.0f %%", names[s->product], s->n, s->k, s->m,
-	       flop / ours * 1e-9, bytes / ours * 1e-9, 100 * bound / ours);
+	printf("%-8s %5d x %5d %5d %9.1f %7.1f %9.1f %7.1f %6.0f %%", names[s->product], s->n, s->k,
+	       s->m, flop / ours * 1e-9, bytes / ours * 1e-9, flop / compute * 1e-9,
+	       bytes / memory * 1e-9, 100 * bound / ours);
 	if (sgemm)
-		printf(" %9.1f", flop / theirs * 1e-9);
+		printf(" %9.0f %%", 100 * bound / theirs);
 	printf("\n");
 	fflush(stdout);
 }
 
-static void bench_shape(int n, int k, float *weights)
+static void bench_shape(struct shape *s, const int *forward, const int *backward)
 {
-	static const int rows[] = {1, 2, 3, 4, 8, 16, 32, 64, ROWS_MAX};
-	struct shape s = {.n = n, .k = k, .weights = weights};
-	measure_limits(weights);
-	printf("%s, %d threads: %.0f GFLOP/s of multiply-adds, %.1f GB/s read from memory\n",
-	       isa_name(isa_current()), pool_threads(pool), compute_limit * 1e-9,
-	       memory_limit * 1e-9);
-	printf("product      N       K     M   GFLOP/s    GB/s of bound  %s\n",
-	       sgemm ? "OpenBLAS" : "");
-	s.x = xaligned((size_t)ROWS_MAX * k, sizeof *s.x);
-	s.y = xaligned((size_t)ROWS_MAX * n, sizeof *s.y);
-	s.stride = gemm_packed_floats(n, k);
-	s.copies = (int)(rotate_floats / s.stride);
-	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-		s.m = rows[i];
-		print_product(&s);
+	s->stride = gemm_packed_floats(s->n, s->k);
+	s->copies = (int)(rotate_floats / s->stride);
+	s->product = FORWARD;
+	for (; *forward; forward++) {
+		s->m = *forward;
+		print_product(s);
 	}
-	for (s.product = BACKWARD_INPUT; s.product <= BACKWARD_WEIGHT; s.product++)
-		print_product(&s);
-	free(s.x);
-	free(s.y);
+	for (; *backward; backward++) {
+		s->m = *backward;
+		for (s->product = BACKWARD_INPUT; s->product <= BACKWARD_WEIGHT; s->product++)
+			print_product(s);
+	}
+}
+
+static void bench_level(float *weights, float *x, float *y)
+{
+	static const int forward[] = {1, 4, 8, 16, 32, 64, 512, 0}, backward[] = {256, 1024, 0};
+	static const int head_forward[] = {1, 8, 32, HEAD_ROWS, 0},
+			 head_backward[] = {HEAD_ROWS, 0};
+	static const int shapes[][2] = {{2304, 768}, {768, 3072}, {2048, 2048}};
+	struct shape s = {.x = x, .y = y, .weights = weights};
+	printf("%s, %d threads                    ours             limits          share of the "
+	       "bound\n",
+	       isa_name(isa_current()), pool_threads(pool));
+	printf("product      N       K     M   GFLOP/s    GB/s   GFLOP/s    GB/s     ours  %s\n",
+	       sgemm ? "OpenBLAS" : "");
+	for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+		s.n = shapes[i][0];
+		s.k = shapes[i][1];
+		bench_shape(&s, forward, backward);
+	}
+	s.n = HEAD_COLUMNS;
+	s.k = 768;
+	bench_shape(&s, head_forward, head_backward);
 }
 
 static void open_openblas(int threads)
@@ -189,16 +209,24 @@ static void open_openblas(int threads)
 
 int main(int argc, char **argv)
 {
-	static const int shapes[][2] = {{2304, 768}, {768, 3072}, {2048, 2048}};
 	const int threads = argc > 1 ? atoi(argv[1]) : pool_cores();
 	float *weights = xaligned(rotate_floats, sizeof *weights);
+	float *x = xaligned(X_FLOATS, sizeof *x), *y = xaligned(Y_FLOATS, sizeof *y);
 	for (size_t i = 0; i < rotate_floats; i++)
 		weights[i] = (float)(i % 61) * 0x1p-6f;
+	for (size_t i = 0; i < X_FLOATS; i++)
+		x[i] = (float)(i % 59) * 0x1p-7f;
+	for (size_t i = 0; i < Y_FLOATS; i++)
+		y[i] = (float)(i % 67) * 0x1p-7f;
 	pool = pool_create(threads > 0 ? threads : 1);
 	open_openblas(pool_threads(pool));
-	for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-		bench_shape(shapes[i][0], shapes[i][1], weights);
+	for (int isa = (int)isa_best(); isa > ISA_PORTABLE; isa--) {
+		isa_select((enum isa)isa);
+		bench_level(weights, x, y);
+	}
 	pool_destroy(pool);
 	free(weights);
+	free(x);
+	free(y);
 	return 0;
 }

@@ -82,7 +82,7 @@ static void expect_forward_is_the_chain(int m, int n, int k)
 static void test_forward_is_one_chain_for_each_element(void **state)
 {
 	/* m, n, k: single elements, panel and block edges, every tile height,
-	 * more than one stage of rows and of depth. */
+	 * more than one task of rows and block of depth. */
 	static const int shapes[][3] = {
 		{1, 1, 1},	{1, 5, 3},	{2, 16, 4},    {3, 17, 129},  {4, 48, 128},
 		{5, 47, 130},	{6, 49, 7},	{7, 96, 131},  {8, 100, 300}, {9, 1, 257},
@@ -253,9 +253,11 @@ static void expect_backward_weight_is_the_chain(int m, int n, int k)
 		free(dw[p]);
 }
 
+/* The last two need more than one stage of their depth and of their rows. */
 static const int backward_shapes[][3] = {
-	{1, 1, 1},	{2, 5, 3},     {7, 49, 17},    {64, 172, 64},  {65, 64, 300},
-	{300, 130, 51}, {3, 2100, 11}, {2100, 23, 10}, {11, 31, 1000},
+	{1, 1, 1},	{2, 5, 3},	 {7, 49, 17},	  {64, 172, 64},
+	{65, 64, 300},	{300, 130, 51},	 {3, 2100, 11},	  {2100, 23, 10},
+	{11, 31, 1000}, {2, 2000, 1100}, {1100, 2000, 3},
 };
 
 static void test_backward_input_is_one_chain_for_each_element(void **state)

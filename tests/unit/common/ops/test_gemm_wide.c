@@ -101,41 +101,63 @@ static void test_products_of_many_rows(void **state)
 	expect_products(300, 97, 161);
 }
 
-/* Every tile function: heights, layouts of A and shares of prefetching. */
-static void test_tiles_of_every_kind(void **state)
+/* One tile of `rows` rows and all but `missing` of the columns of `vectors` vectors. */
+static void expect_tile(gemm_tile_function *run, int rows, int vectors, int missing, bool is_packed)
 {
 	enum { DEPTH = 7, STRIDE = 11 };
-	const struct gemm_kernels *kernels = &gemm_kernels_portable;
+	const int columns = vectors * VL - missing;
 	float *a = new_integers(ROWS * STRIDE, 1), *b = new_integers(DEPTH * WIDTH, 2);
 	float *bias = new_integers(WIDTH, 3), *packed = new_integers(DEPTH * ROWS, 4);
-	(void)state;
-	for (int i = 0; i < ROWS * GEMM_LAYOUT_COUNT * GEMM_PREFETCH_COUNT; i++) {
-		const int rows = i % ROWS + 1, prefetch = i / ROWS % GEMM_PREFETCH_COUNT;
-		const int layout = i / ROWS / GEMM_PREFETCH_COUNT;
-		float *c = new_integers(ROWS * WIDTH, 5);
-		float *expected = new_product(a, STRIDE, 1, b, 1, WIDTH, c, rows, WIDTH, DEPTH);
-		for (int j = 0; j < rows * WIDTH; j++)
-			expected[j] += bias[j % WIDTH];
-		kernels->transpose(packed, ROWS, a, STRIDE, rows, DEPTH);
-		const struct gemm_tile tile_of_c = {
-			.a = layout == GEMM_A_PACKED ? packed : a,
-			.a_stride = STRIDE,
-			.b = b,
-			.depth = DEPTH,
-			.accumulate = true,
-			.c = c,
-			.c_stride = WIDTH,
-			.bias = bias,
-			.next = (const char *)b,
-		};
-		kernels->tile[rows - 1][layout][prefetch](&tile_of_c);
-		expect_equal(c, expected, (size_t)rows * WIDTH);
-		free(c);
+	float *c = new_integers((ROWS + 1) * WIDTH, 5),
+	      *before = new_integers((ROWS + 1) * WIDTH, 5);
+	const struct gemm_tile tile_of_c = {
+		.a = is_packed ? packed : a,
+		.a_stride = STRIDE,
+		.b = b,
+		.depth = DEPTH,
+		.accumulate = true,
+		.c = c,
+		.c_stride = WIDTH,
+		.rows = rows,
+		.columns = columns,
+		.bias = bias,
+	};
+
+	gemm_kernels_portable.transpose(packed, ROWS, a, STRIDE, rows, DEPTH);
+	run(&tile_of_c);
+	for (int i = 0; i <= ROWS; i++) {
+		for (int j = 0; j < WIDTH; j++) {
+			float expected = before[i * WIDTH + j];
+			for (int k = 0; k < DEPTH && i < rows && j < columns; k++)
+				expected += a[i * STRIDE + k] * b[k * WIDTH + j];
+			if (i < rows && j < columns)
+				expected += bias[j];
+			assert_true(c[i * WIDTH + j] == expected);
+		}
 	}
 	free(a);
 	free(b);
 	free(bias);
 	free(packed);
+	free(c);
+	free(before);
+}
+
+static void test_tiles_of_every_kind(void **state)
+{
+	const struct gemm_kernels *kernels = &gemm_kernels_portable;
+	(void)state;
+	for (int missing = 0; missing < VL; missing += 5) {
+		for (int rows = 1; rows <= ROWS; rows++) {
+			for (int v = 1; v <= VECTORS; v++) {
+				expect_tile(kernels->tile[v - 1][rows - 1], rows, v, missing,
+					    false);
+				expect_tile(kernels->packed_tile[v - 1], rows, v, missing, true);
+			}
+			expect_tile(kernels->prefetching_tile[rows - 1], rows, VECTORS, missing,
+				    false);
+		}
+	}
 }
 
 static void open_nothing(void)
