@@ -158,6 +158,8 @@ static void strip(const struct added_token *token, const char *text, size_t n, s
 	while (token->strips_left && *start > done &&
 	       (length = utf8_previous(text, *start, &c)) > 0 && unicode_is_space(c))
 		*start -= length;
+	if (token->strips_left && *start < done) /* it lies in what was swallowed before */
+		*start = done;
 	while (token->strips_right && (length = utf8_next(text + *end, n - *end, &c)) > 0 &&
 	       unicode_is_space(c))
 		*end += length;
@@ -196,7 +198,8 @@ void added_set_split(const struct added_set *set, const char *text, size_t n,
 		strip(token, text, n, done > least ? done : least, &start, &end);
 		if (done < start)
 			push(out, done, start, -1);
-		push(out, start, end, token->id);
+		if (start < end)
+			push(out, start, end, token->id);
 		done = end;
 	}
 	if (done < n)

@@ -46,6 +46,8 @@ struct bpe {
 	int32_t ids_of_bytes[256]; /* byte-level symbols, or ASCII ones; -1 */
 	int32_t fallback[256];	   /* <0xHH>; -1 */
 	size_t longest;		   /* bytes of the longest token */
+	char *prefix, *suffix;	   /* of symbols that do not begin a piece, of that which ends it */
+	size_t n_prefix, n_suffix; /* their bytes, usually 0 */
 };
 
 struct bpe_link {
@@ -136,9 +138,13 @@ static enum status load_merge(struct bpe *bpe, const struct json *item, struct b
 
 	if (!merge_parts(item, parts, lengths))
 		return error_set(err, STATUS_BAD_INPUT, "not two tokens");
+	if (lengths[1] < bpe->n_prefix)
+		return error_set(err, STATUS_BAD_INPUT, "\"%.*s\" is shorter than the prefix",
+				 (int)lengths[1], parts[1]);
 	buf_reset(joined);
+	buf_append(joined, parts[0], lengths[0]);
+	buf_append(joined, parts[1] + bpe->n_prefix, lengths[1] - bpe->n_prefix);
 	for (int i = 0; i < 2; i++) {
-		buf_append(joined, parts[i], lengths[i]);
 		ids[i] = vocabulary_find_model(bpe->vocabulary, parts[i], lengths[i]);
 		if (ids[i] < 0)
 			return error_set(err, STATUS_BAD_INPUT, "\"%.*s\" is not in the vocabulary",
@@ -179,29 +185,38 @@ static enum status load_merges(struct bpe *bpe, const struct json *list, struct 
 	return status;
 }
 
-static enum status refuse_set(const struct json *model, const char *key, struct error *err)
+/* Null and 0 are nothing. */
+static enum status refuse_dropout(const struct json *model, struct error *err)
 {
-	const struct json *value = json_get(model, key);
-	size_t length = 0;
+	const struct json *value = json_get(model, "dropout");
 
-	if (!value || json_type(value) == JSON_NULL)
+	if (!value || json_type(value) == JSON_NULL ||
+	    (json_type(value) == JSON_NUMBER && json_number(value) == 0))
 		return STATUS_OK;
-	if (json_type(value) == JSON_NUMBER && json_number(value) == 0)
-		return STATUS_OK;
-	if (json_type(value) == JSON_STRING && json_string(value, &length) && length == 0)
-		return STATUS_OK;
-	return error_set(err, STATUS_BAD_INPUT, "model.%s is not supported", key);
+	return error_set(err, STATUS_BAD_INPUT, "model.dropout is not supported");
+}
+
+static enum status load_affix(const struct json *model, const char *key, char **affix, size_t *n,
+			      struct error *err)
+{
+	const char *text;
+
+	if (component_string(model, key, "", &text, n, err) != STATUS_OK)
+		return STATUS_BAD_INPUT;
+	*affix = component_copy(text, *n);
+	return STATUS_OK;
 }
 
 static enum status load_flags(struct bpe *bpe, const struct json *model, struct error *err)
 {
-	if (refuse_set(model, "dropout", err) != STATUS_OK ||
-	    refuse_set(model, "continuing_subword_prefix", err) != STATUS_OK ||
-	    refuse_set(model, "end_of_word_suffix", err) != STATUS_OK)
+	if (refuse_dropout(model, err) != STATUS_OK)
 		return STATUS_BAD_INPUT;
 	if (component_bool(model, "fuse_unk", false, &bpe->fuses_unk, err) != STATUS_OK ||
 	    component_bool(model, "byte_fallback", false, &bpe->has_fallback, err) != STATUS_OK ||
-	    component_bool(model, "ignore_merges", false, &bpe->ignores_merges, err) != STATUS_OK)
+	    component_bool(model, "ignore_merges", false, &bpe->ignores_merges, err) != STATUS_OK ||
+	    load_affix(model, "continuing_subword_prefix", &bpe->prefix, &bpe->n_prefix, err) !=
+		    STATUS_OK ||
+	    load_affix(model, "end_of_word_suffix", &bpe->suffix, &bpe->n_suffix, err) != STATUS_OK)
 		return error_prefix(err, STATUS_BAD_INPUT, "model");
 	return STATUS_OK;
 }
@@ -235,7 +250,7 @@ static enum status load_unk(struct bpe *bpe, const struct json *model, bool is_c
 	bpe->unk = -1;
 	if (component_string(model, "unk_token", NULL, &unk, &length, err) != STATUS_OK)
 		return error_prefix(err, STATUS_BAD_INPUT, "model");
-	if (!unk || (bpe->is_byte_level && is_complete))
+	if (!unk || (bpe->is_byte_level && is_complete && bpe->n_prefix + bpe->n_suffix == 0))
 		return STATUS_OK;
 	bpe->unk = vocabulary_find_model(bpe->vocabulary, unk, length);
 	if (bpe->unk < 0)
@@ -276,6 +291,8 @@ void bpe_destroy(struct bpe *bpe)
 		return;
 	free(bpe->table);
 	free(bpe->merges);
+	free(bpe->prefix);
+	free(bpe->suffix);
 	free(bpe);
 }
 
@@ -283,6 +300,8 @@ void bpe_describe(const struct bpe *bpe, struct buf *out)
 {
 	buf_printf(out, "bpe bytes %d fuse %d ignore %d fallback %d unk %d\n", bpe->is_byte_level,
 		   bpe->fuses_unk, bpe->ignores_merges, bpe->has_fallback, (int)bpe->unk);
+	json_write_string(out, bpe->prefix, bpe->n_prefix);
+	json_write_string(out, bpe->suffix, bpe->n_suffix);
 	for (size_t i = 0; i < bpe->n_merges; i++)
 		buf_printf(out, "%d %d\n", (int)bpe->merges[i].left, (int)bpe->merges[i].right);
 }
@@ -313,23 +332,54 @@ static bool add_fallback(const struct bpe *bpe, struct ids *symbols, const char 
 	return true;
 }
 
+/* A symbol with the prefix and suffix of its place. */
+static void write_symbol(const struct bpe *bpe, struct buf *out, const char *c, size_t length,
+			 bool is_first, bool is_last)
+{
+	buf_reset(out);
+	if (!is_first)
+		buf_append(out, bpe->prefix, bpe->n_prefix);
+	if (bpe->is_byte_level)
+		byte_alphabet_append(out, c, length);
+	else
+		buf_append(out, c, length);
+	if (is_last)
+		buf_append(out, bpe->suffix, bpe->n_suffix);
+}
+
+/* The symbol at piece[i, n), its bytes in *length; -1 if it is not known.  Then *text
+ * [*n_text] is what a fallback spells. */
+static int32_t next_symbol(const struct bpe *bpe, struct buf *scratch, const char *piece, size_t i,
+			   size_t n, size_t *length, const char **text, size_t *n_text)
+{
+	uint32_t c = (uint8_t)piece[i];
+
+	*length = bpe->is_byte_level || c < 0x80 ? 1 : utf8_next(piece + i, n - i, &c);
+	*text = piece + i;
+	*n_text = *length;
+	if (bpe->n_prefix + bpe->n_suffix > 0) {
+		write_symbol(bpe, scratch, piece + i, *length, i == 0, i + *length == n);
+		*text = scratch->data;
+		*n_text = scratch->length;
+	} else if (*length == 1) {
+		return bpe->ids_of_bytes[(uint8_t)piece[i]];
+	}
+	return vocabulary_find_model(bpe->vocabulary, *text, *n_text);
+}
+
 /* Unknown symbols wait, so that a run of them can be one; the bytes of a fallback
  * pass them by, as in the reference. */
-static void split_symbols(const struct bpe *bpe, struct ids *symbols, const char *piece, size_t n)
+static void split_symbols(const struct bpe *bpe, struct bpe_scratch *scratch, const char *piece,
+			  size_t n)
 {
+	struct ids *symbols = &scratch->symbols;
 	bool unk_waits = false;
 
 	for (size_t i = 0, length; i < n; i += length) {
-		uint32_t c = (uint8_t)piece[i];
-		int32_t id;
-		length = 1;
-		if (bpe->is_byte_level || c < 0x80) {
-			id = bpe->ids_of_bytes[c];
-		} else {
-			length = utf8_next(piece + i, n - i, &c);
-			id = vocabulary_find_model(bpe->vocabulary, piece + i, length);
-		}
-		if (id < 0 && bpe->has_fallback && add_fallback(bpe, symbols, piece + i, length))
+		const char *text;
+		size_t n_text;
+		int32_t id = next_symbol(bpe, &scratch->text, piece, i, n, &length, &text, &n_text);
+		if (id < 0 && bpe->has_fallback && add_fallback(bpe, symbols, text, n_text))
 			continue;
 		if (unk_waits && (id >= 0 || !bpe->fuses_unk)) {
 			add_symbol(symbols, bpe->unk);
@@ -495,7 +545,7 @@ void bpe_encode(const struct bpe *bpe, struct bpe_scratch *scratch, const char *
 			return;
 		}
 	}
-	split_symbols(bpe, symbols, piece, n);
+	split_symbols(bpe, scratch, piece, n);
 	if (symbols->n <= SHORT_PIECE)
 		symbols->n = merge_short(bpe, symbols->data, symbols->n);
 	else

@@ -4,6 +4,9 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "common/base/die.h"
+#include "common/text/unicode.h"
+
 static bool is_absent(const struct json *value)
 {
 	return !value || json_type(value) == JSON_NULL;
@@ -95,18 +98,88 @@ enum status component_id(const struct json *value, const char *what, int *id, st
 	return STATUS_OK;
 }
 
-enum status component_pattern(const struct json *config, struct component_pattern *pattern,
-			      struct error *err)
+static enum status walk_at(const struct component_walk *walk, const struct json *config, int depth,
+			   int *n_steps, struct error *err)
 {
-	const struct json *member = json_get(config, "pattern");
-	const struct json *text = json_get(member, "String");
+	const char *type = component_type(config, err);
+	const struct json *list = json_get(config, walk->list_key);
 
-	pattern->is_regex = text == NULL;
-	if (!text)
-		text = json_get(member, "Regex");
-	if (!text || json_type(text) != JSON_STRING)
-		return error_set(err, STATUS_BAD_INPUT,
-				 "pattern is not {\"String\"} or {\"Regex\"}");
-	pattern->text = json_string(text, &pattern->length);
+	if (!type)
+		return STATUS_BAD_INPUT;
+	if (strcmp(type, "Sequence") != 0) {
+		if (++*n_steps > COMPONENT_STEPS)
+			return error_set(err, STATUS_BAD_INPUT, "more than %d steps",
+					 COMPONENT_STEPS);
+		return walk->add(walk->context, type, config, err);
+	}
+	if (depth == COMPONENT_DEPTH)
+		return error_set(err, STATUS_BAD_INPUT, "more than %d Sequences in each other",
+				 COMPONENT_DEPTH);
+	if (!list || json_type(list) != JSON_ARRAY)
+		return error_set(err, STATUS_BAD_INPUT, "Sequence without %s", walk->list_key);
+	for (const struct json *item = json_first(list); item; item = json_next(item))
+		if (walk_at(walk, item, depth + 1, n_steps, err) != STATUS_OK)
+			return STATUS_BAD_INPUT;
 	return STATUS_OK;
+}
+
+enum status component_walk(const struct component_walk *walk, const struct json *config,
+			   struct error *err)
+{
+	int n_steps = 0;
+
+	if (is_absent(config))
+		return STATUS_OK;
+	return walk_at(walk, config, 0, &n_steps, err);
+}
+
+enum status component_grow(size_t *growth, size_t factor, struct error *err)
+{
+	static const size_t most = (size_t)1 << 16;
+
+	if (factor > most / *growth)
+		return error_set(err, STATUS_BAD_INPUT,
+				 "its steps could make a text more than %zu times longer", most);
+	*growth *= factor;
+	return STATUS_OK;
+}
+
+enum status component_character(const struct json *config, const char *key, const char *fallback,
+				const char **text, size_t *length, struct error *err)
+{
+	uint32_t c;
+
+	if (component_string(config, key, fallback, text, length, err) != STATUS_OK)
+		return STATUS_BAD_INPUT;
+	if (!*text || *length == 0 || utf8_next(*text, *length, &c) != *length)
+		return error_set(err, STATUS_BAD_INPUT, "%s is not one character", key);
+	return STATUS_OK;
+}
+
+enum status component_metaspace(const struct json *config, struct component_metaspace *metaspace,
+				struct error *err)
+{
+	static const char *const schemes[] = {"never", "first", "always"};
+	bool old_prefix;
+	int scheme;
+
+	if (component_character(config, "replacement", "\xe2\x96\x81", &metaspace->replacement,
+				&metaspace->length, err) != STATUS_OK ||
+	    component_bool(config, "add_prefix_space", true, &old_prefix, err) != STATUS_OK ||
+	    component_choice(config, "prepend_scheme", schemes, 3,
+			     old_prefix ? PREPEND_ALWAYS : PREPEND_NEVER, &scheme,
+			     err) != STATUS_OK ||
+	    component_bool(config, "split", true, &metaspace->splits, err) != STATUS_OK)
+		return STATUS_BAD_INPUT;
+	metaspace->prepend = (enum prepend)scheme;
+	return STATUS_OK;
+}
+
+char *component_copy(const char *text, size_t n)
+{
+	char *copy = xmalloc(n + 1);
+
+	memcpy(copy, text, n);
+	copy[n] = '\0';
+	return copy;
 }

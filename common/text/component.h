@@ -25,11 +25,34 @@ enum status component_choice(const struct json *config, const char *key, const c
 enum { COMPONENT_MAX_ID = (1 << 21) - 1 };
 enum status component_id(const struct json *value, const char *what, int *id, struct error *err);
 
-/* The member "pattern": {"String": text} or {"Regex": text}. */
-struct component_pattern {
-	const char *text; /* borrowed from config */
-	size_t length;
-	bool is_regex;
+/* Walks a component and, if it is a Sequence, those in its member list_key, and calls
+ * add for each that is none, in order. */
+struct component_walk {
+	const char *list_key; /* "normalizers" */
+	enum status (*add)(void *context, const char *type, const struct json *config,
+			   struct error *err);
+	void *context;
 };
-enum status component_pattern(const struct json *config, struct component_pattern *pattern,
-			      struct error *err);
+enum status component_walk(const struct component_walk *walk, const struct json *config,
+			   struct error *err);
+
+/* Steps of a hostile file could double a text each: multiplies *growth, and refuses
+ * more than any sane file needs. */
+enum status component_grow(size_t *growth, size_t factor, struct error *err);
+
+/* What Metaspace says as pre-tokeniser and as decoder. */
+enum prepend { PREPEND_NEVER, PREPEND_FIRST, PREPEND_ALWAYS };
+struct component_metaspace {
+	const char *replacement; /* one character, borrowed from config */
+	size_t length;
+	enum prepend prepend;
+	bool splits;
+};
+enum status component_metaspace(const struct json *config, struct component_metaspace *metaspace,
+				struct error *err);
+/* A member that is one character. */
+enum status component_character(const struct json *config, const char *key, const char *fallback,
+				const char **text, size_t *length, struct error *err);
+
+/* text [n] with a NUL behind it; the caller frees it. */
+char *component_copy(const char *text, size_t n);

@@ -12,22 +12,23 @@
 
 #include "common/base/die.h"
 #include "common/text/component.h"
+#include "common/text/pattern.h"
 #include "common/text/unicode.h"
 
 enum step_type {
 	STEP_BYTE_LEVEL,
-	STEP_REPLACE,
 	STEP_BYTE_FALLBACK,
 	STEP_FUSE,
+	STEP_REPLACE, /* from here on each string by itself */
 	STEP_STRIP,
 	STEP_METASPACE,
+	STEP_SUFFIX, /* BPEDecoder: the mark at the end of a word */
 };
 
 struct step {
 	enum step_type type;
-	char *text; /* replaced, stripped, or Metaspace's replacement */
-	size_t length;
-	char *content; /* put in its place */
+	struct pattern pattern; /* replaced, stripped, Metaspace's replacement, the suffix */
+	char *content;		/* put in its place */
 	size_t content_length;
 	int strip_start, strip_stop; /* most characters cut at either end */
 	bool drops_first;	     /* Metaspace: the first token's marks were prepended */
@@ -36,36 +37,22 @@ struct step {
 struct decoder {
 	struct step *steps;
 	size_t n;
-	bool is_null; /* no decoder: tokens are joined by spaces */
+	bool is_null;	/* no decoder: tokens are joined by spaces */
+	bool has_regex; /* some step needs a regex_state */
+	size_t growth;	/* how many times longer a text may become */
 };
 
 /* --- loading --- */
 
-static char *copy_text(const char *text, size_t n)
-{
-	char *copy = xmalloc(n + 1);
-
-	memcpy(copy, text, n);
-	copy[n] = '\0';
-	return copy;
-}
-
 static enum status load_replace(struct step *step, const struct json *config, struct error *err)
 {
-	struct component_pattern pattern;
 	const char *content;
 
-	if (component_pattern(config, &pattern, err) != STATUS_OK ||
+	if (pattern_load(&step->pattern, config, err) != STATUS_OK ||
 	    component_string(config, "content", "", &content, &step->content_length, err) !=
 		    STATUS_OK)
 		return STATUS_BAD_INPUT;
-	if (pattern.is_regex)
-		return error_set(err, STATUS_BAD_INPUT, "Replace of a Regex is not supported");
-	if (pattern.length == 0)
-		return error_set(err, STATUS_BAD_INPUT, "Replace of an empty String");
-	step->text = copy_text(pattern.text, pattern.length);
-	step->length = pattern.length;
-	step->content = copy_text(content, step->content_length);
+	step->content = component_copy(content, step->content_length);
 	return STATUS_OK;
 }
 
@@ -77,94 +64,94 @@ static enum status load_count(const struct json *config, const char *key, int *c
 	return component_id(json_get(config, key), key, count, err);
 }
 
-static enum status load_character(struct step *step, const struct json *config, const char *key,
-				  const char *fallback, struct error *err)
-{
-	const char *text;
-	uint32_t c;
-
-	if (component_string(config, key, fallback, &text, &step->length, err) != STATUS_OK)
-		return STATUS_BAD_INPUT;
-	if (step->length == 0 || utf8_next(text, step->length, &c) != step->length)
-		return error_set(err, STATUS_BAD_INPUT, "%s is not one character", key);
-	step->text = copy_text(text, step->length);
-	return STATUS_OK;
-}
-
 static enum status load_strip(struct step *step, const struct json *config, struct error *err)
 {
-	if (load_character(step, config, "content", " ", err) != STATUS_OK ||
+	const char *text;
+	size_t length;
+
+	if (component_character(config, "content", " ", &text, &length, err) != STATUS_OK ||
 	    load_count(config, "start", &step->strip_start, err) != STATUS_OK ||
 	    load_count(config, "stop", &step->strip_stop, err) != STATUS_OK)
 		return STATUS_BAD_INPUT;
-	return STATUS_OK;
+	return pattern_set(&step->pattern, text, length, false, err);
 }
 
 static enum status load_metaspace(struct step *step, const struct json *config, struct error *err)
 {
-	static const char *const schemes[] = {"never", "first", "always"};
-	bool old_prefix;
-	int scheme;
+	struct component_metaspace metaspace;
 
-	if (load_character(step, config, "replacement", "\xe2\x96\x81", err) != STATUS_OK ||
-	    component_bool(config, "add_prefix_space", true, &old_prefix, err) != STATUS_OK ||
-	    component_choice(config, "prepend_scheme", schemes, 3, old_prefix ? 2 : 0, &scheme,
-			     err) != STATUS_OK)
+	if (component_metaspace(config, &metaspace, err) != STATUS_OK)
 		return STATUS_BAD_INPUT;
-	step->drops_first = scheme != 0;
-	return STATUS_OK;
+	step->drops_first = metaspace.prepend != PREPEND_NEVER;
+	return pattern_set(&step->pattern, metaspace.replacement, metaspace.length, false, err);
+}
+
+static enum status load_suffix(struct step *step, const struct json *config, struct error *err)
+{
+	const char *suffix;
+	size_t length;
+
+	if (component_string(config, "suffix", "</w>", &suffix, &length, err) != STATUS_OK)
+		return STATUS_BAD_INPUT;
+	if (length == 0)
+		return error_set(err, STATUS_BAD_INPUT, "BPEDecoder.suffix is empty");
+	return pattern_set(&step->pattern, suffix, length, false, err);
 }
 
 static enum status load_step(struct step *step, const char *type, const struct json *config,
 			     struct error *err)
 {
-	static const char *const types[] = {"ByteLevel", "Replace", "ByteFallback",
-					    "Fuse",	 "Strip",   "Metaspace"};
+	static const struct {
+		const char *name;
+		enum status (*load)(struct step *, const struct json *, struct error *);
+	} types[] = {[STEP_BYTE_LEVEL] = {"ByteLevel", NULL},
+		     [STEP_BYTE_FALLBACK] = {"ByteFallback", NULL},
+		     [STEP_FUSE] = {"Fuse", NULL},
+		     [STEP_REPLACE] = {"Replace", load_replace},
+		     [STEP_STRIP] = {"Strip", load_strip},
+		     [STEP_METASPACE] = {"Metaspace", load_metaspace},
+		     [STEP_SUFFIX] = {"BPEDecoder", load_suffix}};
 
-	for (int i = 0; i < 6; i++) {
-		if (strcmp(type, types[i]) != 0)
+	for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+		if (strcmp(type, types[i].name) != 0)
 			continue;
 		step->type = (enum step_type)i;
-		if (step->type == STEP_REPLACE)
-			return load_replace(step, config, err);
-		if (step->type == STEP_STRIP)
-			return load_strip(step, config, err);
-		if (step->type == STEP_METASPACE)
-			return load_metaspace(step, config, err);
-		return STATUS_OK;
+		return types[i].load ? types[i].load(step, config, err) : STATUS_OK;
 	}
 	return error_set(err, STATUS_BAD_INPUT, "type %s is not supported", type);
 }
 
-static enum status load(struct decoder *decoder, const struct json *config, int depth,
-			struct error *err)
+static size_t growth_of(const struct step *step)
 {
-	const char *type = component_type(config, err);
-	const struct json *list = json_get(config, "decoders");
+	if (step->type == STEP_BYTE_LEVEL || step->type == STEP_BYTE_FALLBACK)
+		return 3; /* U+FFFD for a byte */
+	return step->type == STEP_REPLACE ? pattern_growth(&step->pattern, step->content_length)
+					  : 1;
+}
 
-	if (!type)
-		return STATUS_BAD_INPUT;
-	if (strcmp(type, "Sequence") == 0 && depth < COMPONENT_DEPTH) {
-		if (!list || json_type(list) != JSON_ARRAY)
-			return error_set(err, STATUS_BAD_INPUT, "Sequence without decoders");
-		for (const struct json *item = json_first(list); item; item = json_next(item))
-			if (load(decoder, item, depth + 1, err) != STATUS_OK)
-				return STATUS_BAD_INPUT;
-		return STATUS_OK;
-	}
-	if (decoder->n == COMPONENT_STEPS)
-		return error_set(err, STATUS_BAD_INPUT, "more than %d steps", COMPONENT_STEPS);
+static enum status add_step(void *context, const char *type, const struct json *config,
+			    struct error *err)
+{
+	struct decoder *decoder = context;
+	struct step *step;
+
 	decoder->steps = xrealloc(decoder->steps, decoder->n + 1, sizeof *decoder->steps);
-	decoder->steps[decoder->n] = (struct step){0};
-	return load_step(&decoder->steps[decoder->n++], type, config, err);
+	step = &decoder->steps[decoder->n++];
+	*step = (struct step){0};
+	if (load_step(step, type, config, err) != STATUS_OK)
+		return STATUS_BAD_INPUT;
+	decoder->has_regex |= step->pattern.regex != NULL;
+	return component_grow(&decoder->growth, growth_of(step), err);
 }
 
 struct decoder *decoder_create(const struct json *config, struct error *err)
 {
 	struct decoder *decoder = xcalloc(1, sizeof *decoder);
+	const struct component_walk walk = {"decoders", add_step, decoder};
 
+	decoder->growth = 1;
 	decoder->is_null = !config || json_type(config) == JSON_NULL;
-	if (!decoder->is_null && load(decoder, config, 0, err) != STATUS_OK) {
+	if (component_walk(&walk, config, err) != STATUS_OK) {
 		decoder_destroy(decoder);
 		return NULL;
 	}
@@ -176,7 +163,7 @@ void decoder_destroy(struct decoder *decoder)
 	if (!decoder)
 		return;
 	for (size_t i = 0; i < decoder->n; i++) {
-		free(decoder->steps[i].text);
+		pattern_release(&decoder->steps[i].pattern);
 		free(decoder->steps[i].content);
 	}
 	free(decoder->steps);
@@ -190,7 +177,7 @@ void decoder_describe(const struct decoder *decoder, struct buf *out)
 		const struct step *step = &decoder->steps[i];
 		buf_printf(out, "decoder %d strip %d %d drop %d ", (int)step->type,
 			   step->strip_start, step->strip_stop, step->drops_first);
-		json_write_string(out, step->text ? step->text : "", step->length);
+		pattern_describe(&step->pattern, out);
 		json_write_string(out, step->content ? step->content : "", step->content_length);
 		buf_append_char(out, '\n');
 	}
@@ -239,22 +226,6 @@ static void apply_byte_level(const struct list *in, struct list *out)
 	if (in->n > 0)
 		list_end(out);
 	buf_release(&bytes);
-}
-
-/* Appends text with content in place of each step->text. */
-static void append_replaced(const struct step *step, const char *content, size_t content_length,
-			    const char *text, size_t n, struct buf *out)
-{
-	const char *end = text + n;
-
-	while (text < end) {
-		const char *found = memmem(text, (size_t)(end - text), step->text, step->length);
-		size_t plain = (size_t)((found ? found : end) - text);
-		buf_append(out, text, plain);
-		if (found)
-			buf_append(out, content, content_length);
-		text += plain + (found ? step->length : 0);
-	}
 }
 
 /* The value of <0xHH>; -1 for any other token. */
@@ -307,45 +278,51 @@ static void apply_byte_fallback(const struct list *in, struct list *out)
 
 static void append_stripped(const struct step *step, const char *text, size_t n, struct buf *out)
 {
-	size_t length = step->length;
+	size_t length = step->pattern.length;
 
 	for (int i = 0;
-	     i < step->strip_start && n >= length && memcmp(text, step->text, length) == 0; i++) {
+	     i < step->strip_start && n >= length && memcmp(text, step->pattern.text, length) == 0;
+	     i++) {
 		text += length;
 		n -= length;
 	}
 	for (int i = 0; i < step->strip_stop && n >= length &&
-			memcmp(text + n - length, step->text, length) == 0;
+			memcmp(text + n - length, step->pattern.text, length) == 0;
 	     i++)
 		n -= length;
 	buf_append(out, text, n);
 }
 
-static void append_metaspace(const struct step *step, bool is_first, const char *text, size_t n,
-			     struct buf *out)
+static void append_stepped(const struct step *step, struct regex_state *state, bool is_first,
+			   bool is_last, const char *text, size_t n, struct buf *out)
 {
-	bool drops = is_first && step->drops_first;
+	const char *content = step->content;
+	size_t length = step->content_length;
 
-	append_replaced(step, " ", drops ? 0 : 1, text, n, out);
+	if (step->type == STEP_STRIP) {
+		append_stripped(step, text, n, out);
+		return;
+	}
+	if (step->type != STEP_REPLACE) {
+		content = " ";
+		length = step->type == STEP_METASPACE ? !(is_first && step->drops_first) : !is_last;
+	}
+	pattern_replace(&step->pattern, state, content, length, text, n, out);
 }
 
-static void apply_to_each(const struct step *step, const struct list *in, struct list *out)
+static void apply_to_each(const struct step *step, struct regex_state *state, const struct list *in,
+			  struct list *out)
 {
 	for (size_t i = 0; i < in->n; i++) {
-		const char *text = in->text.data + list_start(in, i);
-		size_t n = in->ends[i] - list_start(in, i);
-		if (step->type == STEP_REPLACE)
-			append_replaced(step, step->content, step->content_length, text, n,
-					&out->text);
-		else if (step->type == STEP_STRIP)
-			append_stripped(step, text, n, &out->text);
-		else
-			append_metaspace(step, i == 0, text, n, &out->text);
+		size_t start = list_start(in, i);
+		append_stepped(step, state, i == 0, i + 1 == in->n, in->text.data + start,
+			       in->ends[i] - start, &out->text);
 		list_end(out);
 	}
 }
 
-static void apply_step(const struct step *step, const struct list *in, struct list *out)
+static void apply_step(const struct step *step, struct regex_state *state, const struct list *in,
+		       struct list *out)
 {
 	buf_reset(&out->text);
 	out->n = 0;
@@ -358,7 +335,7 @@ static void apply_step(const struct step *step, const struct list *in, struct li
 		if (in->n > 0)
 			list_end(out);
 	} else {
-		apply_to_each(step, in, out);
+		apply_to_each(step, state, in, out);
 	}
 }
 
@@ -367,6 +344,7 @@ void decoder_apply(const struct decoder *decoder, const struct token *const *tok
 {
 	struct list lists[2] = {{.ends = xmalloc((n + 1) * sizeof(size_t))},
 				{.ends = xmalloc((n + 1) * sizeof(size_t))}};
+	struct regex_state *state = decoder->has_regex ? regex_state_create() : NULL;
 	int current = 0;
 
 	for (int i = 0; i < 2; i++)
@@ -378,10 +356,11 @@ void decoder_apply(const struct decoder *decoder, const struct token *const *tok
 		list_end(&lists[0]);
 	}
 	for (size_t i = 0; i < decoder->n; i++) {
-		apply_step(&decoder->steps[i], &lists[current], &lists[!current]);
+		apply_step(&decoder->steps[i], state, &lists[current], &lists[!current]);
 		current = !current;
 	}
 	buf_append(out, lists[current].text.data, lists[current].text.length);
+	regex_state_destroy(state);
 	list_release(&lists[0]);
 	list_release(&lists[1]);
 }

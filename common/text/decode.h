@@ -1,5 +1,5 @@
 /* decoder of tokenizer.json: from tokens back to text.  Refused by name: every
- * type but ByteLevel, Replace of a string, ByteFallback, Fuse, Strip, Metaspace
+ * type but ByteLevel, Replace, ByteFallback, Fuse, Strip, Metaspace, BPEDecoder
  * and Sequence. */
 #pragma once
 

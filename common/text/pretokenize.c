@@ -11,27 +11,31 @@
 
 #include "common/base/die.h"
 #include "common/text/component.h"
-#include "common/text/regex.h"
+#include "common/text/pattern.h"
 #include "common/text/unicode.h"
 
 static const char GPT2_PATTERN[] =
 	"'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+"
 	"|\\s+(?!\\S)|\\s+";
 
-enum step_type { STEP_BYTE_LEVEL, STEP_SPLIT, STEP_DIGITS, STEP_METASPACE };
+enum step_type {
+	STEP_BYTE_LEVEL,
+	STEP_SPLIT,
+	STEP_METASPACE,
+	STEP_CLASS,    /* each character of a class is a match */
+	STEP_WORDS,    /* runs of word characters, and of others, without space */
+	STEP_ALPHABET, /* bytes are written as the characters that stand for them */
+};
 enum behaviour { REMOVED, ISOLATED, MERGED_WITH_PREVIOUS, MERGED_WITH_NEXT, CONTIGUOUS };
-enum prepend { PREPEND_NEVER, PREPEND_FIRST, PREPEND_ALWAYS };
 
 static const char *const BEHAVIOURS[] = {"Removed", "Isolated", "MergedWithPrevious",
 					 "MergedWithNext", "Contiguous"};
-static const char *const SCHEMES[] = {"never", "first", "always"};
 
 struct step {
 	enum step_type type;
-	char *text; /* the pattern, or Metaspace's replacement */
-	size_t length;
-	struct regex *regex; /* NULL: text is literal */
-	bool is_cutting;     /* false: pieces are rewritten only */
+	struct pattern pattern;	     /* of a cut, or Metaspace's replacement */
+	bool (*is_member)(uint32_t); /* of the class */
+	bool is_cutting;	     /* false: pieces are rewritten only */
 	bool is_inverted;
 	enum behaviour behaviour;
 	enum prepend prepend; /* a space, or Metaspace's replacement */
@@ -52,19 +56,6 @@ static struct step *add_step(struct pretokenizer *p, enum step_type type)
 	return &p->steps[p->n++];
 }
 
-static enum status set_pattern(struct step *step, const char *text, size_t length, bool is_regex,
-			       struct error *err)
-{
-	step->text = xmalloc(length + 1);
-	memcpy(step->text, text, length);
-	step->text[length] = '\0';
-	step->length = length;
-	if (!is_regex)
-		return STATUS_OK;
-	step->regex = regex_create(text, length, err);
-	return step->regex ? STATUS_OK : STATUS_BAD_INPUT;
-}
-
 static enum status load_byte_level(struct pretokenizer *p, const struct json *config,
 				   struct error *err)
 {
@@ -78,31 +69,95 @@ static enum status load_byte_level(struct pretokenizer *p, const struct json *co
 	step->prepend = prefix ? PREPEND_ALWAYS : PREPEND_NEVER;
 	if (!step->is_cutting)
 		return STATUS_OK;
-	return set_pattern(step, GPT2_PATTERN, sizeof GPT2_PATTERN - 1, true, err);
+	return pattern_set(&step->pattern, GPT2_PATTERN, sizeof GPT2_PATTERN - 1, true, err);
+}
+
+static enum status load_behaviour(struct step *step, const struct json *config, int fallback,
+				  struct error *err)
+{
+	int behaviour;
+
+	if (component_choice(config, "behavior", BEHAVIOURS, 5, fallback, &behaviour, err) !=
+	    STATUS_OK)
+		return STATUS_BAD_INPUT;
+	step->behaviour = (enum behaviour)behaviour;
+	return STATUS_OK;
 }
 
 static enum status load_split(struct pretokenizer *p, const struct json *config, struct error *err)
 {
 	struct step *step = add_step(p, STEP_SPLIT);
-	struct component_pattern pattern;
-	int behaviour;
 
-	if (component_pattern(config, &pattern, err) != STATUS_OK ||
-	    component_choice(config, "behavior", BEHAVIOURS, 5, -1, &behaviour, err) != STATUS_OK ||
+	if (load_behaviour(step, config, -1, err) != STATUS_OK ||
 	    component_bool(config, "invert", false, &step->is_inverted, err) != STATUS_OK)
 		return STATUS_BAD_INPUT;
-	step->behaviour = (enum behaviour)behaviour;
-	return set_pattern(step, pattern.text, pattern.length, pattern.is_regex, err);
+	return pattern_load(&step->pattern, config, err);
+}
+
+static enum status load_delimiter(struct pretokenizer *p, const struct json *config,
+				  struct error *err)
+{
+	struct step *step = add_step(p, STEP_SPLIT);
+	const char *text;
+	size_t length;
+
+	if (component_character(config, "delimiter", NULL, &text, &length, err) != STATUS_OK)
+		return STATUS_BAD_INPUT;
+	step->behaviour = REMOVED;
+	return pattern_set(&step->pattern, text, length, false, err);
+}
+
+static struct step *add_class(struct pretokenizer *p, bool (*is_member)(uint32_t),
+			      enum behaviour behaviour)
+{
+	struct step *step = add_step(p, STEP_CLASS);
+
+	step->is_member = is_member;
+	step->behaviour = behaviour;
+	return step;
 }
 
 static enum status load_digits(struct pretokenizer *p, const struct json *config, struct error *err)
 {
-	struct step *step = add_step(p, STEP_DIGITS);
 	bool individual;
 
 	if (component_bool(config, "individual_digits", false, &individual, err) != STATUS_OK)
 		return STATUS_BAD_INPUT;
-	step->behaviour = individual ? ISOLATED : CONTIGUOUS;
+	add_class(p, unicode_is_numeric, individual ? ISOLATED : CONTIGUOUS);
+	return STATUS_OK;
+}
+
+static enum status load_punctuation(struct pretokenizer *p, const struct json *config,
+				    struct error *err)
+{
+	return load_behaviour(add_class(p, unicode_is_punctuation, ISOLATED), config, ISOLATED,
+			      err);
+}
+
+static enum status load_whitespace(struct pretokenizer *p, const struct json *config,
+				   struct error *err)
+{
+	(void)config;
+	(void)err;
+	add_step(p, STEP_WORDS);
+	return STATUS_OK;
+}
+
+static enum status load_whitespace_split(struct pretokenizer *p, const struct json *config,
+					 struct error *err)
+{
+	(void)config;
+	(void)err;
+	add_class(p, unicode_is_space, REMOVED);
+	return STATUS_OK;
+}
+
+static enum status load_bert(struct pretokenizer *p, const struct json *config, struct error *err)
+{
+	(void)config;
+	(void)err;
+	add_class(p, unicode_is_space, REMOVED);
+	add_class(p, unicode_is_punctuation, ISOLATED);
 	return STATUS_OK;
 }
 
@@ -110,76 +165,51 @@ static enum status load_metaspace(struct pretokenizer *p, const struct json *con
 				  struct error *err)
 {
 	struct step *step = add_step(p, STEP_METASPACE);
-	const char *replacement;
-	size_t length;
-	uint32_t c;
-	bool old_prefix;
-	int scheme;
+	struct component_metaspace metaspace;
 
-	if (component_string(config, "replacement", "\xe2\x96\x81", &replacement, &length, err) !=
-		    STATUS_OK ||
-	    component_bool(config, "add_prefix_space", true, &old_prefix, err) != STATUS_OK ||
-	    component_choice(config, "prepend_scheme", SCHEMES, 3,
-			     old_prefix ? PREPEND_ALWAYS : PREPEND_NEVER, &scheme,
-			     err) != STATUS_OK ||
-	    component_bool(config, "split", true, &step->is_cutting, err) != STATUS_OK)
+	if (component_metaspace(config, &metaspace, err) != STATUS_OK)
 		return STATUS_BAD_INPUT;
-	if (length == 0 || utf8_next(replacement, length, &c) != length)
-		return error_set(err, STATUS_BAD_INPUT,
-				 "Metaspace.replacement is not one character");
-	step->prepend = (enum prepend)scheme;
+	step->prepend = metaspace.prepend;
+	step->is_cutting = metaspace.splits;
 	step->behaviour = MERGED_WITH_NEXT;
-	return set_pattern(step, replacement, length, false, err);
+	return pattern_set(&step->pattern, metaspace.replacement, metaspace.length, false, err);
 }
 
-static enum status load(struct pretokenizer *p, const struct json *config, int depth,
-			struct error *err);
-
-static enum status load_sequence(struct pretokenizer *p, const struct json *config, int depth,
+/* What comes behind ByteLevel sees the characters that stand for bytes. */
+static enum status add_component(void *context, const char *type, const struct json *config,
 				 struct error *err)
 {
-	const struct json *list = json_get(config, "pretokenizers");
+	static const struct {
+		const char *name;
+		enum status (*load)(struct pretokenizer *, const struct json *, struct error *);
+	} types[] = {{"ByteLevel", load_byte_level},
+		     {"Split", load_split},
+		     {"Digits", load_digits},
+		     {"Metaspace", load_metaspace},
+		     {"Punctuation", load_punctuation},
+		     {"Whitespace", load_whitespace},
+		     {"WhitespaceSplit", load_whitespace_split},
+		     {"BertPreTokenizer", load_bert},
+		     {"CharDelimiterSplit", load_delimiter}};
+	struct pretokenizer *p = context;
 
-	if (!list || json_type(list) != JSON_ARRAY)
-		return error_set(err, STATUS_BAD_INPUT, "Sequence without pretokenizers");
-	for (const struct json *item = json_first(list); item; item = json_next(item))
-		if (load(p, item, depth + 1, err) != STATUS_OK)
-			return STATUS_BAD_INPUT;
-	return STATUS_OK;
-}
-
-static enum status load(struct pretokenizer *p, const struct json *config, int depth,
-			struct error *err)
-{
-	const char *type = component_type(config, err);
-
-	if (!type)
-		return STATUS_BAD_INPUT;
-	if (strcmp(type, "Sequence") == 0 && depth < COMPONENT_DEPTH)
-		return load_sequence(p, config, depth, err);
-	if (p->is_byte_level)
-		return error_set(err, STATUS_BAD_INPUT, "%s after ByteLevel is not supported",
-				 type);
-	if (p->n == COMPONENT_STEPS)
-		return error_set(err, STATUS_BAD_INPUT, "more than %d steps", COMPONENT_STEPS);
-	if (strcmp(type, "ByteLevel") == 0)
-		return load_byte_level(p, config, err);
-	if (strcmp(type, "Split") == 0)
-		return load_split(p, config, err);
-	if (strcmp(type, "Digits") == 0)
-		return load_digits(p, config, err);
-	if (strcmp(type, "Metaspace") == 0)
-		return load_metaspace(p, config, err);
+	for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+		if (strcmp(type, types[i].name) != 0)
+			continue;
+		if (p->is_byte_level)
+			add_step(p, STEP_ALPHABET)->is_cutting = false;
+		p->is_byte_level = false;
+		return types[i].load(p, config, err);
+	}
 	return error_set(err, STATUS_BAD_INPUT, "type %s is not supported", type);
 }
 
 struct pretokenizer *pretokenizer_create(const struct json *config, struct error *err)
 {
 	struct pretokenizer *p = xcalloc(1, sizeof *p);
+	const struct component_walk walk = {"pretokenizers", add_component, p};
 
-	if (!config || json_type(config) == JSON_NULL)
-		return p;
-	if (load(p, config, 0, err) != STATUS_OK) {
+	if (component_walk(&walk, config, err) != STATUS_OK) {
 		pretokenizer_destroy(p);
 		return NULL;
 	}
@@ -192,8 +222,8 @@ struct pretokenizer *pretokenizer_create_gpt2(void)
 	struct error err;
 
 	p->is_byte_level = true;
-	if (set_pattern(add_step(p, STEP_BYTE_LEVEL), GPT2_PATTERN, sizeof GPT2_PATTERN - 1, true,
-			&err) != STATUS_OK)
+	if (pattern_set(&add_step(p, STEP_BYTE_LEVEL)->pattern, GPT2_PATTERN,
+			sizeof GPT2_PATTERN - 1, true, &err) != STATUS_OK)
 		die("%s", err.text);
 	return p;
 }
@@ -202,10 +232,8 @@ void pretokenizer_destroy(struct pretokenizer *p)
 {
 	if (!p)
 		return;
-	for (size_t i = 0; i < p->n; i++) {
-		free(p->steps[i].text);
-		regex_destroy(p->steps[i].regex);
-	}
+	for (size_t i = 0; i < p->n; i++)
+		pattern_release(&p->steps[i].pattern);
 	free(p->steps);
 	free(p);
 }
@@ -215,15 +243,23 @@ bool pretokenizer_is_byte_level(const struct pretokenizer *p)
 	return p->is_byte_level;
 }
 
+static int class_number(bool (*is_member)(uint32_t))
+{
+	return is_member == unicode_is_space	     ? 1
+	       : is_member == unicode_is_numeric     ? 2
+	       : is_member == unicode_is_punctuation ? 3
+						     : 0;
+}
+
 void pretokenizer_describe(const struct pretokenizer *p, struct buf *out)
 {
 	for (size_t i = 0; i < p->n; i++) {
 		const struct step *step = &p->steps[i];
 		buf_printf(out,
-			   "pre-tokenizer %d regex %d cut %d invert %d behaviour %d prepend %d ",
-			   (int)step->type, step->regex != NULL, step->is_cutting,
+			   "pre-tokenizer %d class %d cut %d invert %d behaviour %d prepend %d ",
+			   (int)step->type, class_number(step->is_member), step->is_cutting,
 			   step->is_inverted, (int)step->behaviour, (int)step->prepend);
-		json_write_string(out, step->text ? step->text : "", step->length);
+		pattern_describe(&step->pattern, out);
 		buf_append_char(out, '\n');
 	}
 }
@@ -245,7 +281,8 @@ void pieces_release(struct pieces *pieces)
 	*pieces = (struct pieces){0};
 }
 
-static void push(struct pieces *pieces, size_t start, size_t end)
+/* Adds a part of a piece. */
+static void push(struct pieces *pieces, size_t start, size_t end, struct span whole)
 {
 	if (start == end)
 		return;
@@ -253,12 +290,14 @@ static void push(struct pieces *pieces, size_t start, size_t end)
 		pieces->capacity = pieces->capacity ? 2 * pieces->capacity : 256;
 		pieces->spans = xrealloc(pieces->spans, pieces->capacity, sizeof *pieces->spans);
 	}
-	pieces->spans[pieces->n++] = (struct span){start, end};
+	pieces->spans[pieces->n++] =
+		(struct span){start, end, whole.is_first && start == whole.start};
 }
 
 /* One piece being cut: marks come in order, cover it, and are joined here. */
 struct cut {
 	struct pieces *pieces;
+	struct span whole;
 	enum behaviour behaviour;
 	bool is_inverted;
 	bool was_match; /* the previous mark's kind */
@@ -269,7 +308,7 @@ struct cut {
 static void cut_flush(struct cut *cut)
 {
 	if (cut->is_open)
-		push(cut->pieces, cut->start, cut->end);
+		push(cut->pieces, cut->start, cut->end, cut->whole);
 	cut->is_open = false;
 }
 
@@ -303,53 +342,35 @@ static void cut_mark(struct cut *cut, size_t start, size_t end, bool is_match)
 	cut->was_match = is_match;
 }
 
-static void cut_by_regex(struct cut *cut, const struct regex *regex, struct span span)
+static void cut_by_pattern(struct cut *cut, const struct pattern *pattern)
 {
-	const char *text = cut->pieces->text + span.start;
-	size_t n = span.end - span.start, done = 0, from = 0, start, end;
+	struct span span = cut->whole;
+	struct matches matches = {.pattern = pattern,
+				  .state = cut->pieces->state,
+				  .text = cut->pieces->text + span.start,
+				  .n = span.end - span.start};
+	size_t done = 0, start, end;
 
-	while (from < n && regex_find(regex, cut->pieces->state, text, n, from, &start, &end)) {
+	while (matches_next(&matches, &start, &end)) {
 		if (start > done)
 			cut_mark(cut, span.start + done, span.start + start, false);
 		cut_mark(cut, span.start + start, span.start + end, true);
-		done = from = end;
-		if (start == end) { /* an empty match: go on behind the next character */
-			uint32_t c;
-			from += utf8_next(text + from, n - from, &c);
-		}
+		done = end;
 	}
-	if (done < n)
+	if (done < matches.n)
 		cut_mark(cut, span.start + done, span.end, false);
 }
 
-static void cut_by_text(struct cut *cut, const struct step *step, struct span span)
+static void cut_by_class(struct cut *cut, bool (*is_member)(uint32_t))
 {
-	const char *text = cut->pieces->text;
-	size_t done = span.start;
-
-	while (done < span.end && step->length > 0) {
-		const char *found = memmem(text + done, span.end - done, step->text, step->length);
-		size_t start = found ? (size_t)(found - text) : span.end;
-		if (!found)
-			break;
-		if (start > done)
-			cut_mark(cut, done, start, false);
-		cut_mark(cut, start, start + step->length, true);
-		done = start + step->length;
-	}
-	if (done < span.end)
-		cut_mark(cut, done, span.end, false);
-}
-
-static void cut_by_digits(struct cut *cut, struct span span)
-{
+	struct span span = cut->whole;
 	const char *text = cut->pieces->text;
 	size_t done = span.start;
 
 	for (size_t i = span.start; i < span.end;) {
 		uint32_t c = 0;
 		size_t length = utf8_next(text + i, span.end - i, &c);
-		if (unicode_is_numeric(c)) {
+		if (is_member(c)) {
 			if (i > done)
 				cut_mark(cut, done, i, false);
 			cut_mark(cut, i, i + length, true);
@@ -359,6 +380,29 @@ static void cut_by_digits(struct cut *cut, struct span span)
 	}
 	if (done < span.end)
 		cut_mark(cut, done, span.end, false);
+}
+
+/* Runs of one kind: space, which is no piece, words, and the rest. */
+static void cut_by_words(struct cut *cut)
+{
+	struct span span = cut->whole;
+	enum { SPACE, WORD, OTHER } kind, last = SPACE;
+	const char *text = cut->pieces->text;
+	size_t begin = span.start;
+
+	for (size_t i = span.start, length; i < span.end; i += length) {
+		uint32_t c = 0;
+		length = utf8_next(text + i, span.end - i, &c);
+		kind = unicode_is_word(c) ? WORD : unicode_is_space(c) ? SPACE : OTHER;
+		if (kind == last)
+			continue;
+		if (last != SPACE)
+			push(cut->pieces, begin, i, span);
+		begin = i;
+		last = kind;
+	}
+	if (last != SPACE)
+		push(cut->pieces, begin, span.end, span);
 }
 
 static void swap_spans(struct pieces *pieces)
@@ -380,14 +424,15 @@ static void cut_all(const struct step *step, struct pieces *pieces)
 	swap_spans(pieces);
 	for (size_t i = 0; i < n; i++) {
 		struct cut cut = {.pieces = pieces,
+				  .whole = pieces->spare[i],
 				  .behaviour = step->behaviour,
 				  .is_inverted = step->is_inverted};
-		if (step->type == STEP_DIGITS)
-			cut_by_digits(&cut, pieces->spare[i]);
-		else if (step->regex)
-			cut_by_regex(&cut, step->regex, pieces->spare[i]);
+		if (step->type == STEP_CLASS)
+			cut_by_class(&cut, step->is_member);
+		else if (step->type == STEP_WORDS)
+			cut_by_words(&cut);
 		else
-			cut_by_text(&cut, step, pieces->spare[i]);
+			cut_by_pattern(&cut, &step->pattern);
 		cut_flush(&cut);
 	}
 }
@@ -397,10 +442,14 @@ static void rewrite_piece(const struct step *step, const char *text, size_t n, b
 			  struct buf *out)
 {
 	bool is_metaspace = step->type == STEP_METASPACE;
-	const char *mark = is_metaspace ? step->text : " ";
-	size_t length = is_metaspace ? step->length : 1;
+	const char *mark = is_metaspace ? step->pattern.text : " ";
+	size_t length = is_metaspace ? step->pattern.length : 1;
 	bool has_it = (n >= length && memcmp(text, mark, length) == 0) || text[0] == ' ';
 
+	if (step->type == STEP_ALPHABET) {
+		byte_alphabet_append(out, text, n);
+		return;
+	}
 	if (!has_it &&
 	    (step->prepend == PREPEND_ALWAYS || (step->prepend == PREPEND_FIRST && is_first)))
 		buf_append(out, mark, length);
@@ -416,7 +465,7 @@ static void rewrite_piece(const struct step *step, const char *text, size_t n, b
 	buf_append(out, text, n);
 }
 
-static void rewrite_all(const struct step *step, struct pieces *pieces, bool at_start)
+static void rewrite_all(const struct step *step, struct pieces *pieces)
 {
 	struct buf *out = &pieces->texts[pieces->text == pieces->texts[0].data];
 
@@ -425,8 +474,9 @@ static void rewrite_all(const struct step *step, struct pieces *pieces, bool at_
 		struct span *span = &pieces->spans[i];
 		size_t start = out->length;
 		rewrite_piece(step, pieces->text + span->start, span->end - span->start,
-			      at_start && span->start == 0, out);
-		*span = (struct span){start, out->length};
+			      span->is_first, out);
+		span->start = start;
+		span->end = out->length;
 	}
 	pieces->text = out->data;
 }
@@ -436,11 +486,12 @@ void pretokenizer_split(const struct pretokenizer *p, struct pieces *pieces, con
 {
 	pieces->n = 0;
 	pieces->text = text;
-	push(pieces, 0, n);
+	push(pieces, 0, n, (struct span){0, n, at_start});
 	for (size_t i = 0; i < p->n; i++) {
 		const struct step *step = &p->steps[i];
-		if (step->type == STEP_METASPACE || step->prepend != PREPEND_NEVER)
-			rewrite_all(step, pieces, at_start);
+		if (step->type == STEP_METASPACE || step->type == STEP_ALPHABET ||
+		    step->prepend != PREPEND_NEVER)
+			rewrite_all(step, pieces);
 		if (step->is_cutting)
 			cut_all(step, pieces);
 	}

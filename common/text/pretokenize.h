@@ -1,6 +1,7 @@
 /* pre_tokenizer of tokenizer.json: cutting a stretch of text into the pieces that
- * the model encodes one by one.  Refused by name: every type but ByteLevel,
- * Split, Digits, Metaspace and Sequence. */
+ * the model encodes one by one.  Refused by name: every type but ByteLevel, Split,
+ * Digits, Metaspace, Punctuation, Whitespace, WhitespaceSplit, CharDelimiterSplit,
+ * BertPreTokenizer and Sequence. */
 #pragma once
 
 #include <stdbool.h>
@@ -25,6 +26,7 @@ void pretokenizer_describe(const struct pretokenizer *pretokenizer, struct buf *
 
 struct span {
 	size_t start, end; /* bytes of pieces.text */
+	bool is_first;	   /* at the very beginning of the input */
 };
 /* The result of a split, with memory that is used again by the next one. */
 struct pieces {

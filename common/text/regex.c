@@ -3,20 +3,23 @@
  * Both engines agree on \p{..}, groups, alternation, greed, look-ahead and
  * case folding.  They differ on \s (PCRE2 counts U+180E, or ASCII alone), \d and
  * \w, on brackets within classes, and on rare quantifiers.  The translator walks
- * the pattern once, writes \s and \d out, copies what means the same, and refuses
- * the rest.  Matching uses the JIT compiler where the machine has one. */
+ * the pattern once, writes \s, \d and \w out, adds to \p{..} what PCRE2's Unicode is too
+ * old for, copies what means the same, and refuses the rest.  Matching uses the JIT compiler where
+ * the machine has one. */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "common/text/regex.h"
 
 #include <ctype.h>
 #include <pcre2.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/buf.h"
 #include "common/base/die.h"
 #include "common/base/log.h"
+#include "common/text/unicode.h"
 
 enum { MAX_PATTERN = 65536, MATCH_LIMIT = 10000000 };
 
@@ -86,18 +89,100 @@ static bool translate_hex(struct translation *t)
 	return true;
 }
 
+/* The characters of a property that are too new for PCRE2, as the inside of a class. */
+static void append_news(struct translation *t, const char *property, size_t n)
+{
+	size_t n_news;
+	const struct unicode_news *news = unicode_news(&n_news);
+
+	for (size_t i = 0; i < n_news; i++)
+		if (strncmp(news[i].property, property, n) == 0 &&
+		    (n < 3 || n == strlen(news[i].property)))
+			for (size_t j = 0; j < news[i].n; j++)
+				buf_printf(&t->out, "\\x{%x}-\\x{%x}",
+					   (unsigned)news[i].ranges[j].first,
+					   (unsigned)news[i].ranges[j].last);
+}
+
+/* Whether a name is a script's.  By itself it would mean, from PCRE2 10.40 on, all that is
+ * used with the script, marks and punctuation too. */
+static bool is_script(const char *name, size_t n)
+{
+	char pattern[80];
+	int error;
+	PCRE2_SIZE offset;
+	pcre2_code *code;
+
+	if (n > 64)
+		return false;
+	snprintf(pattern, sizeof pattern, "\\p{sc:%.*s}", (int)n, name);
+	code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PCRE2_UTF, &error, &offset,
+			     NULL);
+	pcre2_code_free(code);
+	return code != NULL;
+}
+
+/* A property as it is in a class, or as a class of its own.  Its complement within a
+ * class has no such form: there the newest characters count as members. */
+static void append_property(struct translation *t, const char *name, size_t n, bool is_negated)
+{
+	const char *kind = is_script(name, n) ? "sc:" : "";
+
+	if (is_negated && t->in_class) {
+		buf_printf(&t->out, "\\P{%s%.*s}", kind, (int)n, name);
+		return;
+	}
+	if (!t->in_class)
+		buf_append_string(&t->out, is_negated ? "[^" : "[");
+	buf_printf(&t->out, "\\p{%s%.*s}", kind, (int)n, name);
+	append_news(t, name, n);
+	if (!t->in_class)
+		buf_append_char(&t->out, ']');
+}
+
 /* \p{..} and \P{..}: which names exist is PCRE2's to say. */
 static bool translate_property(struct translation *t)
 {
-	static const char NAME[] = "^_ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-	size_t name;
+	static const char NAME[] = "_ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+	bool is_negated = t->at[1] == 'P';
+	size_t start = 3, name;
 
 	if (t->at + 2 >= t->end || t->at[2] != '{')
 		return refuse(t, "\\p without braces");
-	name = span_of(t, 3, NAME);
-	if (name == 0 || t->at[3 + name] != '}')
+	if (t->at[3] == '^') {
+		is_negated = !is_negated;
+		start++;
+	}
+	name = span_of(t, start, NAME);
+	if (name == 0 || t->at[start + name] != '}')
 		return refuse(t, "a malformed \\p{...}");
-	copy(t, 3 + name + 1);
+	append_property(t, t->at + start, name, is_negated);
+	t->at += start + name + 1;
+	return true;
+}
+
+/* \w: letters, marks, digits and connectors, and what else is alphabetic.  Oniguruma
+ * counts the superscripts and fractions of Latin-1 too, but not within a class. */
+static bool translate_word(struct translation *t, bool is_negated)
+{
+	static const char *const properties[] = {"L", "M", "Nd", "Nl", "Pc"};
+	static const char more[] = "\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}"
+				   "\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}";
+	static const char latin[] = "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}";
+	bool was_in_class = t->in_class;
+
+	if (is_negated && t->in_class)
+		return refuse(t, "\\W in a class");
+	if (!t->in_class)
+		buf_printf(&t->out, "%s%s", is_negated ? "[^" : "[", latin);
+	t->in_class = true;
+	for (size_t i = 0; i < sizeof properties / sizeof *properties; i++)
+		append_property(t, properties[i], strlen(properties[i]), false);
+	t->in_class = was_in_class;
+	buf_append_string(&t->out, more);
+	if (!t->in_class)
+		buf_append_char(&t->out, ']');
+	t->at += 2;
 	return true;
 }
 
@@ -115,8 +200,10 @@ static bool translate_escape(struct translation *t)
 			buf_printf(&t->out, "[%s%s]", c == 's' ? "" : "^", SPACE);
 		t->at += 2;
 	} else if (c == 'd' || c == 'D') {
-		buf_append_string(&t->out, c == 'd' ? "\\p{Nd}" : "\\P{Nd}");
+		append_property(t, "Nd", 2, c == 'D');
 		t->at += 2;
+	} else if (c == 'w' || c == 'W') {
+		return translate_word(t, c == 'W');
 	} else if (c == 'p' || c == 'P') {
 		return translate_property(t);
 	} else if (c == 'x' || c == 'u') {

@@ -36,6 +36,7 @@ struct tokenizer {
 	struct decoder *decoder;
 	struct added_set *raw;	      /* added tokens looked for in the text as it is */
 	struct added_set *normalized; /* and those looked for in normalised text */
+	struct token *shown;	      /* [n_added]: these as their normalised content */
 	int32_t bos, eos, pad;
 	char identity[65];
 };
@@ -70,23 +71,39 @@ void ids_release(struct ids *ids)
 
 /* --- loading --- */
 
+/* A decoder sees an added token as what it was in the text: normalised. */
+static void show_as(struct tokenizer *t, int32_t i, const char *text, size_t n)
+{
+	struct token *token = &t->vocabulary.tokens[t->vocabulary.added[i].id];
+
+	if (n == token->length && memcmp(text, token->text, n) == 0)
+		return;
+	t->shown[i] = (struct token){.text = component_copy(text, n), .length = (uint32_t)n};
+	token->shown = &t->shown[i];
+}
+
 /* What is looked for in normalised text is the normalised content. */
 static void load_added_sets(struct tokenizer *t)
 {
-	struct buf scratch[2] = {BUF_INIT, BUF_INIT};
+	struct normalizer_scratch scratch = {0};
+	bool at_start = false;
 
 	t->raw = added_set_create();
 	t->normalized = added_set_create();
+	t->shown = xcalloc((size_t)t->vocabulary.n_added, sizeof *t->shown);
 	for (int32_t i = 0; i < t->vocabulary.n_added; i++) {
 		const struct added_token *added = &t->vocabulary.added[i];
 		const char *text = t->vocabulary.tokens[added->id].text;
 		size_t n = t->vocabulary.tokens[added->id].length;
-		if (added->is_normalized)
-			normalizer_apply(t->normalizer, scratch, &text, &n);
-		added_set_add(added->is_normalized ? t->normalized : t->raw, added, text, n);
+		if (!added->is_normalized) {
+			added_set_add(t->raw, added, text, n);
+			continue;
+		}
+		normalizer_apply(t->normalizer, &scratch, &text, &n, &at_start);
+		added_set_add(t->normalized, added, text, n);
+		show_as(t, i, text, n);
 	}
-	buf_release(&scratch[0]);
-	buf_release(&scratch[1]);
+	normalizer_scratch_release(&scratch);
 }
 
 /* Old files leave the type out. */
@@ -293,6 +310,9 @@ void tokenizer_destroy(struct tokenizer *t)
 	decoder_destroy(t->decoder);
 	added_set_destroy(t->raw);
 	added_set_destroy(t->normalized);
+	for (int32_t i = 0; t->shown && i < t->vocabulary.n_added; i++)
+		free((char *)t->shown[i].text);
+	free(t->shown);
 	postprocessor_release(&t->postprocessor);
 	vocabulary_release(&t->vocabulary);
 	free(t);
@@ -317,7 +337,7 @@ struct encoding {
 	size_t n_parts;
 	struct added_limits limits; /* the same, for tokens looked for in the raw text */
 	struct segments raw, normalized;
-	struct buf scratch[2];
+	struct normalizer_scratch scratch;
 	struct pieces pieces;
 	struct bpe_scratch bpe;
 	struct ids head;
@@ -335,8 +355,7 @@ static void encoding_release(struct encoding *e)
 	bpe_scratch_release(&e->bpe);
 	segments_release(&e->raw);
 	segments_release(&e->normalized);
-	buf_release(&e->scratch[0]);
-	buf_release(&e->scratch[1]);
+	normalizer_scratch_release(&e->scratch);
 	ids_release(&e->head);
 }
 
@@ -359,7 +378,7 @@ static void encode_segment(struct encoding *e, const char *text, size_t n, bool 
 	struct text_part whole = {.is_plain = true};
 	struct added_limits limits = {.parts = &whole, .n = 1, .guarded = e->limits.guarded};
 
-	normalizer_apply(e->tokenizer->normalizer, e->scratch, &text, &n);
+	normalizer_apply(e->tokenizer->normalizer, &e->scratch, &text, &n, &at_start);
 	whole.end = n;
 	if (!is_plain)
 		limits.n = 0;
@@ -422,10 +441,11 @@ static bool is_hostile(struct encoding *e, const struct text_part *part, const c
 {
 	const char *at = text + start;
 	size_t n = end - start;
+	bool at_start = false;
 
 	if (!part->is_plain)
 		return false;
-	normalizer_apply(e->tokenizer->normalizer, e->scratch, &at, &n);
+	normalizer_apply(e->tokenizer->normalizer, &e->scratch, &at, &n, &at_start);
 	return added_set_finds(e->tokenizer->normalized, at, n, e->limits.guarded);
 }
 
@@ -524,7 +544,7 @@ void tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n, b
 			continue;
 		token = &t->vocabulary.tokens[ids[i]];
 		if (token->text && !(skip_special && token->is_special))
-			tokens[count++] = token;
+			tokens[count++] = token->shown ? token->shown : token;
 	}
 	decoder_apply(t->decoder, tokens, count, out);
 	free(tokens);

@@ -2,11 +2,14 @@
  *
  * One function, scan, knows the shape of UTF-8: how far a byte sequence is a
  * prefix of a valid character, and whether it is a whole one.  Everything else
- * is built on it.  Classes come from utf8proc's tables. */
+ * is built on it.  Classes come from utf8proc's tables and from those of
+ * unicode_tables.h where the reference's differ. */
 #include "common/text/unicode.h"
 
 #include <string.h>
 #include <utf8proc.h>
+
+#include "common/text/unicode_tables.h"
 
 enum { REPLACEMENT = 0xFFFD, ALPHABET_END = 0x144 };
 
@@ -152,17 +155,74 @@ bool unicode_is_space(uint32_t c)
 	       c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
 }
 
-bool unicode_is_numeric(uint32_t c)
+static bool is_in(uint32_t c, const struct unicode_range *ranges, size_t n)
+{
+	size_t low = 0;
+
+	while (low < n) {
+		size_t middle = low + (n - low) / 2;
+		if (c > ranges[middle].last)
+			low = middle + 1;
+		else if (c < ranges[middle].first)
+			n = middle;
+		else
+			return true;
+	}
+	return false;
+}
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+#define NEWS(name, NAME)                                                                           \
+	{                                                                                          \
+#name, UTF8PROC_CATEGORY_##NAME, NEW_##NAME, COUNT(NEW_##NAME)                     \
+	}
+
+static const struct unicode_news NEWS_OF[] = {
+	NEWS(Lu, LU),
+	NEWS(Ll, LL),
+	NEWS(Lm, LM),
+	NEWS(Lo, LO),
+	NEWS(Mn, MN),
+	NEWS(Mc, MC),
+	NEWS(Nd, ND),
+	NEWS(No, NO),
+	NEWS(Pd, PD),
+	NEWS(Po, PO),
+	NEWS(Sm, SM),
+	NEWS(So, SO),
+	{"Han", -1, NEW_HAN, COUNT(NEW_HAN)},
+};
+
+const struct unicode_news *unicode_news(size_t *n)
+{
+	*n = COUNT(NEWS_OF);
+	return NEWS_OF;
+}
+
+static utf8proc_category_t category_of(uint32_t c)
 {
 	utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)c);
 
+	for (size_t i = 0; category == UTF8PROC_CATEGORY_CN && i < COUNT(NEWS_OF); i++)
+		if (NEWS_OF[i].category >= 0 && is_in(c, NEWS_OF[i].ranges, NEWS_OF[i].n))
+			return (utf8proc_category_t)NEWS_OF[i].category;
+	return category;
+}
+
+bool unicode_is_numeric(uint32_t c)
+{
+	utf8proc_category_t category;
+
+	if (c < 0x80)
+		return c >= '0' && c <= '9';
+	category = category_of(c);
 	return category == UTF8PROC_CATEGORY_ND || category == UTF8PROC_CATEGORY_NL ||
-	       category == UTF8PROC_CATEGORY_NO;
+	       category == UTF8PROC_CATEGORY_NO || is_in(c, NEWER_NUMERIC, COUNT(NEWER_NUMERIC));
 }
 
 bool unicode_is_word(uint32_t c)
 {
-	switch (utf8proc_category((utf8proc_int32_t)c)) {
+	switch (category_of(c)) {
 	case UTF8PROC_CATEGORY_LU:
 	case UTF8PROC_CATEGORY_LL:
 	case UTF8PROC_CATEGORY_LT:
@@ -181,6 +241,45 @@ bool unicode_is_word(uint32_t c)
 		       (c >= 0x1F130 && c <= 0x1F149) || (c >= 0x1F150 && c <= 0x1F169) ||
 		       (c >= 0x1F170 && c <= 0x1F189);
 	}
+}
+
+bool unicode_is_punctuation(uint32_t c)
+{
+	utf8proc_category_t category;
+
+	if (c < 0x80)
+		return (c >= '!' && c <= '/') || (c >= ':' && c <= '@') || (c >= '[' && c <= '`') ||
+		       (c >= '{' && c <= '~');
+	category = category_of(c);
+	if (category >= UTF8PROC_CATEGORY_PC && category <= UTF8PROC_CATEGORY_PO)
+		return !is_in(c, NOT_PUNCTUATION, COUNT(NOT_PUNCTUATION));
+	return is_in(c, MORE_PUNCTUATION, COUNT(MORE_PUNCTUATION));
+}
+
+bool unicode_is_mark(uint32_t c)
+{
+	utf8proc_category_t category = category_of(c);
+
+	if (category >= UTF8PROC_CATEGORY_MN && category <= UTF8PROC_CATEGORY_ME)
+		return !is_in(c, NOT_MARKS, COUNT(NOT_MARKS));
+	return is_in(c, MORE_MARKS, COUNT(MORE_MARKS));
+}
+
+bool unicode_is_indecomposable(uint32_t c)
+{
+	return is_in(c, NOT_DECOMPOSED, COUNT(NOT_DECOMPOSED));
+}
+
+uint32_t unicode_lower(uint32_t c)
+{
+	utf8proc_int32_t lower = utf8proc_tolower((utf8proc_int32_t)c);
+
+	if (c == 0x130)
+		return 'i';
+	for (size_t i = 0; c >= 0x1C89 && i < COUNT(NEW_CAPITALS); i++)
+		if (is_in(c, &NEW_CAPITALS[i].capitals, 1))
+			return NEW_CAPITALS[i].small + (c - NEW_CAPITALS[i].capitals.first);
+	return (uint32_t)lower;
 }
 
 /* Printable Latin-1 stands for itself; the 68 other bytes, in order, are

@@ -22,9 +22,27 @@ bool utf8_is_valid(const char *text, size_t n);
  * 3.9, "substitution of maximal subparts"). */
 void utf8_repair(const char *text, size_t n, struct buf *out);
 
-bool unicode_is_space(uint32_t c);   /* White_Space */
-bool unicode_is_numeric(uint32_t c); /* Nd, Nl, No */
-bool unicode_is_word(uint32_t c);    /* \w of UTS 18: letters, marks, digits, connectors */
+/* Classes as the tokenizers library knows them: partly by newer tables than PCRE2 and
+ * utf8proc have, partly by older ones (unicode_tables.h). */
+bool unicode_is_space(uint32_t c);	    /* White_Space */
+bool unicode_is_numeric(uint32_t c);	    /* Nd, Nl, No */
+bool unicode_is_word(uint32_t c);	    /* \w of UTS 18: letters, marks, digits, connectors */
+bool unicode_is_punctuation(uint32_t c);    /* P*, and ASCII's symbols */
+bool unicode_is_mark(uint32_t c);	    /* M* */
+bool unicode_is_indecomposable(uint32_t c); /* whatever utf8proc says */
+uint32_t unicode_lower(uint32_t c);	    /* of one character */
+
+struct unicode_range {
+	uint32_t first, last;
+};
+/* The characters of a general category, or Han, that are newer than Unicode 14. */
+struct unicode_news {
+	const char *property; /* "Lu" */
+	int category;	      /* of utf8proc, -1 for Han */
+	const struct unicode_range *ranges;
+	size_t n;
+};
+const struct unicode_news *unicode_news(size_t *n);
 
 /* GPT-2's byte alphabet: every byte has a printable character that stands for it. */
 uint32_t byte_alphabet_char(uint8_t byte);

@@ -13,8 +13,9 @@
 struct token {
 	const char *text; /* NULL: no token has this id */
 	uint32_t length;
-	bool is_model;	 /* in model.vocab: what merges and characters are looked up in */
-	bool is_special; /* left out by a decode that skips special tokens */
+	bool is_model;		   /* in model.vocab: what merges and characters are looked up in */
+	bool is_special;	   /* left out by a decode that skips special tokens */
+	const struct token *shown; /* what a decoder sees instead; NULL: the token itself */
 };
 
 /* A token that is found in text before the model sees it. */

@@ -334,28 +334,26 @@ static void test_unknown_components_are_refused_by_name(void **state)
 {
 	(void)state;
 	check_refused((struct parts){.type = "Unigram"}, "model.type Unigram is not supported");
-	check_refused((struct parts){.normalizer = "{\"type\": \"Nmt\"}"},
-		      "normalizer: type Nmt is not supported");
-	check_refused((struct parts){.normalizer = "{\"type\": \"Replace\", \"content\": \"\", "
-						   "\"pattern\": {\"Regex\": \"a\"}}"},
-		      "normalizer: Replace of a Regex is not supported");
-	check_refused((struct parts){.pre_tokenizer = "{\"type\": \"BertPreTokenizer\"}"},
-		      "pre_tokenizer: type BertPreTokenizer is not supported");
+	check_refused((struct parts){.type = "WordPiece"}, "model.type WordPiece is not supported");
+	check_refused((struct parts){.normalizer = "{\"type\": \"Precompiled\"}"},
+		      "normalizer: type Precompiled is not supported");
+	check_refused((struct parts){.pre_tokenizer = "{\"type\": \"UnicodeScripts\"}"},
+		      "pre_tokenizer: type UnicodeScripts is not supported");
 	check_refused((struct parts){.post_processor = "{\"type\": \"Other\"}"},
 		      "post_processor: type Other is not supported");
 	check_refused((struct parts){.decoder = "{\"type\": \"CTC\"}"},
 		      "decoder: type CTC is not supported");
 	check_refused((struct parts){.flags = ", \"dropout\": 0.1"},
 		      "model.dropout is not supported");
-	check_refused((struct parts){.flags = ", \"end_of_word_suffix\": \"</w>\""},
-		      "model.end_of_word_suffix is not supported");
+	check_refused((struct parts){.flags = ", \"continuing_subword_prefix\": \"##\""},
+		      "model.merges[0]: \"b\" is shorter than the prefix");
 }
 
 static void test_patterns_that_engines_read_differently_are_refused(void **state)
 {
 	(void)state;
 	check_refused((struct parts){.pre_tokenizer = PATTERN("(?<=a)b")}, "look-behind");
-	check_refused((struct parts){.pre_tokenizer = PATTERN("\\\\w+")}, "\\w");
+	check_refused((struct parts){.pre_tokenizer = PATTERN("[a\\\\W]+")}, "\\W in a class");
 	check_refused((struct parts){.pre_tokenizer = PATTERN("(a)\\\\1")}, "\\1");
 	check_refused((struct parts){.pre_tokenizer = PATTERN("(*COMMIT)a")}, "(*CO");
 	check_refused((struct parts){.pre_tokenizer = PATTERN("[a[b]]")}, "a class within");
