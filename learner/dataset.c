@@ -141,6 +141,11 @@ bool dataset_has_target(const struct row *row)
 	return false;
 }
 
+static bool are_equal(const struct row *a, const struct row *b)
+{
+	return a->n == b->n && memcmp(a->ids, b->ids, (size_t)a->n * sizeof *a->ids) == 0;
+}
+
 enum status dataset_add(struct reader *reader, struct example *example, int line, struct error *err)
 {
 	bool keep;
@@ -151,6 +156,11 @@ enum status dataset_add(struct reader *reader, struct example *example, int line
 	      (!example->rejected.ids || dataset_has_target(&example->rejected)))) {
 		keep = false;
 		reader->left_out.nothing_to_learn++;
+	}
+	if (status == STATUS_OK && keep && example->rejected.ids &&
+	    are_equal(&example->row, &example->rejected)) {
+		keep = false;
+		reader->left_out.equal++;
 	}
 	if (status == STATUS_OK && keep) {
 		append(reader, example);

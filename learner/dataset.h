@@ -40,7 +40,7 @@ enum status dataset_load_examples(struct dataset *dataset, const char *path,
 				  const struct run_config *config, int max_length, int32_t eos_id,
 				  struct error *err);
 /* Preference pairs with their "margin" (0 where there is none); EOS after each text if
- * append_eos.  A pair whose two sequences are equal is left out.  needs_completions:
+ * append_eos.  A pair whose two sequences are equal, or are cut to be, is left out.  needs_completions:
  * both hold something behind the prompt, else the pair is refused, or left out where it
  * was cut. */
 enum status dataset_load_pairs(struct dataset *dataset, const char *path,

@@ -153,11 +153,6 @@ static enum status read_margin(const struct reader *reader, const struct json *o
 	return STATUS_OK;
 }
 
-static bool are_equal(const struct row *a, const struct row *b)
-{
-	return a->n == b->n && memcmp(a->ids, b->ids, (size_t)a->n * sizeof *a->ids) == 0;
-}
-
 /* Both sequences of a pair, ended, as row and rejected of an example. */
 static enum status get_pair(const struct reader *reader, const struct json *object, int line,
 			    struct example *example, struct error *err)
@@ -192,14 +187,7 @@ enum status dataset_read_pair(struct reader *reader, const struct json *object, 
 
 	if (status == STATUS_OK)
 		status = get_pair(reader, object, line, &example, err);
-	if (status != STATUS_OK)
-		return status;
-	if (!are_equal(&example.row, &example.rejected))
-		return dataset_add(reader, &example, line, err);
-	reader->left_out.equal++;
-	row_release(&example.row);
-	row_release(&example.rejected);
-	return STATUS_OK;
+	return status == STATUS_OK ? dataset_add(reader, &example, line, err) : status;
 }
 
 /* --- judged completions --- */
