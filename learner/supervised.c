@@ -12,6 +12,7 @@
 #include "common/base/file.h"
 #include "common/base/log.h"
 #include "common/run/fault.h"
+#include "learner/adapter.h"
 #include "learner/state_files.h"
 #include "learner/turn.h"
 
@@ -148,15 +149,20 @@ static enum status load_tokenizer(struct supervised *run, struct error *err)
 	return tokenizer_load(&run->tokenizer, dir, err);
 }
 
+/* The model as it starts, or the checkpoint's, which may hold the adapter alone. */
 static enum status load_model(struct supervised *run, struct error *err)
 {
-	char *dir;
-	enum status status;
+	const struct run_config *config = run->config;
+	bool has_adapter = config->lora.given;
+	char *dir = run->session.checkpoint ? path_join(run->session.checkpoint, "model") : NULL;
+	enum status status = dir && !has_adapter ? supervised_load_model(run, dir, false, err)
+						 : run->task->create(run, err);
 
-	if (!run->session.checkpoint)
-		return run->task->create(run, err);
-	dir = path_join(run->session.checkpoint, "model");
-	status = supervised_load_model(run, dir, false, err);
+	if (status == STATUS_OK && has_adapter) {
+		struct adapter_options options = adapter_options(config, config->model.path);
+
+		status = adapter_attach(run->model, &options, dir, run->pool, err);
+	}
 	free(dir);
 	return status;
 }
@@ -168,7 +174,8 @@ static enum status load_data(struct supervised *run, struct error *err)
 
 	if (status == STATUS_OK && config->data.eval)
 		status = run->task->load_data(run, &run->eval, config->data.eval, err);
-	if (status == STATUS_OK && !run->session.checkpoint && run->task->prepare)
+	if (status == STATUS_OK && run->task->prepare &&
+	    (!run->session.checkpoint || config->lora.given))
 		status = run->task->prepare(run, err);
 	return status;
 }

@@ -1,6 +1,7 @@
 /* What a checkpoint of a supervised training holds, and how it is read back.
  *
- *     model/                        a Hugging Face directory, usable as it is
+ *     model/                        a Hugging Face directory, usable as it is, or an
+ *                                   adapter as PEFT keeps them
  *     optimizer-m.safetensors ...   moments that the optimizer has
  *     state.json                    counters, length of the log, hash of the data
  *     config.json                   the resolved config that made it */
@@ -11,6 +12,7 @@
 #include "common/base/file.h"
 #include "common/base/json.h"
 #include "common/run/fault.h"
+#include "learner/adapter.h"
 #include "learner/moments.h"
 #include "learner/state_files.h"
 #include "learner/supervised.h"
@@ -23,10 +25,11 @@ static void print_state(const struct supervised *run, struct buf *out)
 	buf_printf(out,
 		   "{\n  \"step\": %" PRId64 ",\n  \"updates\": %" PRId64
 		   ",\n  \"skipped\": %" PRId64 ",\n  \"metrics_bytes\": %" PRIu64
-		   ",\n  \"lowest_loss\": %s,\n  \"isa\": \"%s\",\n  \"train_sha256\": "
-		   "\"%s\"\n}\n",
+		   ",\n  \"lowest_loss\": %s,\n  \"isa\": \"%s\",\n  \"train_sha256\": \"%s\"",
 		   run->step, run->trainer.t, run->trainer.skipped, run->metrics.bytes, lowest.data,
 		   isa_name(run->session.isa), run->train.sha256);
+	adapter_print_base(run->model, "base", out);
+	buf_append_string(out, "\n}\n");
 	buf_release(&lowest);
 }
 
@@ -111,6 +114,9 @@ enum status supervised_load_state(struct supervised *run, uint64_t *metrics_byte
 	if (status == STATUS_OK)
 		status = state_check_data(state, "train_sha256", run->train.sha256,
 					  run->config->data.train, err);
+	if (status == STATUS_OK)
+		status = adapter_check_base(run->model, state, "base", run->config->model.path,
+					    err);
 	if (status == STATUS_OK)
 		status = moments_load(&run->trainer, dir, "optimizer", err);
 	*metrics_bytes = (uint64_t)bytes;

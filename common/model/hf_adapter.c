@@ -141,11 +141,12 @@ static enum status target(struct planning *planning, const struct json *entry, i
 	int n_matched = 0;
 	char layers[512], module[NAME_BYTES];
 
-	if (json_type(entry) != JSON_STRING)
-		return error_set(err, STATUS_BAD_INPUT,
-				 "lora.target_modules: an entry is %s, expected the name of a layer",
-				 json_type_name(entry));
 	name = json_string(entry, NULL);
+	if (strpbrk(name, "*+?|()[]{}^$\\"))
+		return error_set(err, STATUS_BAD_INPUT,
+				 "lora.target_modules: \"%.100s\" is no name of a layer; regular "
+				 "expressions are not read",
+				 name);
 	for (int i = 0; i < planning->n; i++) {
 		module_of_tensor(planning->model, i, module);
 		if (!is_named(module, name))
@@ -208,6 +209,14 @@ static void all_linear(const struct planning *planning, struct buf *list)
 	buf_append_char(list, ']');
 }
 
+/* One name as a list. */
+static void quote_name(const struct json *name, struct buf *list)
+{
+	buf_append_char(list, '[');
+	json_print(name, false, list);
+	buf_append_char(list, ']');
+}
+
 /* targets: out, the list as JSON text. */
 static enum status plan_targets(struct planning *planning, const struct adapter_options *options,
 				struct buf *targets, struct error *err)
@@ -222,10 +231,7 @@ static enum status plan_targets(struct planning *planning, const struct adapter_
 	else if (is_string(options->target_modules, "all-linear"))
 		all_linear(planning, targets);
 	else if (json_type(options->target_modules) == JSON_STRING)
-		return error_set(err, STATUS_BAD_INPUT,
-				 "lora.target_modules is the string \"%.100s\", expected a list of "
-				 "names or \"all-linear\"; regular expressions are not read",
-				 json_string(options->target_modules, NULL));
+		quote_name(options->target_modules, targets);
 	else
 		json_print(options->target_modules, false, targets);
 	list = json_parse(targets->data, targets->length, "lora.target_modules", err);
@@ -236,6 +242,14 @@ static enum status plan_targets(struct planning *planning, const struct adapter_
 		status = target(planning, entry, (int)options->r, scale, err);
 	json_free(list);
 	return status;
+}
+
+/* A name alone is a list of one. */
+static const struct json *first_name(const struct json *names)
+{
+	if (is_null(names))
+		return NULL;
+	return json_type(names) == JSON_STRING ? names : json_first(names);
 }
 
 static enum status plan_saved(struct planning *planning, const struct adapter_options *options,
@@ -252,10 +266,9 @@ static enum status plan_saved(struct planning *planning, const struct adapter_op
 
 		planning->plan.is_saved[i] = id == PARAM_SCORE_WEIGHT || id == PARAM_SCORE_BIAS;
 	}
-	for (const struct json *entry =
-		     is_null(options->modules_to_save) ? NULL : json_first(options->modules_to_save);
+	for (const struct json *entry = first_name(options->modules_to_save);
 	     entry && status == STATUS_OK; entry = json_next(entry)) {
-		const char *name = json_type(entry) == JSON_STRING ? json_string(entry, NULL) : "";
+		const char *name = json_string(entry, NULL);
 		int n_matched = 0;
 
 		for (int i = 0; i < planning->n && status == STATUS_OK; i++) {
@@ -308,8 +321,8 @@ static void write_config_text(const struct planning *planning,
 		   options->use_rslora ? "true" : "false");
 }
 
-enum status hf_adapter_create(struct model *model, const struct adapter_options *options,
-			      struct pool *pool, struct error *err)
+static enum status create_adapter(struct model *model, const struct adapter_options *options,
+				  struct pool *pool, struct error *err)
 {
 	struct planning planning;
 	struct buf targets = BUF_INIT, saved = BUF_INIT;
@@ -330,6 +343,13 @@ enum status hf_adapter_create(struct model *model, const struct adapter_options 
 	buf_release(&saved);
 	planning_release(&planning);
 	return status;
+}
+
+enum status hf_adapter_attach(struct model *model, const struct adapter_options *options,
+			      struct pool *pool, struct error *err)
+{
+	return options->path ? hf_adapter_load(model, options->path, pool, err)
+			     : create_adapter(model, options, pool, err);
 }
 
 /* --- reading: the config --- */
@@ -740,6 +760,23 @@ enum status hf_adapter_load(struct model *model, const char *dir, struct pool *p
 done:
 	json_free(reader.config.root);
 	buf_release(&text);
+	free(path);
+	return status;
+}
+
+enum status hf_adapter_base(char **base, const char *dir, struct error *err)
+{
+	char *path = path_join(dir, CONFIG);
+	struct json *root = json_parse_file(path, MAX_CONFIG_BYTES, err);
+	const struct json *name = json_get(root, "base_model_name_or_path");
+	enum status status = root ? STATUS_OK : STATUS_BAD_INPUT;
+
+	if (root && (!name || json_type(name) != JSON_STRING))
+		status = error_set(err, STATUS_BAD_INPUT,
+				   "%s: \"base_model_name_or_path\" is missing or not a string", path);
+	if (status == STATUS_OK)
+		*base = xstrdup(json_string(name, NULL));
+	json_free(root);
 	free(path);
 	return status;
 }

@@ -42,7 +42,8 @@ struct lora {
 	int n_layers;
 	struct lora_saved *saved;
 	int n_saved;
-	struct buf config; /* adapter_config.json */
+	uint64_t base_hash; /* of the weights as they were when it was attached */
+	struct buf config;  /* adapter_config.json */
 };
 
 /* What to adapt, by stored tensor: r and s of each linear layer's matrix (r 0: not

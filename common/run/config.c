@@ -303,6 +303,16 @@ static bool store_number(const struct config_key *key, const struct json *value,
 	return in_range(key, (double)integer);
 }
 
+static bool are_names(const struct json *value)
+{
+	if (json_type(value) != JSON_ARRAY)
+		return json_type(value) == JSON_STRING;
+	for (const struct json *entry = json_first(value); entry; entry = json_next(entry))
+		if (json_type(entry) != JSON_STRING)
+			return false;
+	return json_first(value) != NULL;
+}
+
 /* Stores a value into the struct at base.  name is the key's full name. */
 static enum status store(const struct loader *loader, const struct config_key *key,
 			 const char *name, const struct json *value, char *base)
@@ -330,6 +340,11 @@ static enum status store(const struct loader *loader, const struct config_key *k
 		break;
 	case KEY_OBJECT:
 		fits = json_type(value) == JSON_OBJECT;
+		if (fits)
+			*(const struct json **)target = value;
+		break;
+	case KEY_NAMES:
+		fits = are_names(value);
 		if (fits)
 			*(const struct json **)target = value;
 		break;
@@ -537,6 +552,8 @@ static enum status check_rules(const struct loader *loader, struct run_config *c
 	RULE(loader, warmup <= steps,
 	     "\"schedule.warmup_steps\" is %lld, expected at most the run's length, %lld", warmup,
 	     steps);
+	RULE(loader, !config->lora.given || is_ppo || config->model.path,
+	     "\"lora\" adapts a checkpoint: it needs model.path");
 	if (loader->command == COMMAND_DPO && check_dpo(loader, config) != STATUS_OK)
 		return STATUS_BAD_INPUT;
 	return is_ppo ? check_ppo(loader, config) : check_train(loader, config);
@@ -549,6 +566,7 @@ static void set_given(struct run_config *config, const struct json *tree)
 	const struct json *penalty = find(tree, "reward.missing_eos_penalty");
 
 	config->roles.given = find(tree, "roles") != NULL;
+	config->lora.given = find(tree, "lora") != NULL;
 	config->optimizer.given = find(tree, "optimizer") != NULL;
 	config->critic.optimizer.given = find(tree, "critic.optimizer") != NULL;
 	config->reward.has_missing_eos_penalty = penalty && json_type(penalty) != JSON_NULL;

@@ -68,8 +68,17 @@ struct run_config {
 	} reference;
 	struct {
 		char *path;
+		bool lora;
 		struct optimizer_config optimizer;
 	} critic;
+	struct {
+		bool given;
+		char *path;
+		int64_t r;
+		double lora_alpha, lora_dropout;
+		bool use_rslora;
+		const struct json *target_modules, *modules_to_save; /* borrowed */
+	} lora;
 	struct {
 		char *prompts, *train, *eval;
 		int64_t max_length;

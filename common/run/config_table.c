@@ -150,7 +150,31 @@ const struct config_key config_keys[] = {
 	 .help = "frozen reference; null: the policy as it starts"},
 	{.name = "critic.path", .type = KEY_TEXT, .commands = PPO, .offset = AT(critic.path),
 	 .fallback = "null", .help = "start of the critic; null: the first reward model"},
+	{.name = "critic.lora", .type = KEY_BOOL, .commands = PPO, .offset = AT(critic.lora),
+	 .fallback = "true", .help = "with lora: an adapter of its own for the critic"},
 	OPTIMIZER("critic.optimizer", critic.optimizer, PPO, "0.00001", FROM_OPTIMIZER),
+
+	{.name = "lora.path", .type = KEY_TEXT, .commands = ALL, .offset = AT(lora.path),
+	 .fallback = "null", .flags = KEY_WITH_SECTION,
+	 .help = "adapter to go on from, whose own config says what it adapts; null: a new one"},
+	{.name = "lora.r", .type = KEY_INT, .commands = ALL, .offset = AT(lora.r),
+	 .fallback = "8", .min = 1, .max = 65536, .flags = KEY_WITH_SECTION, .help = "rank"},
+	{.name = "lora.lora_alpha", .type = KEY_NUMBER, .commands = ALL,
+	 .offset = AT(lora.lora_alpha), .fallback = "8", .min = 0, .max = 1e6,
+	 .flags = KEY_WITH_SECTION | KEY_ABOVE_MIN,
+	 .help = "what an adapter adds is scaled by lora_alpha / r"},
+	{.name = "lora.use_rslora", .type = KEY_BOOL, .commands = ALL,
+	 .offset = AT(lora.use_rslora), .fallback = "false", .flags = KEY_WITH_SECTION,
+	 .help = "scaled by lora_alpha / sqrt(r)"},
+	{.name = "lora.lora_dropout", .type = KEY_NUMBER, .commands = ALL,
+	 .offset = AT(lora.lora_dropout), .fallback = "0", .min = 0, .max = 0,
+	 .flags = KEY_WITH_SECTION, .help = "dropout is off in every forward pass"},
+	{.name = "lora.target_modules", .type = KEY_NAMES, .commands = ALL,
+	 .offset = AT(lora.target_modules), .fallback = "null", .flags = KEY_WITH_SECTION,
+	 .help = "names of linear layers, or \"all-linear\"; null: queries and values, as PEFT"},
+	{.name = "lora.modules_to_save", .type = KEY_NAMES, .commands = ALL,
+	 .offset = AT(lora.modules_to_save), .fallback = "null", .flags = KEY_WITH_SECTION,
+	 .help = "modules trained whole beside the adapter; a score head always is"},
 
 	{.name = "reward.sources", .type = KEY_SOURCES, .commands = PPO,
 	 .flags = KEY_MAY_CHANGE, .help = "who judges: a list of reward models and rules"},
@@ -482,6 +506,9 @@ void config_describe(const struct config_key *key, struct buf *out)
 		break;
 	case KEY_OBJECT:
 		buf_append_string(out, "an object");
+		break;
+	case KEY_NAMES:
+		buf_append_string(out, "a string or a list of strings");
 		break;
 	case KEY_SOURCES:
 		buf_printf(out, "a list of 1 to %d objects", MAX_REWARD_SOURCES);

@@ -17,6 +17,7 @@ enum key_type {
 	KEY_TEXT,    /* char *, owned by the struct */
 	KEY_CHOICE,  /* char *, one of the words of choices, or an integer if max is above 0 */
 	KEY_OBJECT,  /* const struct json *, free form */
+	KEY_NAMES,   /* const struct json *, a string or a list of strings */
 	KEY_SOURCES, /* reward.sources, the objects of source_keys */
 };
 
