@@ -55,8 +55,23 @@ static enum status create_generator(struct actor *actor, int node_ranks, struct 
 			 bytes >> 20, generator_positions(actor->generator), longest);
 }
 
+/* The policy without weights that mean anything, or as it starts where it has an
+ * adapter. */
+static enum status create_model(struct actor *actor, const struct model_config *description,
+				const struct model *base, const struct adapter_options *adapter,
+				struct error *err)
+{
+	if (!base) {
+		actor->model = model_create(description, false);
+		return STATUS_OK;
+	}
+	actor->model = model_share(base);
+	return hf_adapter_attach(actor->model, adapter, actor->pool, err);
+}
+
 /* Everything the actor needs but the weights, which come from the learner. */
 enum status actor_create(struct actor **out, const struct run_config *config,
+			 const struct model *base, const struct adapter_options *adapter,
 			 const struct topology *topology, struct channel *channel, int rank,
 			 int node_ranks, struct pool *pool, struct error *err)
 {
@@ -78,10 +93,9 @@ enum status actor_create(struct actor **out, const struct run_config *config,
 		status = model_check_memory(&description, config->policy.path, err);
 	if (status == STATUS_OK)
 		status = stop_ids_read(&actor->stop, config->policy.path, &description, err);
-	if (status != STATUS_OK)
-		return status;
-	actor->model = model_create(&description, false);
-	return create_generator(actor, node_ranks, err);
+	if (status == STATUS_OK)
+		status = create_model(actor, &description, base, adapter, err);
+	return status == STATUS_OK ? create_generator(actor, node_ranks, err) : status;
 }
 
 void actor_destroy(struct actor *actor)
@@ -98,19 +112,19 @@ void actor_destroy(struct actor *actor)
 
 size_t actor_bytes(const struct actor *actor)
 {
-	return (actor->model->layout.n_floats + actor->model->layout.n_packed_floats) *
-	       sizeof(float);
+	return model_bytes(actor->model);
 }
 
 static void take_weights(struct actor *actor, const struct message *message)
 {
-	size_t bytes = actor->model->layout.n_floats * sizeof(float);
+	struct trained trained = model_trained(actor->model);
+	size_t bytes = trained.layout->n_floats * sizeof(float);
 
 	if (message->payload.length != bytes)
 		die("weights from rank %d are %zu bytes, expected %zu", message->source,
 		    message->payload.length, bytes);
-	memcpy(actor->model->weights, message->payload.data, bytes);
-	model_pack(actor->model, actor->pool);
+	memcpy(trained.values, message->payload.data, bytes);
+	model_pack_trained(actor->model, actor->pool);
 	actor->version = message->step;
 }
 

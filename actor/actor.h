@@ -1,16 +1,19 @@
 /* The actor's part of the ring. */
 #pragma once
 
-#include "common/run/config.h"
 #include "common/base/pool.h"
+#include "common/model/hf_adapter.h"
+#include "common/run/config.h"
 #include "proto/channel.h"
 #include "proto/topology.h"
 
 /* State of one actor: the policy's newest weights and a generator. */
 struct actor;
-/* Reads the policy's description (not its weights: those come as version 0).
- * node_ranks: ranks of the job on this node, which share its memory. */
+/* Reads the policy's description (not its weights: those come as version 0).  With an
+ * adapter, the policy is base, which must outlive the actor, beside that adapter; else
+ * both are NULL.  node_ranks: ranks of the job on this node, which share its memory. */
 enum status actor_create(struct actor **actor, const struct run_config *config,
+			 const struct model *base, const struct adapter_options *adapter,
 			 const struct topology *topology, struct channel *channel, int rank,
 			 int node_ranks, struct pool *pool, struct error *err);
 void actor_destroy(struct actor *actor);

@@ -12,7 +12,9 @@
 #include "actor/actor.h"
 #include "common/base/die.h"
 #include "common/base/log.h"
+#include "common/model/hf_checkpoint.h"
 #include "deploy/commands.h"
+#include "learner/adapter.h"
 #include "learner/ppo.h"
 #include "learner/session.h"
 #include "proto/channel.h"
@@ -33,6 +35,8 @@ struct ring {
 	struct pool *pool;
 	struct channel *channel;
 	struct comm *learners;
+	struct model *base; /* frozen weights that the roles share; NULL without adapters */
+	struct adapter_options adapter;
 	struct ppo *ppo;
 	struct actor *actor;
 	struct reward *reward;
@@ -135,27 +139,44 @@ static void share_judge(struct ring *ring)
 	ring->judge = buf_detach(&text);
 }
 
+/* The policy's frozen weights, once for all roles of this rank. */
+static enum status load_base(struct ring *ring, struct error *err)
+{
+	const struct run_config *config = &ring->session.config;
+	struct hf_load_options options = {.head = HEAD_LM};
+	enum status status = STATUS_OK;
+
+	if (config->lora.given) {
+		ring->adapter = adapter_options(config, config->policy.path);
+		status = hf_load(&ring->base, config->policy.path, &options, ring->pool, err);
+	}
+	return comm_agree(ring->session.world, status, err);
+}
+
 /* Loads what each role needs.  Collective: a rank's failure is everyone's. */
 static enum status create_roles(struct ring *ring, struct error *err)
 {
 	struct session *session = &ring->session;
-	enum status status = STATUS_OK;
+	enum status status;
 
 	comm_set_phase("loading");
-	if (plays(ring, ROLE_REWARD))
-		status = reward_create(&ring->reward, &session->config, &ring->topology,
-				       ring->channel, ring->pool, err);
+	status = load_base(ring, err);
+	if (status == STATUS_OK && plays(ring, ROLE_REWARD))
+		status = reward_create(&ring->reward, &session->config, ring->base,
+				       &ring->topology, ring->channel, ring->pool, err);
 	status = comm_agree(session->world, status, err);
 	if (status != STATUS_OK)
 		return status;
 	share_judge(ring);
 	if (plays(ring, ROLE_ACTOR))
-		status = actor_create(&ring->actor, &session->config, &ring->topology,
-				      ring->channel, ring->rank, ring->node_ranks, ring->pool,
-				      err);
+		status = actor_create(&ring->actor, &session->config, ring->base, &ring->adapter,
+				      &ring->topology, ring->channel, ring->rank,
+				      ring->node_ranks, ring->pool, err);
 	status = comm_agree(session->world, status, err);
 	if (status == STATUS_OK && plays(ring, ROLE_LEARNER)) {
 		struct ppo_setup setup = {.config = &session->config,
+					  .base = ring->base,
+					  .adapter = ring->adapter,
 					  .topology = &ring->topology,
 					  .channel = ring->channel,
 					  .learners = ring->learners,
@@ -261,6 +282,7 @@ int ppo_main(int argc, char **argv)
 	ppo_destroy(ring.ppo);
 	actor_destroy(ring.actor);
 	reward_destroy(ring.reward);
+	model_destroy(ring.base);
 	if (ring.channel)
 		channel_destroy(ring.channel);
 	if (ring.learners)

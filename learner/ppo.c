@@ -18,7 +18,9 @@
 #include "common/base/json.h"
 #include "common/base/log.h"
 #include "common/model/hf_checkpoint.h"
+#include "common/model/lora.h"
 #include "common/run/fault.h"
+#include "learner/adapter.h"
 #include "learner/ppo_private.h"
 #include "learner/state_files.h"
 #include "learner/turn.h"
@@ -29,12 +31,12 @@ static void send_weights(struct ppo *ppo)
 {
 	const struct topology *topology = ppo->setup.topology;
 	int n = topology->count[ROLE_ACTOR], *to = xcalloc((size_t)n, sizeof *to);
+	struct trained trained = model_trained(ppo->policy);
 	struct buf payload = BUF_INIT;
 
 	for (int a = 0; a < n; a++)
 		to[a] = topology_rank(topology, ROLE_ACTOR, a);
-	buf_append(&payload, ppo->policy->weights,
-		   ppo->policy->layout.n_floats * sizeof *ppo->policy->weights);
+	buf_append(&payload, trained.values, trained.layout->n_floats * sizeof *trained.values);
 	channel_send_all(ppo->setup.channel, to, n, MESSAGE_WEIGHTS, ppo->step, &payload);
 	buf_release(&payload);
 	free(to);
@@ -343,25 +345,67 @@ static const char *critic_origin(const struct run_config *config, const struct m
 	return config->policy.path;
 }
 
-enum status ppo_load_model(struct ppo *ppo, struct model **model, struct buf *config_text,
+static enum status ppo_load_model(struct ppo *ppo, struct model **model, struct buf *config_text,
 			   const char *dir, enum head_kind head, struct error *err)
 {
 	return state_load_model(model, config_text, dir, head, head == HEAD_SCORE,
 				(uint64_t)ppo->config->run.seed, ppo->setup.pool, err);
 }
 
-static enum status load_models(struct ppo *ppo, struct error *err)
+/* The policy as it starts, or as it was saved in dir, which may be NULL. */
+static enum status load_policy(struct ppo *ppo, const char *dir, struct error *err)
 {
-	const struct run_config *config = ppo->config;
-	const char *origin;
+	const char *path = ppo->config->policy.path;
 	enum status status;
 
-	status = ppo_load_model(ppo, &ppo->policy, &ppo->policy_config, config->policy.path,
-				HEAD_LM, err);
-	if (status != STATUS_OK)
-		return status;
-	origin = critic_origin(config, ppo->policy);
-	status = ppo_load_model(ppo, &ppo->critic, &ppo->critic_config, origin, HEAD_SCORE, err);
+	if (!ppo->setup.base)
+		return ppo_load_model(ppo, &ppo->policy, &ppo->policy_config, dir ? dir : path,
+				      HEAD_LM, err);
+	ppo->policy = model_share(ppo->setup.base);
+	status = adapter_attach(ppo->policy, &ppo->setup.adapter, dir, ppo->setup.pool, err);
+	if (status == STATUS_OK && ppo->policy->lora->n_saved > 0)
+		status = error_set(err, STATUS_BAD_INPUT,
+				   "lora: the policy of ppo has modules that are trained whole, "
+				   "expected adapters alone: its base is the reference too");
+	return status == STATUS_OK ? hf_read_config_text(&ppo->policy_config, path, err) : status;
+}
+
+/* The same of the critic, whose adapter is its own. */
+static enum status load_critic(struct ppo *ppo, const char *dir, struct error *err)
+{
+	const struct run_config *config = ppo->config;
+	bool has_adapter = config->lora.given && config->critic.lora;
+	char *origin = NULL;
+	enum status status = STATUS_OK;
+
+	if (dir && has_adapter)
+		status = hf_adapter_base(&origin, dir, err);
+	else
+		origin = xstrdup(dir ? dir : critic_origin(config, ppo->policy));
+	if (status == STATUS_OK)
+		status = ppo_load_model(ppo, &ppo->critic, &ppo->critic_config, origin, HEAD_SCORE,
+					err);
+	if (status == STATUS_OK && has_adapter) {
+		struct adapter_options options = adapter_options(config, origin);
+
+		options.path = NULL; /* the policy's */
+		status = adapter_attach(ppo->critic, &options, dir, ppo->setup.pool, err);
+	}
+	free(origin);
+	return status;
+}
+
+static enum status load_models(struct ppo *ppo, struct error *err)
+{
+	const char *dir = ppo->setup.checkpoint;
+	char *model = dir ? path_join(dir, "model") : NULL;
+	char *critic = dir ? path_join(dir, "critic") : NULL;
+	enum status status = load_policy(ppo, model, err);
+
+	if (status == STATUS_OK)
+		status = load_critic(ppo, critic, err);
+	free(model);
+	free(critic);
 	if (status != STATUS_OK)
 		return status;
 	if (ppo->critic->config.n_vocab != ppo->policy->config.n_vocab ||
@@ -369,7 +413,8 @@ static enum status load_models(struct ppo *ppo, struct error *err)
 		return error_set(err, STATUS_BAD_INPUT,
 				 "%s: a critic for this policy needs %d vocabulary rows and one "
 				 "label, found %d and %d",
-				 origin, ppo->policy->config.n_vocab, ppo->critic->config.n_vocab,
+				 critic_origin(ppo->config, ppo->policy),
+				 ppo->policy->config.n_vocab, ppo->critic->config.n_vocab,
 				 ppo->critic->config.n_labels);
 	return STATUS_OK;
 }
@@ -451,8 +496,7 @@ enum status ppo_create(struct ppo **out, const struct ppo_setup *setup, struct e
 	ppo->saved_at = clock_now();
 	ppo->metrics.fd = ppo->rollouts.fd = -1;
 	workspace_init(&ppo->workspace, setup->pool);
-	status = setup->checkpoint ? ppo_load_models(ppo, setup->checkpoint, err)
-				   : load_models(ppo, err);
+	status = load_models(ppo, err);
 	if (status == STATUS_OK)
 		status = reserve_critic(ppo, err);
 	if (status == STATUS_OK)

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "common/base/pool.h"
+#include "common/model/hf_adapter.h"
 #include "common/run/config.h"
 #include "common/run/run_dir.h"
 #include "proto/channel.h"
@@ -17,6 +18,8 @@ struct ppo;
 /* What the learners share with the other roles. */
 struct ppo_setup {
 	const struct run_config *config;
+	const struct model *base; /* frozen weights of the policy; NULL: it has no adapter */
+	struct adapter_options adapter;
 	const struct topology *topology;
 	struct channel *channel;
 	struct comm *learners;

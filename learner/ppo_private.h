@@ -57,12 +57,8 @@ void ppo_update(struct ppo *ppo, const struct rollouts *batch, struct ppo_report
 
 /* ppo_state.c: saving and loading. */
 enum status ppo_save_checkpoint(struct ppo *ppo, struct error *err); /* Collective */
-enum status ppo_load_models(struct ppo *ppo, const char *dir, struct error *err);
 enum status ppo_load_state(struct ppo *ppo, const char *dir, struct error *err);
 /* Lead: opens metrics.jsonl and rollouts.jsonl, cut to the given lengths. */
 enum status ppo_open_logs(struct ppo *ppo, uint64_t metrics_bytes, uint64_t rollouts_bytes,
 			  struct error *err);
-/* Loads a model from dir with its config.json's text. */
-enum status ppo_load_model(struct ppo *ppo, struct model **model, struct buf *config_text,
-			   const char *dir, enum head_kind head, struct error *err);
 enum status ppo_save_final(struct ppo *ppo, struct error *err);

@@ -1,6 +1,7 @@
 /* What a PPO checkpoint holds, and how it is read back.
  *
- *     model/ critic/                Hugging Face directories, usable as they are
+ *     model/ critic/                Hugging Face directories, usable as they are, or
+ *                                   adapters as PEFT keeps them
  *     policy-m.safetensors ...      moments of both optimizers
  *     state.json                    counters, KL coefficient, lengths of the logs
  *     config.json                   the resolved config that made it
@@ -15,6 +16,7 @@
 #include "common/base/file.h"
 #include "common/base/json.h"
 #include "common/run/fault.h"
+#include "learner/adapter.h"
 #include "learner/moments.h"
 #include "learner/ppo_private.h"
 #include "learner/state_files.h"
@@ -33,6 +35,8 @@ static void print_state(const struct ppo *ppo, struct buf *out)
 	json_write_double(out, ppo->kl_coef);
 	buf_append_string(out, ",\n  \"judge\": ");
 	json_write_string(out, ppo->setup.judge, strlen(ppo->setup.judge));
+	adapter_print_base(ppo->policy, "policy_base", out);
+	adapter_print_base(ppo->critic, "critic_base", out);
 	buf_append_string(out, "\n}\n");
 }
 
@@ -92,20 +96,6 @@ enum status ppo_save_final(struct ppo *ppo, struct error *err)
 	return status;
 }
 
-enum status ppo_load_models(struct ppo *ppo, const char *dir, struct error *err)
-{
-	char *model = path_join(dir, "model"), *critic = path_join(dir, "critic");
-	enum status status =
-		ppo_load_model(ppo, &ppo->policy, &ppo->policy_config, model, HEAD_LM, err);
-
-	if (status == STATUS_OK)
-		status = ppo_load_model(ppo, &ppo->critic, &ppo->critic_config, critic, HEAD_SCORE,
-					err);
-	free(model);
-	free(critic);
-	return status;
-}
-
 static enum status read_state(struct ppo *ppo, const struct json *state, const char *path,
 			      int64_t *metrics_bytes, int64_t *rollouts_bytes,
 			      struct error *err)
@@ -146,6 +136,12 @@ enum status ppo_load_state(struct ppo *ppo, const char *dir, struct error *err)
 	if (status == STATUS_OK && ppo->is_lead)
 		status = state_check_data(state, "prompts_sha256", ppo->prompts.sha256,
 					  ppo->config->data.prompts, err);
+	if (status == STATUS_OK)
+		status = adapter_check_base(ppo->policy, state, "policy_base",
+					    ppo->config->policy.path, err);
+	if (status == STATUS_OK)
+		status = adapter_check_base(ppo->critic, state, "critic_base",
+					    "the base of the critic", err);
 	if (status == STATUS_OK)
 		status = moments_load(&ppo->policy_trainer, dir, "policy", err);
 	if (status == STATUS_OK)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/base/die.h"
+#include "common/model/hf_adapter.h"
 #include "common/model/hf_checkpoint.h"
 #include "common/model/stop_ids.h"
 #include "common/run/fault.h"
@@ -36,8 +37,19 @@ static int longest_sequence(const struct run_config *config, const struct model_
 	return longest < limit ? (int)longest : limit;
 }
 
+/* The policy as it starts: where its adapter is new, that is its base. */
+static enum status share_base(struct reward *reward, const struct model *base, struct error *err)
+{
+	const char *adapter = reward->config->lora.path;
+
+	reward->reference = model_share(base);
+	return adapter ? hf_adapter_load(reward->reference, adapter, reward->pool, err)
+		       : STATUS_OK;
+}
+
 /* The reference; *n_positions is what the reward models have to read as well. */
-static enum status load_reference(struct reward *reward, int *n_positions, struct error *err)
+static enum status load_reference(struct reward *reward, const struct model *base,
+				  int *n_positions, struct error *err)
 {
 	const struct run_config *config = reward->config;
 	const char *path = config->reference.path ? config->reference.path : config->policy.path;
@@ -48,7 +60,9 @@ static enum status load_reference(struct reward *reward, int *n_positions, struc
 	if (status == STATUS_OK)
 		status = stop_ids_read(&reward->stop, config->policy.path, &policy, err);
 	if (status == STATUS_OK)
-		status = hf_load(&reward->reference, path, &options, reward->pool, err);
+		status = base && !config->reference.path
+				 ? share_base(reward, base, err)
+				 : hf_load(&reward->reference, path, &options, reward->pool, err);
 	if (status == STATUS_OK && reward->reference->config.n_vocab != policy.n_vocab)
 		status = error_set(err, STATUS_BAD_INPUT,
 				   "%s: the reference has %d vocabulary rows, the policy %s has %d",
@@ -61,7 +75,7 @@ static enum status load_reference(struct reward *reward, int *n_positions, struc
 }
 
 enum status reward_create(struct reward **out, const struct run_config *config,
-			  const struct topology *topology, struct channel *channel,
+			  const struct model *base, const struct topology *topology, struct channel *channel,
 			  struct pool *pool, struct error *err)
 {
 	struct reward *reward = xcalloc(1, sizeof *reward);
@@ -72,7 +86,7 @@ enum status reward_create(struct reward **out, const struct run_config *config,
 	*reward = (struct reward){
 		.config = config, .topology = topology, .channel = channel, .pool = pool};
 	workspace_init(&reward->workspace, pool);
-	status = load_reference(reward, &n_positions, err);
+	status = load_reference(reward, base, &n_positions, err);
 	if (status == STATUS_OK && tokenizer_exists(config->policy.path))
 		status = tokenizer_load(&reward->tokenizer, config->policy.path, err);
 	if (status == STATUS_OK)
@@ -100,9 +114,7 @@ const char *reward_identity(const struct reward *reward)
 
 size_t reward_bytes(const struct reward *reward)
 {
-	const struct param_layout *layout = &reward->reference->layout;
-	return (layout->n_floats + layout->n_packed_floats) * sizeof(float) +
-	       scorer_bytes(reward->scorer);
+	return model_bytes(reward->reference) + scorer_bytes(reward->scorer);
 }
 
 static void add_reference(struct reward *reward, struct rollouts *list)

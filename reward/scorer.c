@@ -271,13 +271,12 @@ uint32_t scorer_checksum(const struct scorer *scorer)
 
 size_t scorer_bytes(const struct scorer *scorer)
 {
-	size_t floats = 0;
+	size_t bytes = 0;
 
 	for (int i = 0; i < scorer->n_sources; i++)
 		if (scorer->sources[i].model)
-			floats += scorer->sources[i].model->layout.n_floats +
-				  scorer->sources[i].model->layout.n_packed_floats;
-	return floats * sizeof(float);
+			bytes += model_bytes(scorer->sources[i].model);
+	return bytes;
 }
 
 /* --- judging --- */

@@ -134,6 +134,11 @@ void model_destroy(struct model *model)
 {
 	if (!model)
 		return;
+	lora_destroy(model->lora);
+	if (model->is_shared) {
+		free(model);
+		return;
+	}
 	param_layout_release(&model->layout);
 	if (!model->is_frozen) {
 		free(model->weights);
@@ -142,8 +147,17 @@ void model_destroy(struct model *model)
 	free(model->angles[0]);
 	free(model->angles[1]);
 	free(model->ones);
-	lora_destroy(model->lora);
 	free(model);
+}
+
+struct model *model_share(const struct model *model)
+{
+	struct model *shared = xmalloc(sizeof *shared);
+
+	*shared = *model;
+	shared->lora = NULL;
+	shared->is_shared = true;
+	return shared;
 }
 
 struct model *model_clone(const struct model *model, struct pool *pool)
@@ -177,7 +191,8 @@ static size_t layout_bytes(const struct param_layout *layout)
 
 size_t model_bytes(const struct model *model)
 {
-	return layout_bytes(&model->layout) + (model->lora ? layout_bytes(&model->lora->layout) : 0);
+	return (model->is_shared ? 0 : layout_bytes(&model->layout)) +
+	       (model->lora ? layout_bytes(&model->lora->layout) : 0);
 }
 
 struct trained model_trained(const struct model *model)

@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/base/pool.h"
@@ -29,6 +30,7 @@ struct model {
 	int n_angles;	  /* positions of which they are kept; others are made when needed */
 	float *ones;	  /* [C], for norms without weights; or NULL */
 	struct lora *lora; /* adapters, beside weights that are then frozen; owned, or NULL */
+	bool is_shared;	   /* all but the adapters belongs to another model */
 };
 
 /* Weights are zero. */
@@ -39,12 +41,16 @@ struct model *model_create_frozen(const struct model_config *config, bool has_sc
 				  float *memory);
 void model_destroy(struct model *model); /* NULL is fine */
 struct model *model_clone(const struct model *model, struct pool *pool);
+/* Another model with the same weights in the same memory, which must stay as they are
+ * and outlive it; without adapters. */
+struct model *model_share(const struct model *model);
 
 /* The flat weights into the packed panels. */
 void model_pack(struct model *model, struct pool *pool);
 void model_pack_param(struct model *model, const struct param *param, struct pool *pool);
 
-size_t model_bytes(const struct model *model); /* of weights and adapters, packed too */
+/* Of its own weights and adapters, packed ones too. */
+size_t model_bytes(const struct model *model);
 
 /* The flat block that training changes: the weights, or what the adapters hold. */
 struct trained {
