@@ -8,6 +8,7 @@
 #include "common/base/die.h"
 #include "common/base/json.h"
 #include "common/base/log.h"
+#include "common/model/hf_adapter.h"
 #include "common/model/hf_labels.h"
 #include "deploy/commands.h"
 #include "deploy/line_command.h"
@@ -238,9 +239,11 @@ static enum status prepare_scores(struct line_job *job, struct error *err)
 	struct judge *judge = job->command->context;
 	int n_labels = job->model->config.n_labels;
 	enum status status = prepare(job, err);
+	char *dir = hf_adapted_config(job->model_dir, job->adapter_dir);
 
 	if (status == STATUS_OK && n_labels > 1)
-		status = hf_labels_read(&judge->labels, job->model_dir, n_labels, err);
+		status = hf_labels_read(&judge->labels, dir, n_labels, err);
+	free(dir);
 	return status;
 }
 

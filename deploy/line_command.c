@@ -12,15 +12,16 @@
 #include "common/base/die.h"
 #include "common/base/json.h"
 #include "common/base/log.h"
+#include "common/model/hf_adapter.h"
 #include "common/run/signals.h"
 #include "proto/kernels.h"
 #include "proto/lines.h"
 
 /* Of the common options, those that a tokenizer alone has too come first. */
-enum { BLOCK_LINES = 64, N_TEXT_OPTIONS = 4, N_COMMON_OPTIONS = 6 };
+enum { BLOCK_LINES = 64, N_TEXT_OPTIONS = 4, N_COMMON_OPTIONS = 7 };
 
 struct line_args {
-	const char *model, *input, *output, *chat, *isa;
+	const char *model, *adapter, *input, *output, *chat, *isa;
 	int64_t threads;
 };
 
@@ -88,14 +89,27 @@ static enum status load_text(struct line_job *job, const char *chat, struct erro
 	return status;
 }
 
+/* The ranks of a node share a model, but not what an adapter makes of it. */
+static enum status load_model(struct line_job *job, struct error *err)
+{
+	struct hf_load_options options = {.head = job->command->head};
+	enum status status =
+		job->adapter_dir
+			? hf_load_adapted(&job->frozen.model, job->model_dir, job->adapter_dir,
+					  &options, job->pool, err)
+			: frozen_model_load(&job->frozen, job->world, job->model_dir,
+					    options.head, job->pool, err);
+
+	job->model = job->frozen.model;
+	return status;
+}
+
 static enum status load(struct line_job *job, const char *chat, struct error *err)
 {
 	enum status status = STATUS_OK;
 
 	if (!job->command->tokenizer_alone)
-		status = frozen_model_load(&job->frozen, job->world, job->model_dir,
-					   job->command->head, job->pool, err);
-	job->model = job->frozen.model;
+		status = load_model(job, err);
 	if (status == STATUS_OK)
 		status = load_text(job, chat, err);
 	if (status == STATUS_OK && job->command->prepare)
@@ -179,6 +193,10 @@ static enum status parse_args(const struct line_command *command, struct line_ar
 		 .target = &args->chat,
 		 .help = "chat format of messages: auto (what the checkpoint's template is), or "
 			 "chatml, llama-3, zephyr, ... (README)"},
+		{.name = "--adapter",
+		 .type = OPTION_STRING,
+		 .target = &args->adapter,
+		 .help = "directory of a LoRA adapter for it"},
 		{.name = "--threads",
 		 .type = OPTION_INT,
 		 .target = &args->threads,
@@ -221,6 +239,7 @@ int line_command_main(const struct line_command *command, int argc, char **argv)
 	if (help)
 		return status;
 	job.model_dir = args.model;
+	job.adapter_dir = args.adapter;
 	job.output_path = args.output;
 	job.world = comm_init();
 	log_init(LOG_INFO, comm_is_lead(job.world));

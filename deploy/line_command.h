@@ -20,7 +20,8 @@ struct line_output;
 /* What a command's functions work with. */
 struct line_job {
 	const struct line_command *command;
-	const char *model_dir, *output_path; /* the latter NULL if not given */
+	const char *model_dir;
+	const char *adapter_dir, *output_path; /* NULL if not given */
 	struct comm *world;
 	int node_ranks; /* ranks on this node; 0 without a model */
 	struct pool *pool;	     /* NULL as the model */

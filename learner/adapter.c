@@ -38,6 +38,13 @@ enum status adapter_attach(struct model *model, const struct adapter_options *op
 	return status;
 }
 
+/* Whether the checkpoint lacks the weights; one without modules only says what of them
+ * is trained. */
+static bool is_beside_base(const struct model *model)
+{
+	return model->lora && model->lora->n_modules > 0;
+}
+
 static void print_hash(const struct model *model, char hash[HASH_BYTES])
 {
 	snprintf(hash, HASH_BYTES, "%016" PRIx64, model->lora->base_hash);
@@ -47,7 +54,7 @@ void adapter_print_base(const struct model *model, const char *key, struct buf *
 {
 	char hash[HASH_BYTES];
 
-	if (!model->lora)
+	if (!is_beside_base(model))
 		return;
 	print_hash(model, hash);
 	buf_printf(out, ",\n  \"%s\": \"%s\"", key, hash);
@@ -59,7 +66,7 @@ enum status adapter_check_base(const struct model *model, const struct json *sta
 	const struct json *recorded = json_get(state, key);
 	char hash[HASH_BYTES];
 
-	if (!model->lora)
+	if (!is_beside_base(model))
 		return STATUS_OK;
 	print_hash(model, hash);
 	if (recorded && json_type(recorded) == JSON_STRING &&

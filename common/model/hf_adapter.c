@@ -764,6 +764,62 @@ done:
 	return status;
 }
 
+enum status hf_adapter_labels(int *n_labels, const char *dir, struct error *err)
+{
+	char *path = path_join(dir, WEIGHTS);
+	struct safetensors file;
+	enum status status = safetensors_open(&file, path, err);
+	const struct tensor_view *view;
+
+	*n_labels = 0;
+	if (status == STATUS_OK) {
+		view = safetensors_find(&file, PREFIX "score.weight");
+		if (view && view->rank == 2 && view->shape[0] > 0 && view->shape[0] < INT32_MAX)
+			*n_labels = (int)view->shape[0];
+		safetensors_close(&file);
+	}
+	free(path);
+	return status;
+}
+
+char *hf_adapted_config(const char *base, const char *adapter)
+{
+	char *dir = adapter ? path_join(adapter, HF_ADAPTER_MODEL) : NULL;
+
+	if (dir && file_is_dir(dir))
+		return dir;
+	free(dir);
+	return xstrdup(base);
+}
+
+enum status hf_load_adapted(struct model **model, const char *dir, const char *adapter,
+			    const struct hf_load_options *options, struct pool *pool,
+			    struct error *err)
+{
+	struct hf_load_options wanted = *options;
+	struct model_config config;
+	enum status status = STATUS_OK;
+	char *whole;
+
+	if (!adapter)
+		return hf_load(model, dir, options, pool, err);
+	if (options->head == HEAD_SCORE) {
+		status = hf_adapter_labels(&wanted.n_labels, adapter, err);
+		wanted.create_score = wanted.n_labels > 0;
+	}
+	if (status == STATUS_OK)
+		status = hf_load(model, dir, &wanted, pool, err);
+	if (status == STATUS_OK)
+		status = hf_adapter_load(*model, adapter, pool, err);
+	whole = hf_adapted_config(dir, adapter);
+	if (status == STATUS_OK)
+		status = hf_read_config(&config, whole, err);
+	if (status == STATUS_OK)
+		(*model)->config.pad_id = config.pad_id;
+	free(whole);
+	return status;
+}
+
 enum status hf_adapter_base(char **base, const char *dir, struct error *err)
 {
 	char *path = path_join(dir, CONFIG);
@@ -886,24 +942,20 @@ static enum status write_tensors(const struct written *list, int n, const char *
 	return status;
 }
 
-static enum status write_config(const struct lora *lora, const char *path,
-				const char *const *edits, struct error *err)
+static enum status write_config(const struct lora *lora, const char *path, struct error *err)
 {
 	struct buf text = BUF_INIT;
 	enum status status;
 
 	buf_append(&text, lora->config.data, lora->config.length);
 	status = json_edit(&text, "inference_mode", "true", err);
-	for (int i = 0; status == STATUS_OK && edits && edits[i]; i += 2)
-		status = json_edit(&text, edits[i], edits[i + 1], err);
 	if (status == STATUS_OK)
 		status = file_replace(path, text.data, text.length, err);
 	buf_release(&text);
 	return status;
 }
 
-enum status hf_adapter_write(const struct model *model, const char *dir, const char *const *edits,
-			     struct error *err)
+enum status hf_adapter_write(const struct model *model, const char *dir, struct error *err)
 {
 	const struct lora *lora = model->lora;
 	char *config = path_join(dir, CONFIG), *weights = path_join(dir, WEIGHTS);
@@ -920,7 +972,7 @@ enum status hf_adapter_write(const struct model *model, const char *dir, const c
 		gather_module(model, &lora->modules[m], list, &n);
 	gather_saved(model, list, &n);
 	if (status == STATUS_OK)
-		status = write_config(lora, config, edits, err);
+		status = write_config(lora, config, err);
 	if (status == STATUS_OK)
 		status = write_tensors(list, n, weights, err);
 	for (int i = 0; i < n; i++)

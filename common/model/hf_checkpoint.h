@@ -95,8 +95,8 @@ bool hf_save_as_parse(const char *name, enum hf_save_as *as); /* loaded, f32, bf
  * the model itself, architectures and labels, are added), model.safetensors or shards
  * of at most max_shard_bytes (0: 5 GB) and their index, tokenizer files and
  * generation_config.json copied from tokenizer_dir (NULL: none).  config_text replaces
- * source_dir's config when the model was created from nothing.  Of a model with an
- * adapter, the adapter alone is written, with the edits in its adapter_config.json.
+ * source_dir's config when the model was created from nothing; without either there is
+ * no config.json.  Of a model with an adapter, PEFT's files stand for the weights.
  *
  * A directory that holds anything but a checkpoint is refused.  STATUS_FAILED if a
  * weight is not finite, or not once it is rounded.  On failure nothing has changed. */

@@ -484,6 +484,7 @@ static bool is_of_checkpoint(const char *name)
 	return strcmp(name, "config.json") == 0 || strcmp(name, "model.safetensors") == 0 ||
 	       strcmp(name, "adapter_config.json") == 0 ||
 	       strcmp(name, "adapter_model.safetensors") == 0 ||
+	       strcmp(name, HF_ADAPTER_MODEL) == 0 ||
 	       strcmp(name, "model.safetensors.index.json") == 0 || strcmp(name, TEMPLATES) == 0;
 }
 
@@ -513,30 +514,40 @@ static enum status check_target(const char *dir, struct error *err)
 	return status;
 }
 
-static enum status write_model(const struct model *model, const char *dir,
-			       const struct hf_save_options *options, struct error *err)
+/* One without modules only says what of the model is trained. */
+static bool is_adapter(const struct model *model)
 {
-	char *config = path_join(dir, "config.json");
+	return model->lora && model->lora->n_modules > 0;
+}
+
+static enum status write_config(const struct model *model, const char *dir,
+				const struct hf_save_options *options, struct error *err)
+{
+	char *inner = is_adapter(model) ? path_join(dir, HF_ADAPTER_MODEL) : xstrdup(dir);
+	char *config = path_join(inner, "config.json");
 	struct buf text = BUF_INIT;
 	enum status status = make_config(model, options, &text, err);
 
 	if (status == STATUS_OK)
-		status = file_replace(config, text.data, text.length, err);
+		status = file_make_dirs(inner, err);
 	if (status == STATUS_OK)
-		status = write_weights(model, dir, options, err);
+		status = file_replace(config, text.data, text.length, err);
 	buf_release(&text);
 	free(config);
+	free(inner);
 	return status;
 }
 
 static enum status fill_directory(const struct model *model, const char *dir,
 				  const struct hf_save_options *options, struct error *err)
 {
-	/* Without modules it only says what of the model is trained. */
-	bool is_adapter = model->lora && model->lora->n_modules > 0;
-	enum status status = is_adapter ? hf_adapter_write(model, dir, options->edits, err)
-					: write_model(model, dir, options, err);
+	enum status status = STATUS_OK;
 
+	if (options->config_text || options->source_dir)
+		status = write_config(model, dir, options, err);
+	if (status == STATUS_OK)
+		status = is_adapter(model) ? hf_adapter_write(model, dir, err)
+					   : write_weights(model, dir, options, err);
 	if (status == STATUS_OK && options->tokenizer_dir)
 		status = copy_tokenizer(options->tokenizer_dir, dir, err);
 	if (status == STATUS_OK)

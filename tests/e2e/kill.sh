@@ -22,6 +22,12 @@ run_with_kills() { # RUN KILLS MS RANKS COMMAND CONFIG
 			victim=${victims[$((RANDOM % ${#victims[@]}))]}
 			kill -KILL "$victim" 2>/dev/null && kills=$((kills - 1))
 		fi
+		# Open MPI's launcher can hang for ever when a rank is killed while it starts.
+		for ((after = 0; after < 1200; after++)); do
+			kill -0 "$pid" 2>/dev/null || break
+			sleep 0.05
+		done
+		[ "$after" -lt 1200 ] || kill -KILL "$pid"
 		rc=0
 		wait "$pid" 2>/dev/null || rc=$?
 		if [ $rc -eq 0 ]; then

@@ -14,7 +14,7 @@ on 0 "$RLHF" ppo config.json "${lora[@]}" --set run.dir=whole 2>log || fail "ppo
 	fail 'the first ratio is not exactly 1 at every iteration'
 head -n 1 whole/metrics.jsonl | grep -q '"objective/kl":0,' || fail 'KL is not 0 at iteration 1'
 [ "$(sed 1d whole/metrics.jsonl | grep -c '"objective/kl":0,')" -eq 0 ] || fail 'the policy did not move'
-[ "$(cd whole/final && echo *)" = 'adapter_config.json adapter_model.safetensors' ] ||
+[ "$(cd whole/final && echo *)" = 'adapter_config.json adapter_model.safetensors model' ] ||
 	fail "the result is $(ls whole/final)"
 layout() { # RANKS LEARNERS ACTORS REWARDS
 	local run=run-$2-$3-$4
@@ -37,11 +37,11 @@ on 0 "$RLHF" ppo config.json "${lora[@]}" --set run.dir=full-critic --set critic
 
 # Another base under a run's adapter is refused.
 cp -r policy another
-"$RLHF" pretrain pretrain.json "${lora[@]}" --set model.path=another --set run.dir=sft 2>log ||
+"$RLHF" pretrain pretrain.json "${lora[@]}" --set model.path=another --set run.dir=based 2>log ||
 	fail "pretrain: $(cat log)"
 "$make_model" another lm 24 9
 rc=0
-"$RLHF" pretrain pretrain.json "${lora[@]}" --set model.path=another --set run.dir=sft \
+"$RLHF" pretrain pretrain.json "${lora[@]}" --set model.path=another --set run.dir=based \
 	--set train.steps=9 2>log || rc=$?
 [ $rc -eq 2 ] || fail "another base: exit $rc: $(cat log)"
 grep -q 'error: another: these are not the weights' log || fail "$(cat log)"
@@ -53,3 +53,57 @@ grep -q 'error: another: these are not the weights' log || fail "$(cat log)"
 head -n 1 second/metrics.jsonl | grep -q '"objective/kl":0,' || fail 'KL is not 0 from an adapter on'
 on 3 "$RLHF" ppo config.json --set lora.path=first/final --set run.dir=third 2>log || fail "$(cat log)"
 same_run second third 'from an adapter on, on 3 ranks'
+
+# Merging and --adapter agree; the base stays as it is.
+sha256sum policy/* >policy.was
+sed 's/"input_ids"/"prompt_ids"/' rows.jsonl | head -n 8 >ids.jsonl
+"$RLHF" merge --model policy --adapter first/final --output merged 2>log || fail "merge: $(cat log)"
+sha256sum --quiet -c policy.was || fail 'the base has changed'
+near() { # COMMAND MODEL ADAPTER MERGED: numbers of both within 1e-5
+	"$RLHF" "$1" --model "$2" --adapter "$3" --input rows.jsonl >adapted 2>log || fail "$1: $(cat log)"
+	"$RLHF" "$1" --model "$4" --input rows.jsonl >one 2>log || fail "$1: $(cat log)"
+	cmp -s adapted one && fail "$1: merging and adapting have the same bits, so nothing was adapted"
+	paste -d ' ' <(grep -o -- '-\?[0-9][0-9.e-]*' adapted) <(grep -o -- '-\?[0-9][0-9.e-]*' one) |
+		awk '{ d = $1 - $2; if (d * d > 1e-10) { print; exit 1 } } END { exit NR < 40 }' ||
+		fail "$1: merged and adapted differ"
+	"$RLHF" "$1" --model "$2" --input rows.jsonl >base 2>log || [ "$1" = score ] || fail "$(cat log)"
+	cmp -s adapted base && fail "$1: the adapter changes nothing"
+	true
+}
+near logprobs policy first/final merged
+"$RLHF" generate --model policy --adapter first/final --input ids.jsonl --max-new-tokens 8 --seed 1 \
+	>adapted 2>log || fail "generate: $(cat log)"
+"$RLHF" generate --model merged --input ids.jsonl --max-new-tokens 8 --seed 1 >one 2>log ||
+	fail "generate: $(cat log)"
+cmp <(sed 's/"logprobs":[^]]*]//' adapted) <(sed 's/"logprobs":[^]]*]//' one) ||
+	fail 'other completions from the merged model'
+
+# Every other kind of training, and the heads that are trained whole beside an adapter.
+for i in $(seq 0 39); do
+	echo "{\"prompt_ids\":[1,$((i % 7 + 2))],\"completion_ids\":[$((i % 5 + 3)),4],\"label\":$((i % 2))}"
+done >sft.jsonl
+for i in $(seq 0 39); do
+	echo "{\"prompt_ids\":[1,$((i % 7 + 2))],\"chosen_ids\":[$((i % 5 + 3)),4],\"rejected_ids\":[9,$((i % 3 + 5))]}"
+done >pairs.jsonl
+sed 's/,"label".*/}/; s/{"prompt_ids":\(.*\),"completion_ids":\[/{"input_ids":\1 /; s/\] /,/; s/,,/,/' \
+	sft.jsonl | awk '{ sub(/}$/, ""); printf "%s,\"label\":%d}\n", $0, NR % 3 }' >labelled.jsonl
+stage() { # COMMAND DATA
+	sed "s/rows.jsonl/$2/" pretrain.json >"$1.json"
+	"$RLHF" "$1" "$1.json" "${lora[@]}" --set run.dir="$1" 2>log || fail "$1: $(cat log)"
+	on 2 "$RLHF" "$1" "$1.json" "${lora[@]}" --set run.dir="$1-2" 2>log || fail "$1: $(cat log)"
+	same_run "$1" "$1-2" "$1 with an adapter on 2 ranks"
+	(RLHF_FAULT=kill:checkpoint.after_rename:2 "$RLHF" "$1" "$1.json" "${lora[@]}" \
+		--set run.dir="$1-3") >log 2>&1 && fail 'not killed'
+	"$RLHF" "$1" "$1.json" "${lora[@]}" --set run.dir="$1-3" 2>log || fail "$1: $(cat log)"
+	same_run "$1" "$1-3" "$1 with an adapter, killed"
+	"$RLHF" inspect "$1/final" >/dev/null 2>log || fail "$1: $(cat log)"
+	"$RLHF" merge --model policy --adapter "$1/final" --output "$1-merged" 2>log ||
+		fail "$1: $(cat log)"
+	"$RLHF" inspect "$1-merged" >/dev/null 2>log || fail "$1: $(cat log)"
+}
+stage sft sft.jsonl
+stage dpo pairs.jsonl
+stage reward-train pairs.jsonl
+near score policy reward-train/final reward-train-merged
+stage classify labelled.jsonl
+near score policy classify/final classify-merged
