@@ -188,6 +188,25 @@ static void prefetch_c(const struct gemm_tile *t, int rows)
 	}
 }
 
+/* For the tile with this number in its block, of A in place: what meets B in memory
+ * is the first one. */
+static gemm_tile_function *choose_tile(const struct product *p, struct gemm_tile *t, int vectors,
+				       int number)
+{
+	const struct gemm_kernels *kernels = p->kernels;
+	const size_t block_bytes = (size_t)t->depth * kernels->width * sizeof *t->b;
+
+	if (!p->panels || number > 2 || t->rows < kernels->prefetch_rows ||
+	    t->columns < kernels->width)
+		return kernels->tile[vectors - 1][t->rows - 1];
+	if (number == 0)
+		return kernels->prefetching_tile[t->rows - 1];
+	/* A block is followed by the next one, whose beginning is on its way already. */
+	t->next = (const char *)t->b + kernels->prefetch_bytes + block_bytes +
+		  (size_t)(number - 1) * (block_bytes / 2);
+	return kernels->fetching_tile[t->rows - 1];
+}
+
 /* Rows [first, end) of one panel of C, for one block of the depth. */
 static void stage_block(const struct stage *s, int panel, int k0, int depth, int first, int end)
 {
@@ -209,7 +228,6 @@ static void stage_block(const struct stage *s, int panel, int k0, int depth, int
 
 	for (int row = first; row < end; row += kernels->rows) {
 		const int left = end - row - kernels->rows;
-		gemm_tile_function *run;
 
 		t.rows = min_int(kernels->rows, end - row);
 		if (t.accumulate && left > 0) {
@@ -220,16 +238,11 @@ static void stage_block(const struct stage *s, int panel, int k0, int depth, int
 		if (s->packed_a) {
 			t.a = s->packed_a + (size_t)(row - s->row) * s->depth +
 			      (size_t)k0 * kernels->rows;
-			run = kernels->packed_tile[vectors - 1];
+			kernels->packed_tile[vectors - 1](&t);
 		} else {
 			t.a = p->a + (size_t)row * p->depth + s->k + k0;
-			run = kernels->tile[vectors - 1][t.rows - 1];
-			/* The first tile is the one that meets B in memory. */
-			if (p->panels && row == first && t.rows >= kernels->prefetch_rows &&
-			    columns == kernels->width)
-				run = kernels->prefetching_tile[t.rows - 1];
+			choose_tile(p, &t, vectors, (row - first) / kernels->rows)(&t);
 		}
-		run(&t);
 	}
 }
 

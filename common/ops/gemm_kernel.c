@@ -8,9 +8,12 @@
  *
  * Where B comes from memory, what keeps enough of it on the way is mostly the
  * CPU's own look-ahead: it sees as many multiply-adds ahead as it can hold, and
- * the fewer rows share a vector of B, the more of B that is.  Taller tiles help
- * it by prefetching, into the second-level cache: requests for the first level
- * are few and would stand in the way of loads. */
+ * the fewer rows share a vector of B, the more of B that is.  The first tile of a
+ * block helps it by prefetching some way ahead.  It waits for memory all the same
+ * and the tiles that come after it, which find the block in a cache, do not; so
+ * two of those fetch the next block meanwhile, in halves.  All prefetching goes
+ * to the second-level cache: requests for the first are few and would stand in
+ * the way of loads. */
 #include "common/ops/gemm_kernel.h"
 
 #include "common/ops/simd.h"
@@ -34,6 +37,8 @@
 #define DEPTH_STEP 4 /* k unrolled in the main loop */
 #define STEP_LINES (DEPTH_STEP * WIDTH * (int)sizeof(float) / 64)
 #define PREFETCH_BYTES 6144 /* how far ahead */
+
+enum prefetch { PREFETCH_NOTHING, PREFETCH_OWN, PREFETCH_NEXT };
 
 _Static_assert(ROWS <= GEMM_ROWS_MAX && VECTORS <= GEMM_VECTORS_MAX,
 	       "gemm_kernel.h has the limits");
@@ -142,12 +147,16 @@ ALWAYS_INLINE void tile_step(vf c[ROWS][VECTORS], const int rows, const int vect
 }
 
 ALWAYS_INLINE void tile(const struct gemm_tile *t, const int rows, const int vectors,
-			const bool is_packed, const bool prefetches)
+			const bool is_packed, const enum prefetch prefetch)
 {
 	const size_t a_step = is_packed ? ROWS : 1;
 	const int existing = is_packed ? t->rows : rows;
 	struct a_reader a = {.stride = is_packed ? 1 : t->a_stride};
 	const float *b = t->b;
+	const int lines = prefetch == PREFETCH_OWN    ? STEP_LINES
+			  : prefetch == PREFETCH_NEXT ? (STEP_LINES + 1) / 2
+						      : 0;
+	const char *ahead = prefetch == PREFETCH_NEXT ? t->next : (const char *)b + PREFETCH_BYTES;
 	vf c[ROWS][VECTORS];
 
 	UNROLL
@@ -162,8 +171,9 @@ ALWAYS_INLINE void tile(const struct gemm_tile *t, const int rows, const int vec
 			tile_step(c, rows, vectors, b + u * WIDTH, &a, u * a_step);
 		}
 		UNROLL
-		for (int i = 0; prefetches && i < STEP_LINES; i++)
-			__builtin_prefetch((const char *)b + PREFETCH_BYTES + i * 64, 0, 2);
+		for (int i = 0; i < lines; i++)
+			__builtin_prefetch(ahead + i * 64, 0, 2);
+		ahead += lines * 64;
 		a_advance(&a, rows, DEPTH_STEP * a_step);
 		b += DEPTH_STEP * WIDTH;
 	}
@@ -178,20 +188,25 @@ ALWAYS_INLINE void tile(const struct gemm_tile *t, const int rows, const int vec
 #define TILE(vectors, rows)                                                                        \
 	static void tile_##vectors##_##rows(const struct gemm_tile *t)                             \
 	{                                                                                          \
-		tile(t, rows, vectors, false, false);                                              \
+		tile(t, rows, vectors, false, PREFETCH_NOTHING);                                   \
 	}
 #define PREFETCHING(vectors, rows)                                                                 \
 	static void prefetching_##vectors##_##rows(const struct gemm_tile *t)                      \
 	{                                                                                          \
-		tile(t, rows, vectors, false, true);                                               \
+		tile(t, rows, vectors, false, PREFETCH_OWN);                                       \
+	}                                                                                          \
+	static void fetching_##vectors##_##rows(const struct gemm_tile *t)                         \
+	{                                                                                          \
+		tile(t, rows, vectors, false, PREFETCH_NEXT);                                      \
 	}
 #define PACKED(vectors)                                                                            \
 	static void packed_##vectors(const struct gemm_tile *t)                                    \
 	{                                                                                          \
-		tile(t, ROWS, vectors, true, false);                                               \
+		tile(t, ROWS, vectors, true, PREFETCH_NOTHING);                                    \
 	}
 #define TILE_NAME(vectors, rows) tile_##vectors##_##rows,
 #define PREFETCHING_NAME(vectors, rows) prefetching_##vectors##_##rows,
+#define FETCHING_NAME(vectors, rows) fetching_##vectors##_##rows,
 #define FOUR(do, vectors)                                                                          \
 	do                                                                                         \
 	(vectors, 1) do(vectors, 2) do(vectors, 3) do(vectors, 4)
@@ -295,15 +310,18 @@ const struct gemm_kernels LEVELED(gemm_kernels) = {
 	.width = WIDTH,
 	.lanes = VL,
 	.prefetch_rows = PREFETCH_ROWS,
+	.prefetch_bytes = PREFETCH_BYTES,
 #if VECTORS == 3
 	.tile = {{EACH_HEIGHT(TILE_NAME, 1)},
 		 {EACH_HEIGHT(TILE_NAME, 2)},
 		 {EACH_HEIGHT(TILE_NAME, 3)}},
 	.prefetching_tile = {EACH_HEIGHT(PREFETCHING_NAME, 3)},
+	.fetching_tile = {EACH_HEIGHT(FETCHING_NAME, 3)},
 	.packed_tile = {packed_1, packed_2, packed_3},
 #else
 	.tile = {{EACH_HEIGHT(TILE_NAME, 1)}, {EACH_HEIGHT(TILE_NAME, 2)}},
 	.prefetching_tile = {EACH_HEIGHT(PREFETCHING_NAME, 2)},
+	.fetching_tile = {EACH_HEIGHT(FETCHING_NAME, 2)},
 	.packed_tile = {packed_1, packed_2},
 #endif
 	.transpose = transpose,

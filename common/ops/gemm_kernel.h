@@ -23,19 +23,23 @@ struct gemm_tile {
 	int rows;	   /* of a packed tile, which is computed whole */
 	int columns;	   /* at most width; the others are not touched */
 	const float *bias; /* [columns] or NULL */
+	const char *next;  /* of a fetching tile */
 };
 
 typedef void gemm_tile_function(const struct gemm_tile *tile);
 
 struct gemm_kernels {
-	int rows;	   /* of the largest tile */
-	int width;	   /* floats in a row of a panel */
-	int lanes;	   /* of a vector */
-	int prefetch_rows; /* from so many rows on a tile gains from prefetching */
+	int rows;	    /* of the largest tile */
+	int width;	    /* floats in a row of a panel */
+	int lanes;	    /* of a vector */
+	int prefetch_rows;  /* from so many rows on a tile gains from prefetching */
+	int prefetch_bytes; /* how far ahead */
 	/* A in place: [vectors that hold the columns - 1][rows - 1]. */
 	gemm_tile_function *tile[GEMM_VECTORS_MAX][GEMM_ROWS_MAX];
-	/* The same at full width, fetching B from memory ahead of use. */
+	/* The same at full width, fetching B from memory some way ahead of use. */
 	gemm_tile_function *prefetching_tile[GEMM_ROWS_MAX];
+	/* The same, fetching half of a block as large as b's from `next` on. */
+	gemm_tile_function *fetching_tile[GEMM_ROWS_MAX];
 	/* A packed. */
 	gemm_tile_function *packed_tile[GEMM_VECTORS_MAX];
 	/* out[k * out_stride + r] = in[r * in_stride + k], r < rows, k < depth */

@@ -156,6 +156,8 @@ static void test_tiles_of_every_kind(void **state)
 			}
 			expect_tile(kernels->prefetching_tile[rows - 1], rows, VECTORS, missing,
 				    false);
+			expect_tile(kernels->fetching_tile[rows - 1], rows, VECTORS, missing,
+				    false);
 		}
 	}
 }
