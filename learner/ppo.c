@@ -504,6 +504,7 @@ enum status ppo_create(struct ppo **out, const struct ppo_setup *setup, struct e
 				       err);
 	if (status != STATUS_OK)
 		return status;
+	ppo->policy->recomputes = ppo->critic->recomputes = config->train.recompute;
 	trainer_init(&ppo->policy_trainer, ppo->policy, &config->optimizer,
 		     (int)config->train.lanes, setup->learners, setup->pool);
 	trainer_init(&ppo->critic_trainer, ppo->critic, &config->critic.optimizer,

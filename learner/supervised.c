@@ -207,6 +207,7 @@ static enum status set_up_rank(struct supervised *run, uint64_t *metrics_bytes, 
 		status = load_data(run, err);
 	if (status != STATUS_OK)
 		return status;
+	run->model->recomputes = run->config->train.recompute;
 	trainer_init(&run->trainer, run->model, &run->config->optimizer,
 		     (int)run->config->train.lanes, run->session.world, run->pool);
 	if (run->session.checkpoint)

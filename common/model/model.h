@@ -29,6 +29,7 @@ struct model {
 	float *angles[2]; /* of rotary, local_rotary: [n_angles][rotary_dim] cos | sin; or NULL */
 	int n_angles;	  /* positions of which they are kept; others are made when needed */
 	float *ones;	  /* [C], for norms without weights; or NULL */
+	bool recomputes;   /* training keeps the inputs of layers alone; see transformer.h */
 	struct lora *lora; /* adapters, beside weights that are then frozen; owned, or NULL */
 	bool is_shared;	   /* all but the adapters belongs to another model */
 };

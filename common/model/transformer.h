@@ -25,7 +25,9 @@ struct batch {
 	int n_seqs;
 };
 
-/* What backward needs of each layer; memory belongs to the arena. */
+/* What backward needs of each layer; memory belongs to the arena.  Of a model that
+ * recomputes, these are the layers' inputs: backward runs each layer once more, to the
+ * same bits. */
 struct kept_layer;
 struct kept {
 	struct kept_layer *layers;	/* [L] */

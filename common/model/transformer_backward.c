@@ -258,8 +258,14 @@ void transformer_backward(const struct model *model, const struct batch *batch,
 		normalise_backward(&b, PARAM_FINAL_SCALE, -1, dx, dhidden, kept->final_input,
 				   kept->final_mean, kept->final_rstd);
 	}
-	for (int l = config->n_layers - 1; l >= 0 && l >= first; l--)
+	for (int l = config->n_layers - 1; l >= 0 && l >= first; l--) {
+		size_t layer_mark = arena_mark(arena);
+
+		if (model->recomputes)
+			transformer_rerun(model, batch, kept, l, arena, pool);
 		layer_backward(&b, l, dx);
+		arena_rewind(arena, layer_mark);
+	}
 	if (first < 0)
 		embed_backward(&b, dx);
 	arena_rewind(arena, mark);

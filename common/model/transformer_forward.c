@@ -179,16 +179,17 @@ static float *floats(struct arena *arena, int t, int width)
 	return arena_alloc(arena, (size_t)t * (size_t)width, sizeof(float));
 }
 
-/* Arrays of one layer that the forward pass itself works in.  Without backward, all
- * layers share one set and the residual stream is updated in place. */
+/* Arrays of one layer that the forward pass itself works in; input may be there already.
+ * Without backward, all layers share one set and the residual stream is updated in
+ * place. */
 static void layer_alloc(struct kept_layer *at, const struct model *model, int layer, int t,
-			bool keep, struct arena *arena)
+			float *input, bool keep, struct arena *arena)
 {
 	const struct model_config *config = &model->config;
 	int c = config->n_channels;
 	bool is_shared = config->block == BLOCK_PARALLEL_SHARED;
 
-	*at = (struct kept_layer){.input = floats(arena, t, c)};
+	*at = (struct kept_layer){.input = input ? input : floats(arena, t, c)};
 	if (!keep)
 		at->middle = at->input;
 	else if (!config_is_parallel(config))
@@ -242,7 +243,11 @@ static void kept_alloc(struct kept *kept, const struct model *model, int t, stru
 
 	kept->layers = arena_calloc(arena, (size_t)config->n_layers, sizeof *kept->layers);
 	for (int l = 0; l < config->n_layers; l++) {
-		layer_alloc(&kept->layers[l], model, l, t, true, arena);
+		if (model->recomputes) {
+			kept->layers[l].input = floats(arena, t, config->n_channels);
+			continue;
+		}
+		layer_alloc(&kept->layers[l], model, l, t, NULL, true, arena);
 		layer_alloc_kept(&kept->layers[l], config, t, arena);
 	}
 	kept->final_input = floats(arena, t, config->n_channels);
@@ -319,6 +324,18 @@ static void embed(const struct run *run, float *x, struct arena *arena)
 	arena_rewind(arena, mark);
 }
 
+/* A layer whose input alone stays. */
+static void run_layer_aside(const struct run *run, int layer, float *input, float *next,
+			    struct arena *arena)
+{
+	struct kept_layer at;
+	size_t mark = arena_mark(arena);
+
+	layer_alloc(&at, run->model, layer, run->rows->t, input, true, arena);
+	run_layer(run, layer, &at, next);
+	arena_rewind(arena, mark);
+}
+
 void transformer_run(const struct model *model, const struct rows *rows,
 		     const struct attend *attend, float *hidden, struct kept *kept,
 		     struct arena *arena, struct pool *pool)
@@ -337,7 +354,7 @@ void transformer_run(const struct model *model, const struct rows *rows,
 		memcpy(kept->angles, run.angles, sizeof kept->angles);
 		mark = arena_mark(arena);
 	} else {
-		layer_alloc(&shared, model, -1, rows->t, false, arena);
+		layer_alloc(&shared, model, -1, rows->t, NULL, false, arena);
 	}
 	run.branch = floats(arena, rows->t, config->n_channels);
 	x = kept ? (config->n_layers ? kept->layers[0].input : kept->final_input) : shared.input;
@@ -347,7 +364,10 @@ void transformer_run(const struct model *model, const struct rows *rows,
 			      : l + 1 < config->n_layers ? kept->layers[l + 1].input
 							 : kept->final_input;
 
-		run_layer(&run, l, kept ? &kept->layers[l] : &shared, next);
+		if (kept && model->recomputes)
+			run_layer_aside(&run, l, kept->layers[l].input, next, arena);
+		else
+			run_layer(&run, l, kept ? &kept->layers[l] : &shared, next);
 		x = next;
 	}
 	if (config->has_final_norm)
@@ -399,4 +419,22 @@ void transformer_forward(const struct model *model, const struct batch *batch, f
 	transformer_run(model, &rows, &attend, hidden, kept, arena, pool);
 	if (!kept)
 		arena_rewind(arena, mark);
+}
+
+void transformer_rerun(const struct model *model, const struct batch *batch,
+		       const struct kept *kept, int layer, struct arena *arena, struct pool *pool)
+{
+	struct batch_attention attention = {.batch = batch, .config = &model->config, .pool = pool};
+	struct attend attend = {.run = attend_batch, .context = &attention};
+	struct rows rows = {.ids = batch->ids,
+			    .positions = kept->positions,
+			    .t = batch->offsets[batch->n_seqs]};
+	struct run run = {.model = model, .rows = &rows, .attend = &attend, .pool = pool};
+	struct kept_layer *at = &kept->layers[layer];
+
+	memcpy(run.angles, kept->angles, sizeof run.angles);
+	layer_alloc(at, model, layer, rows.t, at->input, true, arena);
+	layer_alloc_kept(at, &model->config, rows.t, arena);
+	run.branch = floats(arena, rows.t, model->config.n_channels);
+	run_layer(&run, layer, at, floats(arena, rows.t, model->config.n_channels));
 }

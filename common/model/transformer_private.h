@@ -92,6 +92,11 @@ static inline struct norm_shape head_norm_shape(const struct model_config *confi
 void transformer_run(const struct model *model, const struct rows *rows,
 		     const struct attend *attend, float *hidden, struct kept *kept,
 		     struct arena *arena, struct pool *pool);
+/* Runs a layer once more, of which only the input was kept, and fills what its backward
+ * pass reads; from the arena. */
+void transformer_rerun(const struct model *model, const struct batch *batch,
+		       const struct kept *kept, int layer, struct arena *arena,
+		       struct pool *pool);
 
 /* The rows of whole sequences; positions count from 0 in each. */
 struct rows batch_rows(const struct batch *batch, struct arena *arena);

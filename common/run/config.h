@@ -103,6 +103,7 @@ struct run_config {
 	} ppo;
 	struct {
 		int64_t steps, batch_size, lanes, eval_every;
+		bool recompute;
 	} train;
 	struct {
 		char *loss;

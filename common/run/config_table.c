@@ -240,6 +240,10 @@ const struct config_key config_keys[] = {
 	{.name = "ppo.lanes", .type = KEY_INT, .commands = PPO, .offset = AT(train.lanes),
 	 .fallback = "8", .min = 1, .max = 64,
 	 .help = "parts whose gradients are summed by a fixed tree; a power of two"},
+	{.name = "ppo.recompute", .type = KEY_BOOL, .commands = PPO,
+	 .offset = AT(train.recompute), .fallback = "false", .flags = KEY_MAY_CHANGE,
+	 .help = "keep the layers' inputs alone and compute the rest again: less memory, the same "
+		 "bits, a third more work"},
 	{.name = "ppo.cliprange", .type = KEY_NUMBER, .commands = PPO,
 	 .offset = AT(ppo.cliprange), .fallback = "0.2", .min = 0, .max = MAX_REAL,
 	 .flags = KEY_ABOVE_MIN, .help = "of the probability ratio around 1"},
@@ -283,6 +287,10 @@ const struct config_key config_keys[] = {
 	{.name = "train.lanes", .type = KEY_INT, .commands = TRAIN, .offset = AT(train.lanes),
 	 .fallback = "8", .min = 1, .max = 64,
 	 .help = "parts whose gradients are summed by a fixed tree; a power of two"},
+	{.name = "train.recompute", .type = KEY_BOOL, .commands = TRAIN,
+	 .offset = AT(train.recompute), .fallback = "false", .flags = KEY_MAY_CHANGE,
+	 .help = "keep the layers' inputs alone and compute the rest again: less memory, the same "
+		 "bits, a third more work"},
 	{.name = "train.eval_every", .type = KEY_INT, .commands = TRAIN,
 	 .offset = AT(train.eval_every), .fallback = "0", .min = 0, .max = MAX_COUNT,
 	 .help = "steps between evaluations on data.eval; 0 = at the end only"},

@@ -18,6 +18,8 @@ on 4 "$RLHF" ppo config.json --set run.dir=default 2>log || fail "default roles:
 same_run alone default 'default roles on 4 ranks'
 on 0 "$RLHF" ppo config.json --set run.dir=threads --set run.threads=1 2>log || fail "$(cat log)"
 same_run alone threads '1 thread'
+on 0 "$RLHF" ppo config.json --set run.dir=again --set ppo.recompute=true 2>log || fail "$(cat log)"
+same_run alone again 'recomputed activations'
 
 [ "$(wc -l <alone/metrics.jsonl)" -eq 6 ] || fail 'metrics.jsonl does not have a line for each step'
 [ "$(grep -c '"val/first_ratio_deviation":0,' alone/metrics.jsonl)" -eq 6 ] ||

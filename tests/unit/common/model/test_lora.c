@@ -322,6 +322,24 @@ static void test_threads_do_not_matter(void **state)
 	pool_destroy(pool);
 }
 
+static void test_recomputing_has_the_same_bits(void **state)
+{
+	(void)state;
+	for (int which = 0; which < N_ADAPTERS; which++) {
+		struct fixture f;
+		float *kept, *again;
+
+		open_fixture(&f, which);
+		kept = gradients_of(&f, NULL);
+		f.model->recomputes = true;
+		again = gradients_of(&f, NULL);
+		assert_memory_equal(kept, again, f.model->lora->layout.n_floats * sizeof *kept);
+		free(kept);
+		free(again);
+		close_fixture(&f);
+	}
+}
+
 /* --- merging --- */
 
 static void test_merged_model_computes_the_same(void **state)
@@ -637,6 +655,7 @@ int main(void)
 		cmocka_unit_test(test_outputs_equal_peft),
 		cmocka_unit_test(test_gradients_equal_peft),
 		cmocka_unit_test(test_threads_do_not_matter),
+		cmocka_unit_test(test_recomputing_has_the_same_bits),
 		cmocka_unit_test(test_merged_model_computes_the_same),
 		cmocka_unit_test(test_rows_do_not_depend_on_the_batch),
 		cmocka_unit_test(test_files_are_those_of_peft_to_the_byte),

@@ -548,6 +548,35 @@ static void test_banned_ids_have_no_probability_and_no_gradient(void **state)
 	close_fixture(&f);
 }
 
+/* What is kept of the layers is less, and the gradients have the same bits. */
+static void check_recomputing(const char *name)
+{
+	struct fixture f;
+	float *kept, *again;
+	double loss[2];
+	size_t most;
+
+	open_fixture(&f, name, HEAD_LM);
+	kept = gradients_of(&f, NULL, &loss[0]);
+	most = f.arena.high_water;
+	arena_release(&f.arena);
+	arena_init(&f.arena);
+	f.model->recomputes = true;
+	again = gradients_of(&f, NULL, &loss[1]);
+	assert_memory_equal(loss, &loss[1], sizeof *loss);
+	assert_memory_equal(kept, again, f.model->layout.n_floats * sizeof *kept);
+	assert_true(f.arena.high_water < most);
+	free(kept);
+	free(again);
+	close_fixture(&f);
+}
+
+static void test_recomputing_has_the_same_bits_in_less_memory(void **state)
+{
+	(void)state;
+	assert_true(for_each_model(false, "config.json", check_recomputing) > 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -560,6 +589,7 @@ int main(void)
 		cmocka_unit_test(test_hidden_states_do_not_depend_on_the_batch),
 		cmocka_unit_test(test_gradients_do_not_depend_on_threads),
 		cmocka_unit_test(test_banned_ids_have_no_probability_and_no_gradient),
+		cmocka_unit_test(test_recomputing_has_the_same_bits_in_less_memory),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
