@@ -151,7 +151,8 @@ static void take_completion(struct actor *actor, struct request *request)
 	struct rollout *rollout = &actor->work.items[request - actor->requests];
 	size_t p = (size_t)rollout->n_prompt, n = (size_t)request->n_completion;
 
-	rollout->ids = xrealloc(rollout->ids, p + n, sizeof *rollout->ids);
+	rollout->ids = xrealloc(NULL, p + n, sizeof *rollout->ids);
+	memcpy(rollout->ids, request->prompt, p * sizeof *rollout->ids);
 	memcpy(rollout->ids + p, request->completion, n * sizeof *rollout->ids);
 	rollout->logprob = request->logprob;
 	request->logprob = NULL;
@@ -184,6 +185,7 @@ static void generate(struct actor *actor, const struct message *message)
 					   .n_allowed = actor->model->config.n_vocab,
 					   .stop = &actor->stop,
 					   .ban_counts = true};
+	int32_t **prompts; /* finished rollouts leave with copies: others are compared with them */
 	struct error err;
 
 	if (rollouts_decode(&actor->work, message->payload.data, message->payload.length, &err) !=
@@ -193,9 +195,12 @@ static void generate(struct actor *actor, const struct message *message)
 		die("prompts of step %" PRId64 " came to weights of version %" PRId64,
 		    message->step, actor->version);
 	actor->requests = xcalloc(actor->work.n, sizeof *actor->requests);
+	prompts = xcalloc(actor->work.n, sizeof *prompts);
 	for (size_t i = 0; i < actor->work.n; i++) {
 		const struct rollout *rollout = &actor->work.items[i];
-		actor->requests[i] = (struct request){.prompt = rollout->ids,
+
+		prompts[i] = rollout->ids;
+		actor->requests[i] = (struct request){.prompt = prompts[i],
 						      .n_prompt = rollout->n_prompt,
 						      .step = (uint32_t)rollout->step,
 						      .row = (uint32_t)rollout->row,
@@ -205,6 +210,9 @@ static void generate(struct actor *actor, const struct message *message)
 	generator_run(actor->generator, actor->requests, (int)actor->work.n, &options, request_done,
 		      actor);
 	send_group(actor);
+	for (size_t i = 0; i < actor->work.n; i++)
+		free(prompts[i]);
+	free(prompts);
 	free(actor->requests);
 	actor->requests = NULL;
 	actor->work.n = 0; /* all were handed on */

@@ -31,7 +31,7 @@ struct generate_options {
 };
 
 struct request {
-	const int32_t *prompt; /* [n_prompt], borrowed */
+	const int32_t *prompt; /* [n_prompt], borrowed until generator_run ends */
 	int n_prompt;	       /* >= 1 */
 	uint32_t step, row, sample; /* the random key */
 	void *context;		    /* the caller's own */

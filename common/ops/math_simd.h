@@ -78,7 +78,7 @@ ALWAYS_INLINE vf vf_exp_nonpositive(vf x)
 	vf n, y;
 
 	y = vf_exp_reduced(vf_max(vf_set1(-87.0f), x), &n);
-	y = (vf)((vi)y + ((vi)n << 23));
+	y = (vf)((vu)y + ((vu)(vi)n << 23)); /* wraps where x is not what it should be */
 	return (vf)((vi)y & ~(x < -87.0f));
 }
 

@@ -30,6 +30,7 @@ static struct model *new_model(void)
 				      .n_ff = 32,
 				      .n_layers = 1,
 				      .n_vocab = 12000,
+				      .n_embedding = 32,
 				      .max_positions = 8,
 				      .tied = true,
 				      .head = HEAD_LM};
