@@ -217,6 +217,22 @@ def run(rlhf, folder, rows, *options):
     return [json.loads(line) for line in done.stdout.split("\n") if line], None
 
 
+def unless_it_panics(function, *arguments):
+    """What the library gives; None where it breaks."""
+    try:
+        return function(*arguments)
+    except BaseException as error:  # pyo3's PanicException is no Exception
+        if isinstance(error, Exception) or type(error).__name__ == "PanicException":
+            return None
+        raise
+
+
+def draw(rng, path):
+    """Writes a random tokenizer that the library can load."""
+    path.write_text(random_tokenizer(rng))
+    return Tokenizer.from_file(str(path))
+
+
 class Comparison:
     def __init__(self, rlhf, keep):
         self.rlhf, self.keep = rlhf, keep
@@ -248,12 +264,10 @@ class Comparison:
         bad = 0
         lists = []
         for text, row in zip(texts, rows, strict=True):
-            try:
-                ids = library.encode(text).ids
-            except BaseException as error:  # the library's own panics
-                if type(error).__name__ != "PanicException":
-                    raise
+            encoding = unless_it_panics(library.encode, text)
+            if encoding is None:
                 continue
+            ids = encoding.ids
             lists.append(ids)
             self.texts += 1
             if ids != row["input_ids"] and (bad := bad + 1) <= 2:
@@ -268,13 +282,8 @@ class Comparison:
                 return
             bad = 0
             for ids, row in zip(lists, rows, strict=True):
-                try:
-                    theirs = library.decode([i for i in ids if i < size], skip_special_tokens=skip)
-                except BaseException as error:
-                    if type(error).__name__ != "PanicException":
-                        raise
-                    continue
-                if skip and kept & set(ids):
+                theirs = unless_it_panics(library.decode, [i for i in ids if i < size], skip)
+                if theirs is None or (skip and kept & set(ids)):
                     continue
                 if theirs != row["text"] and (bad := bad + 1) <= 2:
                     self.report(name, folder, f"text of {ids}", repr(theirs), repr(row["text"]))
@@ -355,13 +364,8 @@ def main():
                 (Path(folder) / "tokenizer.json").write_text((Path(args.only) / "tokenizer.json").read_text())
                 comparison.compare(args.only, folder, texts, rng)
                 continue
-            try:
-                (Path(folder) / "tokenizer.json").write_text(random_tokenizer(rng))
-                Tokenizer.from_file(str(Path(folder) / "tokenizer.json"))
-            except Exception as error:  # a mixture that the library itself refuses
-                print(f"not drawn {args.seed}-{number}: {error}")
-                continue
-            comparison.compare(f"{args.seed}-{number}", folder, texts, rng)
+            if unless_it_panics(draw, rng, Path(folder) / "tokenizer.json"):
+                comparison.compare(f"{args.seed}-{number}", folder, texts, rng)
     print(f"{comparison.texts} texts, {comparison.different} differences, {comparison.refused} tokenizers refused")
     sys.exit(comparison.different > 0)
 
