@@ -64,10 +64,18 @@ void sgd_step(float *w, float *m, const float *g, size_t n, double learning_rate
 	(void)weight_decay, (void)grad_scale, (void)pool;
 	die("the study is of adamw");
 }
-void model_pack(struct model *model, struct pool *pool)
+struct trained model_trained(const struct model *model)
+{
+	return (struct trained){.layout = &model->layout, .values = model->weights};
+}
+void model_pack_trained(struct model *model, struct pool *pool)
 {
 	(void)pool;
 	spend(COST_PACK, (double)model->layout.n_floats);
+}
+size_t model_bytes(const struct model *model)
+{
+	return model->layout.n_floats * sizeof(float);
 }
 
 /* ---- memory and messages ---- */
