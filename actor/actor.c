@@ -13,6 +13,7 @@
 #include "common/base/die.h"
 #include "common/model/hf_checkpoint.h"
 #include "common/run/fault.h"
+#include "common/text/chat.h"
 #include "proto/rollout.h"
 
 enum { GROUP_SEQUENCES = 8 };
@@ -78,6 +79,7 @@ enum status actor_create(struct actor **out, const struct run_config *config,
 	struct actor *actor = xcalloc(1, sizeof *actor);
 	struct hf_load_options options = {.head = HEAD_LM};
 	struct model_config description;
+	int32_t chat_end;
 	enum status status;
 
 	*out = actor;
@@ -93,6 +95,10 @@ enum status actor_create(struct actor **out, const struct run_config *config,
 		status = model_check_memory(&description, config->policy.path, err);
 	if (status == STATUS_OK)
 		status = stop_ids_read(&actor->stop, config->policy.path, &description, err);
+	if (status == STATUS_OK)
+		status = chat_named_end(config->data.chat, config->policy.path, &chat_end, err);
+	if (status == STATUS_OK)
+		stop_ids_add(&actor->stop, chat_end, &description);
 	if (status == STATUS_OK)
 		status = create_model(actor, &description, base, adapter, err);
 	return status == STATUS_OK ? create_generator(actor, node_ranks, err) : status;
@@ -176,15 +182,14 @@ static void request_done(void *context, struct request *request)
 static void generate(struct actor *actor, const struct message *message)
 {
 	const struct run_config *config = actor->config;
-	struct generate_options options = {.max_new_tokens = (int)config->rollout.max_new_tokens,
-					   .min_new_tokens = (int)config->rollout.min_new_tokens,
-					   .sampling = {.temperature =
-								config->rollout.temperature,
-							.top_p = 1},
-					   .seed = (uint64_t)config->run.seed,
-					   .n_allowed = actor->model->config.n_vocab,
-					   .stop = &actor->stop,
-					   .ban_counts = true};
+	struct generate_options options = {
+		.max_new_tokens = (int)config->rollout.max_new_tokens,
+		.min_new_tokens = (int)config->rollout.min_new_tokens,
+		.sampling = {.temperature = config->rollout.temperature, .top_p = 1},
+		.seed = (uint64_t)config->run.seed,
+		.n_allowed = actor->model->config.n_vocab,
+		.stop = &actor->stop,
+		.ban_counts = true};
 	int32_t **prompts; /* finished rollouts leave with copies: others are compared with them */
 	struct error err;
 

@@ -21,17 +21,13 @@ static bool has(const struct json *object, const char *key)
 static void append_id(struct row *row, int32_t id)
 {
 	row->ids = xrealloc(row->ids, (size_t)row->n + 1, sizeof *row->ids);
-	if (row->is_target) {
-		row->is_target = xrealloc(row->is_target, (size_t)row->n + 1, 1);
-		row->is_target[row->n] = 1;
-	}
 	row->ids[row->n++] = id;
 }
 
-/* Puts the end token behind a text, where that is wanted. */
+/* Puts the end token behind a text, where that is wanted.  A conversation ends by itself. */
 static enum status end_text(const struct reader *reader, struct row *row, struct error *err)
 {
-	if (!reader->config->data.append_eos)
+	if (!reader->config->data.append_eos || row->is_target)
 		return STATUS_OK;
 	if (reader->eos_id < 0)
 		return error_set(err, STATUS_BAD_INPUT,

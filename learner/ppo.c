@@ -346,7 +346,7 @@ static const char *critic_origin(const struct run_config *config, const struct m
 }
 
 static enum status ppo_load_model(struct ppo *ppo, struct model **model, struct buf *config_text,
-			   const char *dir, enum head_kind head, struct error *err)
+				  const char *dir, enum head_kind head, struct error *err)
 {
 	return state_load_model(model, config_text, dir, head, head == HEAD_SCORE,
 				(uint64_t)ppo->config->run.seed, ppo->setup.pool, err);
@@ -451,10 +451,14 @@ static enum status load_prompts(struct ppo *ppo, struct error *err)
 
 	if (tokenizer_exists(config->policy.path)) {
 		status = tokenizer_load(&ppo->tokenizer, config->policy.path, err);
+		if (status == STATUS_OK)
+			status = chat_load(&ppo->chat, config->data.chat, config->policy.path,
+					   ppo->tokenizer, err);
 		if (status != STATUS_OK)
 			return status;
 	}
 	context.tokenizer = ppo->tokenizer;
+	context.chat = ppo->chat;
 	if (prompt_limit(ppo) < 1)
 		return error_set(err, STATUS_BAD_INPUT,
 				 "rollout.max_new_tokens is %" PRId64
@@ -482,6 +486,21 @@ enum status ppo_open_logs(struct ppo *ppo, uint64_t metrics_bytes, uint64_t roll
 	return status;
 }
 
+/* As the actors stop, so that what they ban is known here too. */
+static enum status read_stop_ids(struct ppo *ppo, struct error *err)
+{
+	const struct run_config *config = ppo->config;
+	int32_t chat_end;
+	enum status status =
+		stop_ids_read(&ppo->stop_ids, config->policy.path, &ppo->policy->config, err);
+
+	if (status == STATUS_OK)
+		status = chat_named_end(config->data.chat, config->policy.path, &chat_end, err);
+	if (status == STATUS_OK)
+		stop_ids_add(&ppo->stop_ids, chat_end, &ppo->policy->config);
+	return status;
+}
+
 enum status ppo_create(struct ppo **out, const struct ppo_setup *setup, struct error *err)
 {
 	struct ppo *ppo = xcalloc(1, sizeof *ppo);
@@ -500,8 +519,7 @@ enum status ppo_create(struct ppo **out, const struct ppo_setup *setup, struct e
 	if (status == STATUS_OK)
 		status = reserve_critic(ppo, err);
 	if (status == STATUS_OK)
-		status = stop_ids_read(&ppo->stop_ids, config->policy.path, &ppo->policy->config,
-				       err);
+		status = read_stop_ids(ppo, err);
 	if (status != STATUS_OK)
 		return status;
 	ppo->policy->recomputes = ppo->critic->recomputes = config->train.recompute;
@@ -530,6 +548,7 @@ void ppo_destroy(struct ppo *ppo)
 	buf_release(&ppo->critic_config);
 	workspace_release(&ppo->workspace);
 	dataset_release(&ppo->prompts);
+	chat_destroy(ppo->chat);
 	tokenizer_destroy(ppo->tokenizer);
 	rollouts_release(&ppo->collected);
 	line_log_close(&ppo->metrics);

@@ -43,6 +43,7 @@ struct ppo {
 	/* Lead only. */
 	struct dataset prompts;
 	struct tokenizer *tokenizer; /* NULL: ids only */
+	struct chat *chat;	     /* NULL where there is no tokenizer */
 	struct rollouts collected;
 	struct line_log metrics, rollouts;
 	struct event_log events;

@@ -26,7 +26,8 @@ int32_t supervised_eos(const struct supervised *run)
 struct row_context supervised_rows(const struct supervised *run)
 {
 	return (struct row_context){.tokenizer = run->tokenizer,
-				    .n_vocab = run->model->config.n_vocab};
+				    .n_vocab = run->model->config.n_vocab,
+				    .chat = run->chat};
 }
 
 /* --- the run --- */
@@ -146,7 +147,9 @@ static enum status load_tokenizer(struct supervised *run, struct error *err)
 	if (!config->model.tokenizer && (!dir || !tokenizer_exists(dir)))
 		return STATUS_OK;
 	run->tokenizer_dir = dir;
-	return tokenizer_load(&run->tokenizer, dir, err);
+	if (tokenizer_load(&run->tokenizer, dir, err) != STATUS_OK)
+		return STATUS_BAD_INPUT;
+	return chat_load(&run->chat, config->data.chat, dir, run->tokenizer, err);
 }
 
 /* The model as it starts, or the checkpoint's, which may hold the adapter alone. */
@@ -261,6 +264,7 @@ static void release(struct supervised *run)
 	dataset_release(&run->train);
 	dataset_release(&run->eval);
 	model_destroy(run->model);
+	chat_destroy(run->chat);
 	tokenizer_destroy(run->tokenizer);
 	buf_release(&run->config_text);
 	free(run->numbers);

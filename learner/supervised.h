@@ -94,6 +94,7 @@ struct supervised {
 	struct buf config_text;	   /* of the model's config.json */
 	const char *tokenizer_dir; /* NULL: none */
 	struct tokenizer *tokenizer;
+	struct chat *chat; /* NULL where there is no tokenizer */
 	struct trainer trainer;
 	struct dataset train, eval; /* eval.n is 0 without data.eval */
 	struct line_log metrics;    /* lead only, as events and progress */

@@ -723,3 +723,23 @@ int32_t chat_end_id(const struct chat *chat)
 	return end[0] == '\2' ? tokenizer_eos(chat->tokenizer)
 			      : tokenizer_token_id(chat->tokenizer, end, strlen(end));
 }
+
+enum status chat_named_end(const char *name, const char *dir, int32_t *id, struct error *err)
+{
+	struct tokenizer *tokenizer;
+	struct chat *chat;
+	enum status status;
+
+	*id = -1;
+	if (strcmp(name, "auto") == 0)
+		return STATUS_OK;
+	status = tokenizer_load(&tokenizer, dir, err);
+	if (status != STATUS_OK)
+		return status;
+	status = chat_load(&chat, name, dir, tokenizer, err);
+	if (status == STATUS_OK)
+		*id = chat_end_id(chat);
+	chat_destroy(chat);
+	tokenizer_destroy(tokenizer);
+	return status;
+}
