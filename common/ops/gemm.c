@@ -6,6 +6,7 @@
  *
  *                       rows  columns  depth    A                B
  *     forward           M     N        K        x                packed W^T
+ *     forward, flat W   N     M        K        w                x transposed
  *     backward input    M     K        N        dy               w
  *     backward weight   N     K        M        dy transposed    x
  *
@@ -21,6 +22,11 @@
  * rows.  The backward products copy B into panels, and dy transposed into tiles,
  * a stage at a time so that scratch memory stays bounded.
  *
+ * Where W is not packed, forward makes Y transposed: x, of which there is less,
+ * is what gets packed, w is read in place, a block of its rows staying in the
+ * second-level cache while the panels pass by, and tiles are turned when they are
+ * stored.
+ *
  * At the portable level the backward products go through OpenBLAS where it is
  * installed: opened on first use, one thread, on fixed panels of columns. */
 #include "common/ops/gemm.h"
@@ -35,12 +41,15 @@
 #include "common/ops/isa.h"
 
 enum {
-	BLOCK_DEPTH = 2048, /* the most that a tile walks down at once */
-	TASK_ROWS = 512,    /* rows of A that stay in a cache while panels pass by */
+	BLOCK_DEPTH = 2048,	/* the most that a tile walks down at once */
+	FLAT_DEPTH = 1536,	/* the same where W is flat */
+	FLAT_FLOATS = 72 << 10, /* of W that stay in a cache while panels pass by */
+	TASK_ROWS = 512,	/* rows of A that do */
 	TASK_ROWS_LEAST = 64,
 	TASK_MADDS = 256 << 10, /* multiply-adds that are worth a task, of 8 rows or more */
 	STAGE_FLOATS = 2 << 20, /* of B, and of A, that are copied at a time */
 	COPY_FLOATS = 32 << 10, /* copied by one task */
+	A_AHEAD = 128,		/* of a row of W, is fetched a tile ahead */
 	BLAS_COLUMNS = 256,
 };
 static const double parallel_flops = 1 << 20; /* below, waking threads costs more */
@@ -109,16 +118,22 @@ struct pack_args {
 	int n, k;
 };
 
+/* Rows of a matrix, at most `width`, into the columns of a panel. */
+static void fill_panel(const struct gemm_kernels *kernels, float *out, const float *in,
+		       size_t in_stride, int rows, int depth)
+{
+	if (rows < kernels->width)
+		memset(out, 0, (size_t)kernels->width * depth * sizeof *out);
+	kernels->transpose(out, kernels->width, in, in_stride, rows, depth);
+}
+
 static void pack_panel(void *args, int panel, int thread)
 {
 	const struct pack_args *a = args;
 	const int width = a->kernels->width, first = panel * width;
-	const int columns = min_int(width, a->n - first);
-	float *out = a->panels + (size_t)first * a->k;
 	(void)thread;
-	if (columns < width)
-		memset(out, 0, (size_t)width * a->k * sizeof *out);
-	a->kernels->transpose(out, width, a->w + (size_t)first * a->k, a->k, columns, a->k);
+	fill_panel(a->kernels, a->panels + (size_t)first * a->k, a->w + (size_t)first * a->k, a->k,
+		   min_int(width, a->n - first), a->k);
 }
 
 size_t gemm_packed_floats(int n, int k)
@@ -147,15 +162,17 @@ void gemm_unpack_row(float *out, const float *panels, int n_columns, int k, int 
 
 struct product {
 	const struct gemm_kernels *kernels;
-	float *c;     /* [rows, columns] */
-	int c_stride; /* from a row of it to the next; columns, but for gemm_forward_add */
+	float *c;     /* [rows, columns], or [columns, rows] */
+	int c_stride; /* from a row of it to the next; its width, but for gemm_forward_add */
+	bool is_c_transposed;
 	int rows, columns, depth;
 	bool accumulate;
 	const float *a; /* [rows, depth] or [depth, rows] */
 	bool is_a_transposed;
-	const float *b;	     /* [depth, columns], or NULL: panels */
+	const float *b; /* [depth, columns] or [columns, depth], or NULL: panels */
+	bool is_b_transposed;
 	const float *panels; /* B packed */
-	const float *bias;   /* [columns] or NULL */
+	const float *bias;   /* [N] or NULL */
 };
 
 /* ---- a stage: a part of the depth and of the rows ---- */
@@ -207,6 +224,62 @@ static gemm_tile_function *choose_tile(const struct product *p, struct gemm_tile
 	return kernels->fetching_tile[t->rows - 1];
 }
 
+/* W comes from memory: the beginnings of the next tile's rows. */
+static void prefetch_a(const struct gemm_tile *t, int rows)
+{
+	for (int r = 0; r < rows; r++) {
+		for (int k = 0; k < min_int(t->depth, A_AHEAD); k += 16)
+			__builtin_prefetch(t->a + (t->rows + r) * t->a_stride + k, 0, 2);
+	}
+}
+
+/* Of a tile of C that lies transposed at c; bias [t->rows] or NULL. */
+static void run_transposed(const struct product *p, gemm_tile_function *run, struct gemm_tile *t,
+			   float *c, const float *bias)
+{
+	const struct gemm_kernels *kernels = p->kernels;
+	const int width = kernels->width;
+	_Alignas(64) float sums[GEMM_ROWS_MAX * GEMM_WIDTH_MAX];
+
+	if (t->accumulate)
+		kernels->transpose(sums, width, c, p->c_stride, t->columns, t->rows);
+	t->c = sums;
+	t->c_stride = width;
+	run(t);
+	for (int r = 0; bias && r < t->rows; r++) {
+		for (int j = 0; j < t->columns; j++)
+			sums[r * width + j] += bias[r];
+	}
+	kernels->transpose(c, p->c_stride, sums, width, t->rows, t->columns);
+}
+
+/* The same as stage_block where C lies transposed. */
+static void stage_block_transposed(const struct stage *s, int panel, int k0, int depth, int first,
+				   int end)
+{
+	const struct product *p = s->product;
+	const struct gemm_kernels *kernels = p->kernels;
+	const int column = panel * kernels->width;
+	const int columns = min_int(kernels->width, p->columns - column);
+	const bool is_last = s->k + k0 + depth == p->depth;
+	struct gemm_tile t = {
+		.a_stride = p->depth,
+		.b = s->panels + (size_t)panel * s->panel_stride + (size_t)k0 * kernels->width,
+		.depth = depth,
+		.accumulate = s->k + k0 > 0,
+		.columns = columns,
+	};
+
+	for (int row = first; row < end; row += kernels->rows) {
+		t.rows = min_int(kernels->rows, end - row);
+		t.a = p->a + (size_t)row * p->depth + s->k + k0;
+		prefetch_a(&t, min_int(kernels->rows, end - row - t.rows));
+		run_transposed(p, kernels->tile[ceil_div(columns, kernels->lanes) - 1][t.rows - 1],
+			       &t, p->c + (size_t)column * p->c_stride + row,
+			       is_last && p->bias ? p->bias + row : NULL);
+	}
+}
+
 /* Rows [first, end) of one panel of C, for one block of the depth. */
 static void stage_block(const struct stage *s, int panel, int k0, int depth, int first, int end)
 {
@@ -246,6 +319,19 @@ static void stage_block(const struct stage *s, int panel, int k0, int depth, int
 	}
 }
 
+static int most_depth(const struct product *p)
+{
+	return p->is_c_transposed ? FLAT_DEPTH : BLOCK_DEPTH;
+}
+
+static int most_rows(const struct stage *s)
+{
+	const struct product *p = s->product;
+	const int depth = even_piece(s->depth, most_depth(p));
+
+	return p->is_c_transposed ? min_int(TASK_ROWS, FLAT_FLOATS / (depth + 1)) : TASK_ROWS;
+}
+
 static void stage_task(void *args, int task, int thread)
 {
 	const struct stage *s = args;
@@ -255,13 +341,14 @@ static void stage_task(void *args, int task, int thread)
 	const int first_panel = task % s->n_panel_tasks * s->panels_per_task;
 	const int end_panel =
 		min_int(ceil_div(p->columns, p->kernels->width), first_panel + s->panels_per_task);
-	const int block = even_piece(s->depth, BLOCK_DEPTH);
+	const int block = even_piece(s->depth, most_depth(p));
 	(void)thread;
 	for (int panel = first_panel; panel < end_panel; panel++) {
 		int k = 0;
 		do { /* without depth there is still the bias */
 			int depth = min_int(block, s->depth - k);
-			stage_block(s, panel, k, depth, row, end);
+			(p->is_c_transposed ? stage_block_transposed
+					    : stage_block)(s, panel, k, depth, row, end);
 			k += depth;
 		} while (k < s->depth);
 	}
@@ -273,7 +360,7 @@ static void stage_run(struct stage *s, struct pool *pool)
 	const struct product *p = s->product;
 	const int tile = p->kernels->rows, n_panels = ceil_div(p->columns, p->kernels->width);
 	const int wanted = pool_threads(pool) == 1 ? 1 : 4 * pool_threads(pool);
-	int n_row_tasks = ceil_div(s->rows, TASK_ROWS);
+	int n_row_tasks = ceil_div(s->rows, most_rows(s));
 	int rows = ceil_div(s->rows, n_row_tasks);
 	const double panel_madds =
 		(double)p->kernels->width * (s->depth + 1) * (rows < 8 ? 8 : rows);
@@ -293,11 +380,13 @@ static void stage_run(struct stage *s, struct pool *pool)
 	pool_run(pool, n_row_tasks * s->n_panel_tasks, stage_task, s);
 }
 
-/* ---- copies for the backward products ---- */
+/* ---- copies of operands ---- */
 
 struct copy_args {
+	/* Or NULL: `in` is [columns, depth]. */
 	void (*copy)(float *out, size_t panel_stride, const float *in, size_t in_stride, int depth,
 		     int columns);
+	const struct gemm_kernels *kernels;
 	float *out;	 /* [panel][depth][width] */
 	const float *in; /* [depth, columns], rows in_stride apart */
 	size_t in_stride;
@@ -305,21 +394,34 @@ struct copy_args {
 	int rows_per_task;
 };
 
+/* Rows [k, k + depth) of all panels, from columns of the other matrix. */
+static void copy_transposed(const struct copy_args *a, int k, int depth)
+{
+	const int width = a->width;
+
+	for (int column = 0; column < a->columns; column += width)
+		fill_panel(a->kernels, a->out + (size_t)column * a->depth + (size_t)k * width,
+			   a->in + (size_t)column * a->in_stride + k, a->in_stride,
+			   min_int(width, a->columns - column), depth);
+}
+
 static void copy_task(void *args, int task, int thread)
 {
 	const struct copy_args *a = args;
-	const int k = task * a->rows_per_task;
+	const int k = task * a->rows_per_task, depth = min_int(a->rows_per_task, a->depth - k);
 	(void)thread;
-	a->copy(a->out + (size_t)k * a->width, (size_t)a->depth * a->width,
-		a->in + (size_t)k * a->in_stride, a->in_stride,
-		min_int(a->rows_per_task, a->depth - k), a->columns);
+	if (a->copy)
+		a->copy(a->out + (size_t)k * a->width, (size_t)a->depth * a->width,
+			a->in + (size_t)k * a->in_stride, a->in_stride, depth, a->columns);
+	else
+		copy_transposed(a, k, depth);
 }
 
 static void copy_all(struct copy_args *a, size_t in_stride, int depth, struct pool *pool)
 {
 	a->in_stride = in_stride;
 	a->depth = depth;
-	a->rows_per_task = 1 + COPY_FLOATS / a->columns;
+	a->rows_per_task = (COPY_FLOATS / a->columns + 16) / 16 * 16;
 	pool_run(pool, ceil_div(depth, a->rows_per_task), copy_task, a);
 }
 
@@ -358,15 +460,18 @@ static void product_copying(const struct product *p, struct pool *pool)
 	const size_t a_floats = p->is_a_transposed ? panel_floats(rows, tile, depth) : 0;
 	float *b = scratch_get(b_floats + a_floats);
 	struct stage s = {.product = p, .panels = b};
-	struct copy_args copy_b = {
-		.copy = p->kernels->copy_b, .out = b, .columns = p->columns, .width = width};
+	struct copy_args copy_b = {.copy = p->is_b_transposed ? NULL : p->kernels->copy_b,
+				   .kernels = p->kernels,
+				   .out = b,
+				   .columns = p->columns,
+				   .width = width};
 	struct copy_args copy_a = {.copy = p->kernels->copy_a, .out = b + b_floats, .width = tile};
 
-	for (; s.k < p->depth; s.k += depth) {
+	do { /* without depth there is still the bias */
 		s.depth = min_int(depth, p->depth - s.k);
 		s.panel_stride = (size_t)s.depth * width;
-		copy_b.in = p->b + (size_t)s.k * p->columns;
-		copy_all(&copy_b, p->columns, s.depth, pool);
+		copy_b.in = p->b + (size_t)s.k * (p->is_b_transposed ? 1 : p->columns);
+		copy_all(&copy_b, p->is_b_transposed ? p->depth : p->columns, s.depth, pool);
 		for (s.row = 0; s.row < p->rows; s.row += rows) {
 			s.rows = min_int(rows, p->rows - s.row);
 			if (p->is_a_transposed) {
@@ -377,7 +482,8 @@ static void product_copying(const struct product *p, struct pool *pool)
 			}
 			stage_run(&s, pool);
 		}
-	}
+		s.k += depth;
+	} while (s.k < p->depth);
 }
 
 void gemm_forward(float *y, const float *x, const float *panels, const float *bias, int m, int n,
@@ -395,6 +501,26 @@ void gemm_forward(float *y, const float *x, const float *panels, const float *bi
 		.bias = bias,
 	};
 	product_forward(&p, pool);
+}
+
+void gemm_forward_flat(float *y, const float *x, const float *w, const float *bias, int m, int n,
+		       int k, struct pool *pool)
+{
+	const struct product p = {
+		.kernels = current_kernels(),
+		.c = y,
+		.c_stride = n,
+		.is_c_transposed = true,
+		.rows = n,
+		.columns = m,
+		.depth = k,
+		.a = w,
+		.b = x,
+		.is_b_transposed = true,
+		.bias = bias,
+	};
+	if (m > 0 && n > 0)
+		product_copying(&p, pool_worth(pool, m, n, k));
 }
 
 void gemm_forward_add(float *y, int y_stride, const float *x, const float *panels, int m, int n,

@@ -2,8 +2,8 @@
  *
  * Row i of Y = X W^T has the same bits whatever the other rows are, whatever
  * their number and whatever the number of threads: each element is one chain of
- * fused multiply-adds over k = 0, 1, 2, ..., then the bias.  Weights are packed
- * once into panels of columns that stream from memory in order.
+ * fused multiply-adds over k = 0, 1, 2, ..., then the bias.  Weights that stay as
+ * they are get packed once into panels of columns that stream from memory in order.
  *
  * Letters: M rows, N output columns, K the summed dimension.  All arrays are
  * row-major without gaps.  pool may be NULL. */
@@ -24,6 +24,11 @@ void gemm_unpack_row(float *out, const float *panels, int n_columns, int k, int 
 /* y [M, N] = x [M, K] W^T + bias.  bias [N] or NULL. */
 void gemm_forward(float *y, const float *x, const float *panels, const float *bias, int m, int n,
 		  int k, struct pool *pool);
+
+/* The same bits from w [N, K] that is not packed, for weights that change: costs a few
+ * per cent more at 64 rows and above, and much more at few. */
+void gemm_forward_flat(float *y, const float *x, const float *w, const float *bias, int m, int n,
+		       int k, struct pool *pool);
 
 /* y += x W^T for y [M, N] whose rows are y_stride floats apart: some columns of a wider
  * matrix.  Each element's chain goes on from what it was. */

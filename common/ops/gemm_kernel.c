@@ -40,7 +40,7 @@
 
 enum prefetch { PREFETCH_NOTHING, PREFETCH_OWN, PREFETCH_NEXT };
 
-_Static_assert(ROWS <= GEMM_ROWS_MAX && VECTORS <= GEMM_VECTORS_MAX,
+_Static_assert(ROWS <= GEMM_ROWS_MAX && VECTORS <= GEMM_VECTORS_MAX && WIDTH <= GEMM_WIDTH_MAX,
 	       "gemm_kernel.h has the limits");
 
 /* sum += a * b.  From the intrinsic gcc 12 makes forms that overwrite a or b,

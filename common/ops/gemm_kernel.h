@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { GEMM_ROWS_MAX = 8, GEMM_VECTORS_MAX = 3 };
+enum { GEMM_ROWS_MAX = 8, GEMM_VECTORS_MAX = 3, GEMM_WIDTH_MAX = 48 };
 
 /* c = (accumulate ? c : 0) + a b, one chain for each element in ascending k,
  * and then + bias. */

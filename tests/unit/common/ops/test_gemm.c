@@ -158,6 +158,42 @@ static void test_rows_have_the_same_bits_in_every_batch(void **state)
 	free(y);
 }
 
+static void expect_flat_equals_packed(int m, int n, int k)
+{
+	float *x = new_random((size_t)m * k, 1), *w = new_random((size_t)n * k, 2);
+	float *bias = new_random(n, 3), *panels = new_packed(w, n, k);
+	float *packed = xaligned((size_t)m * n, sizeof *packed);
+	float *flat = xaligned((size_t)m * n, sizeof *flat);
+	for (int i = 0; i < 2 * POOLS; i++) {
+		const float *b = i % 2 ? bias : NULL;
+		memset(flat, 0xff, (size_t)m * n * sizeof *flat);
+		gemm_forward(packed, x, panels, b, m, n, k, pools[0]);
+		gemm_forward_flat(flat, x, w, b, m, n, k, pools[i / 2]);
+		assert_memory_equal(flat, packed, (size_t)m * n * sizeof *flat);
+	}
+	free(x);
+	free(w);
+	free(bias);
+	free(panels);
+	free(packed);
+	free(flat);
+}
+
+static void test_flat_weights_give_the_bits_of_packed_ones(void **state)
+{
+	/* m, n, k: every number of rows that is promised; edges of tiles and panels; more
+	 * than one block of depth, more than one stage of it, several tasks of both. */
+	static const int shapes[][3] = {
+		{1, 1, 1},	{1, 100, 131},	  {2, 5, 3},	   {3, 17, 129},    {7, 49, 65},
+		{8, 8, 16},	{8, 205, 77},	  {47, 9, 33},	   {48, 16, 100},   {49, 30, 2},
+		{64, 172, 515}, {65, 1000, 64},	  {3, 11, 1537},   {100, 50, 3100}, {1000, 61, 75},
+		{1000, 1, 300}, {1000, 13, 2200}, {256, 333, 131},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+		expect_flat_equals_packed(shapes[i][0], shapes[i][1], shapes[i][2]);
+}
+
 static void test_forward_without_depth_is_the_bias(void **state)
 {
 	const float bias[3] = {1, -2, 3};
@@ -168,6 +204,11 @@ static void test_forward_without_depth_is_the_bias(void **state)
 	for (int i = 0; i < 6; i++)
 		assert_true(y[i] == bias[i % 3]);
 	gemm_forward(NULL, NULL, &unused, NULL, 0, 3, 0, NULL);
+	memset(y, 0, sizeof y);
+	gemm_forward_flat(y, &unused, &unused, bias, 2, 3, 0, NULL);
+	for (int i = 0; i < 6; i++)
+		assert_true(y[i] == bias[i % 3]);
+	gemm_forward_flat(NULL, NULL, &unused, NULL, 0, 3, 0, NULL);
 }
 
 static void test_unpack_gives_back_the_rows_that_were_packed(void **state)
@@ -317,17 +358,19 @@ static void test_nothing_is_written_beside_the_result(void **state)
 	float *a = new_random(LARGEST, 1), *b = new_random(LARGEST, 2);
 	float *panels = new_packed(b, N, K), *c = new_random(LARGEST + 2 * GUARD, 3);
 	float *before = new_copy(c, LARGEST + 2 * GUARD);
-	const int sizes[] = {M * N, M * K, N * K};
+	const int sizes[] = {M * N, M * K, N * K, M * N};
 	(void)state;
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < 4; i++) {
 		float *out = c + GUARD;
 		memcpy(c, before, (LARGEST + 2 * GUARD) * sizeof *c);
 		if (i == 0)
 			gemm_forward(out, a, panels, NULL, M, N, K, NULL);
 		else if (i == 1)
 			gemm_backward_input(out, a, b, M, N, K, false, NULL);
-		else
+		else if (i == 2)
 			gemm_backward_weight(out, a, b, M, N, K, NULL);
+		else
+			gemm_forward_flat(out, a, b, NULL, M, N, K, NULL);
 		assert_memory_equal(c, before, GUARD * sizeof *c);
 		assert_memory_equal(out + sizes[i], before + GUARD + sizes[i],
 				    (size_t)(LARGEST + GUARD - sizes[i]) * sizeof *c);
@@ -361,6 +404,7 @@ int main(void)
 		cmocka_unit_test(test_forward_is_one_chain_for_each_element),
 		cmocka_unit_test(test_forward_adds_to_columns_of_a_wider_matrix),
 		cmocka_unit_test(test_rows_have_the_same_bits_in_every_batch),
+		cmocka_unit_test(test_flat_weights_give_the_bits_of_packed_ones),
 		cmocka_unit_test(test_forward_without_depth_is_the_bias),
 		cmocka_unit_test(test_unpack_gives_back_the_rows_that_were_packed),
 		cmocka_unit_test(test_packing_with_threads_gives_the_same_panels),

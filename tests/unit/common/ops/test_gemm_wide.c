@@ -62,6 +62,10 @@ static void expect_products(int m, int n, int k)
 	gemm_forward(y, x, panels, NULL, m, n, k, two_threads);
 	expect_equal(y, new_product(x, k, 1, w, k, 1, NULL, m, n, k), (size_t)m * n);
 
+	memset(y, 0xff, (size_t)m * n * sizeof *y);
+	gemm_forward_flat(y, x, w, NULL, m, n, k, two_threads);
+	expect_equal(y, new_product(x, k, 1, w, k, 1, NULL, m, n, k), (size_t)m * n);
+
 	float *expected = new_product(dy, n, 1, w, 1, k, dx, m, k, n);
 	gemm_backward_input(dx, dy, w, m, n, k, true, two_threads);
 	expect_equal(dx, expected, (size_t)m * k);
