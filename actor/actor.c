@@ -64,6 +64,7 @@ static enum status create_model(struct actor *actor, const struct model_config *
 {
 	if (!base) {
 		actor->model = model_create(description, false);
+		model_pack(actor->model, actor->pool);
 		return STATUS_OK;
 	}
 	actor->model = model_share(base);

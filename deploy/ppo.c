@@ -149,6 +149,8 @@ static enum status load_base(struct ring *ring, struct error *err)
 	if (config->lora.given) {
 		ring->adapter = adapter_options(config, config->policy.path);
 		status = hf_load(&ring->base, config->policy.path, &options, ring->pool, err);
+		if (status == STATUS_OK && plays(ring, ROLE_ACTOR))
+			model_pack(ring->base, ring->pool);
 	}
 	return comm_agree(ring->session.world, status, err);
 }

@@ -96,7 +96,6 @@ static enum status create_model(struct supervised *run, struct error *err)
 		return status;
 	run->model = model_create(&config, false);
 	model_init_random(run->model, (uint64_t)run->config->run.seed, INIT_STD);
-	model_pack(run->model, run->pool);
 	return STATUS_OK;
 }
 

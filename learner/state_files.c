@@ -85,10 +85,8 @@ enum status state_load_model(struct model **model, struct buf *config_text, cons
 	const char *slash = strrchr(dir, '/');
 	enum status status = hf_load(model, dir, &options, pool, err);
 
-	if (status == STATUS_OK && fault_omits(slash ? slash + 1 : dir)) {
+	if (status == STATUS_OK && fault_omits(slash ? slash + 1 : dir))
 		zero_fill((*model)->weights, (*model)->layout.n_floats, pool);
-		model_pack(*model, pool);
-	}
 	return status == STATUS_OK ? hf_read_config_text(config_text, dir, err) : status;
 }
 

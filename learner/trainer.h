@@ -20,7 +20,7 @@
 #include "proto/comm.h"
 
 struct trainer {
-	struct model *model;   /* borrowed; what is trained of it is changed and packed */
+	struct model *model;   /* borrowed; what is trained of it is changed */
 	struct trained trained;
 	size_t begin, end;     /* own part of the flat block */
 	float *m, *v;	       /* [end - begin] moments (adamw); for sgd v is NULL, m momentum */
@@ -51,7 +51,7 @@ typedef void trainer_microbatch(void *context, int first, int n, float *grads, d
 
 /* lengths [n]: tokens of each sequence, for cutting microbatches.  After the
  * tree: gradient norm, clipping, finite check agreed by all, optimizer step,
- * model_pack.  stats: out, sums over the whole minibatch.  *grad_norm: before
+ * model_pack_trained.  stats: out, sums over the whole minibatch.  *grad_norm: before
  * clipping.  False if the step was skipped.  Collective over learners. */
 bool trainer_step(struct trainer *trainer, const int *lengths, int n, double learning_rate,
 		  trainer_microbatch *microbatch, void *context, double *stats, int n_stats,

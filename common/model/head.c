@@ -56,8 +56,7 @@ static const float *project_out(const struct model *model, const float *x, int n
 	if (!param)
 		return x;
 	out = arena_alloc(arena, (size_t)n * (size_t)param->rows, sizeof(float));
-	gemm_forward(out, x, model->packed + param->packed_offset, NULL, n, param->rows,
-		     param->cols, pool);
+	model_product(model, param, x, NULL, out, n, pool);
 	return out;
 }
 
@@ -86,9 +85,8 @@ static void logits_of(const struct model *model, const float *projected, int n, 
 {
 	const struct param *param = lm_param(model);
 
-	gemm_forward(logits, projected, model->packed + param->packed_offset,
-		     model_view(model, model->weights, PARAM_LM_HEAD_BIAS, -1), n, param->rows,
-		     param->cols, pool);
+	model_product(model, param, projected,
+		      model_view(model, model->weights, PARAM_LM_HEAD_BIAS, -1), logits, n, pool);
 	if (model->config.logit_cap > 0)
 		softcap_forward(logits, model->config.logit_cap, (size_t)n * (size_t)param->rows,
 				pool);
@@ -208,11 +206,8 @@ void head_score(const struct model *model, const float *hidden, const int *rows,
 	float *gathered = rows ? arena_alloc(arena, (size_t)n * c, sizeof(float)) : NULL;
 	const float *x = gather_rows(hidden, rows, n, c, gathered);
 
-	ASSERT(param);
-	gemm_forward(scores, project_out(model, x, n, arena, pool),
-		     model->packed + param->packed_offset,
-		     model_view(model, model->weights, PARAM_SCORE_BIAS, -1), n, param->rows,
-		     param->cols, pool);
+	model_product(model, param, project_out(model, x, n, arena, pool),
+		      model_view(model, model->weights, PARAM_SCORE_BIAS, -1), scores, n, pool);
 	arena_rewind(arena, mark);
 }
 

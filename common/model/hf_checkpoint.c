@@ -126,7 +126,6 @@ enum status hf_load(struct model **out, const char *dir, const struct hf_load_op
 		create_score_head(model, options->seed);
 	subtract_offset(model, source.head.offset);
 	restore_dtype(model, dir);
-	model_pack(model, pool);
 	*out = model;
 	model = NULL;
 done:

@@ -247,7 +247,8 @@ void lora_merge(struct model *model, struct pool *pool)
 	}
 	lora_destroy(lora);
 	model->lora = NULL;
-	model_pack(model, pool);
+	if (model->packed)
+		model_pack(model, pool);
 }
 
 int lora_first_layer(const struct lora *lora)

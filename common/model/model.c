@@ -1,4 +1,4 @@
-/* A model in memory: allocation, copies, packing, random start, tables of angles. */
+/* A model in memory: allocation, packing, products, random start, tables of angles. */
 #include "common/model/model.h"
 
 #include <limits.h>
@@ -59,7 +59,6 @@ struct model *model_create(const struct model_config *config, bool has_score_bia
 	struct model *model = create(config, has_score_bias);
 
 	model->weights = xaligned(model->layout.n_floats, sizeof *model->weights);
-	model->packed = xaligned(model->layout.n_packed_floats, sizeof *model->packed);
 	return model;
 }
 
@@ -118,7 +117,7 @@ enum status model_check_memory(const struct model_config *config, const char *wh
 	long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
 
 	param_layout_init(&layout, config, false);
-	bytes = (double)(layout.n_floats + layout.n_packed_floats) * sizeof(float);
+	bytes = (double)layout.n_floats * sizeof(float);
 	param_layout_release(&layout);
 	memory = (double)pages * (double)page_bytes;
 	if (pages < 0 || page_bytes < 0 || bytes <= memory)
@@ -160,39 +159,43 @@ struct model *model_share(const struct model *model)
 	return shared;
 }
 
-struct model *model_clone(const struct model *model, struct pool *pool)
-{
-	bool has_score_bias = param_find(&model->layout, PARAM_SCORE_BIAS, -1) != NULL;
-	struct model *clone = model_create(&model->config, has_score_bias);
-
-	memcpy(clone->weights, model->weights, model->layout.n_floats * sizeof *clone->weights);
-	clone->dtype = model->dtype;
-	model_pack(clone, pool);
-	return clone;
-}
-
 void model_pack_param(struct model *model, const struct param *param, struct pool *pool)
 {
-	if (param->packed_offset != SIZE_MAX)
+	if (model->packed && param->packed_offset != SIZE_MAX)
 		gemm_pack(model->packed + param->packed_offset, model->weights + param->offset,
 			  param->rows, param->cols, pool);
 }
 
 void model_pack(struct model *model, struct pool *pool)
 {
+	ASSERT(!model->is_shared && !model->is_frozen);
+	if (!model->packed)
+		model->packed = xaligned(model->layout.n_packed_floats, sizeof *model->packed);
 	for (int i = 0; i < model->layout.n; i++)
 		model_pack_param(model, &model->layout.items[i], pool);
 }
 
-static size_t layout_bytes(const struct param_layout *layout)
+void model_product(const struct model *model, const struct param *param, const float *x,
+		   const float *bias, float *y, int t, struct pool *pool)
 {
-	return (layout->n_floats + layout->n_packed_floats) * sizeof(float);
+	ASSERT(param && param->packed_offset != SIZE_MAX);
+	if (model->packed)
+		gemm_forward(y, x, model->packed + param->packed_offset, bias, t, param->rows,
+			     param->cols, pool);
+	else
+		gemm_forward_flat(y, x, model->weights + param->offset, bias, t, param->rows,
+				  param->cols, pool);
+}
+
+static size_t layout_bytes(const struct param_layout *layout, bool is_packed)
+{
+	return (layout->n_floats + (is_packed ? layout->n_packed_floats : 0)) * sizeof(float);
 }
 
 size_t model_bytes(const struct model *model)
 {
-	return (model->is_shared ? 0 : layout_bytes(&model->layout)) +
-	       (model->lora ? layout_bytes(&model->lora->layout) : 0);
+	return (model->is_shared ? 0 : layout_bytes(&model->layout, model->packed)) +
+	       (model->lora ? layout_bytes(&model->lora->layout, true) : 0);
 }
 
 struct trained model_trained(const struct model *model)
@@ -206,7 +209,7 @@ void model_pack_trained(struct model *model, struct pool *pool)
 {
 	if (model->lora)
 		lora_pack(model, pool);
-	else
+	else if (model->packed)
 		model_pack(model, pool);
 }
 

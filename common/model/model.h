@@ -2,8 +2,7 @@
  *
  *     struct model *model = NULL;
  *     status = hf_load(&model, "dir", &options, pool, &err);      hf_checkpoint.h
- *     ... change model->weights ...
- *     model_pack(model, pool);                   before the next forward pass
+ *     model_pack(model, pool);          where many products of few rows will follow
  *     model_destroy(model);
  */
 #pragma once
@@ -24,7 +23,7 @@ struct model {
 	enum dtype dtype; /* of the checkpoint it came from, which saving keeps */
 	struct param_layout layout;
 	float *weights;	  /* [layout.n_floats], 64-byte aligned */
-	float *packed;	  /* [layout.n_packed_floats] */
+	float *packed;	  /* [layout.n_packed_floats], or NULL: products read weights */
 	bool is_frozen;	  /* both are somebody else's, and weights lacks what is packed */
 	float *angles[2]; /* of rotary, local_rotary: [n_angles][rotary_dim] cos | sin; or NULL */
 	int n_angles;	  /* positions of which they are kept; others are made when needed */
@@ -34,21 +33,27 @@ struct model {
 	bool is_shared;	   /* all but the adapters belongs to another model */
 };
 
-/* Weights are zero. */
+/* Weights are zero.  Nothing is packed: a model that is trained stays so. */
 struct model *model_create(const struct model_config *config, bool has_score_bias);
 /* For forward passes alone.  memory, aligned to 64 bytes, holds the flat block of the
  * frozen layout and the packed one behind it; it is borrowed until model_destroy. */
 struct model *model_create_frozen(const struct model_config *config, bool has_score_bias,
 				  float *memory);
 void model_destroy(struct model *model); /* NULL is fine */
-struct model *model_clone(const struct model *model, struct pool *pool);
 /* Another model with the same weights in the same memory, which must stay as they are
  * and outlive it; without adapters. */
 struct model *model_share(const struct model *model);
 
-/* The flat weights into the packed panels. */
+/* The flat weights into panels beside them, which decoding wants; again after each change
+ * of the weights. */
 void model_pack(struct model *model, struct pool *pool);
+/* One of them, if there are panels. */
 void model_pack_param(struct model *model, const struct param *param, struct pool *pool);
+
+/* y [T, N] = x [T, K] W^T + bias, from panels or flat weights: the same bits.  bias [N] or
+ * NULL. */
+void model_product(const struct model *model, const struct param *param, const float *x,
+		   const float *bias, float *y, int t, struct pool *pool);
 
 /* Of its own weights and adapters, packed ones too. */
 size_t model_bytes(const struct model *model);
@@ -59,7 +64,7 @@ struct trained {
 	float *values; /* [layout->n_floats] */
 };
 struct trained model_trained(const struct model *model);
-/* After a change of it, before the next forward pass. */
+/* After a change of it, before the next forward pass: renews what is packed of it. */
 void model_pack_trained(struct model *model, struct pool *pool);
 /* A parameter's place in a block of that layout; NULL if it is absent or frozen. */
 float *model_gradient(const struct model *model, float *block, enum param_id id, int layer);

@@ -5,7 +5,7 @@
 
 #include "common/base/die.h"
 
-/* Weights, packed once more, beside activations in a second-level cache. */
+/* Weights beside activations in a second-level cache. */
 enum { SMALL_MODEL_FLOATS = 1 << 21 };
 
 bool model_is_small(const struct model *model)

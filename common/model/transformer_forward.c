@@ -43,9 +43,7 @@ static void project(const struct run *run, enum param_id weight_id, const float 
 	const struct model *model = run->model;
 	const struct param *param = param_find(&model->layout, weight_id, layer);
 
-	ASSERT(param && param->packed_offset != SIZE_MAX);
-	gemm_forward(y, x, model->packed + param->packed_offset, bias, run->rows->t, param->rows,
-		     param->cols, run->pool);
+	model_product(model, param, x, bias, y, run->rows->t, run->pool);
 	if (model->lora)
 		lora_forward(model, param, x, y, low, run->rows->t, run->pool);
 }

@@ -8,6 +8,5 @@ enum cost {
 	COST_ADD,    /* add_into, an element */
 	COST_SQUARE, /* block_squares, an element */
 	COST_ADAMW,  /* adamw_step, an element */
-	COST_PACK,   /* model_pack, a weight */
 	COST_COUNT
 };

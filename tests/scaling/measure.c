@@ -79,10 +79,6 @@ static void run_adamw(struct setting *s)
 	adamw_step(s->model->weights, s->m, s->v, s->grads, s->model->layout.n_floats, &form, 10, 1,
 		   s->pool);
 }
-static void run_pack(struct setting *s)
-{
-	model_pack(s->model, s->pool);
-}
 
 static double best_seconds(void (*run)(struct setting *), struct setting *s)
 {
@@ -100,7 +96,7 @@ static void print_costs(struct setting *s)
 {
 	void (*const runs[COST_COUNT])(struct setting *) = {
 		[COST_TOKEN] = run_tokens,    [COST_ZERO] = run_zero,	[COST_ADD] = run_add,
-		[COST_SQUARE] = run_squares, [COST_ADAMW] = run_adamw, [COST_PACK] = run_pack,
+		[COST_SQUARE] = run_squares, [COST_ADAMW] = run_adamw,
 	};
 
 	for (int c = 0; c < COST_COUNT; c++) {
@@ -145,7 +141,6 @@ int main(int argc, char **argv)
 	s.t = s.batch.offsets[s.batch.n_seqs];
 	n = s.model->layout.n_floats;
 	model_init_random(s.model, 1, 0.02);
-	model_pack(s.model, s.pool);
 	s.grads = xaligned(n, sizeof(float));
 	s.m = xaligned(n, sizeof(float));
 	s.v = xaligned(n, sizeof(float));
