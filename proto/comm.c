@@ -147,11 +147,6 @@ bool comm_any(struct comm *comm, bool flag)
 	return any;
 }
 
-bool comm_all_ok(struct comm *comm, bool ok)
-{
-	return !comm_any(comm, !ok);
-}
-
 /* Ranks counted from the root: v receives from v without its lowest set bit, and
  * sends to v + 2^k for each 2^k below that bit, farthest first. */
 static int tree_parent(int v)
@@ -478,13 +473,6 @@ void comm_tree_scatter_float(struct comm *comm, float *x, size_t n, size_t grain
 void comm_tree_gather_float(struct comm *comm, float *x, size_t n, size_t grain)
 {
 	struct array a = floats(x, n, grain);
-	gather(comm, &a);
-}
-
-void comm_tree_sum_float(struct comm *comm, float *x, size_t n)
-{
-	struct array a = floats(x, n, 1);
-	scatter(comm, &a);
 	gather(comm, &a);
 }
 

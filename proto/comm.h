@@ -38,7 +38,6 @@ struct wire *comm_wire(const struct comm *comm); /* for proto alone; borrowed */
 /* All collective over comm, and in rank order or by a fixed tree, so that results
  * are the same on all ranks and do not depend on arrival. */
 void comm_barrier(struct comm *comm);
-bool comm_all_ok(struct comm *comm, bool ok);
 bool comm_any(struct comm *comm, bool flag);
 void comm_broadcast(struct comm *comm, void *data, size_t bytes, int root);
 void comm_broadcast_buf(struct comm *comm, struct buf *buf, int root); /* replaces *buf */
@@ -59,7 +58,6 @@ enum status comm_refuse(enum status status, struct error *err);
 
 /* Replaces x[n], element by element, by the sum over ranks by a binary tree:
  * ((x0+x1)+(x2+x3))+...  size must be a power of two. */
-void comm_tree_sum_float(struct comm *comm, float *x, size_t n);
 void comm_tree_sum_double(struct comm *comm, double *x, size_t n);
 
 /* The two halves of that sum.  x[n] is cut into runs of whole blocks of `grain`

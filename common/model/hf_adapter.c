@@ -837,15 +837,6 @@ enum status hf_adapter_base(char **base, const char *dir, struct error *err)
 	return status;
 }
 
-bool hf_adapter_exists(const char *dir)
-{
-	char *path = path_join(dir, CONFIG);
-	bool exists = file_exists(path);
-
-	free(path);
-	return exists;
-}
-
 /* --- writing --- */
 
 /* A tensor of the file: its name, and its elements in the stored order. */

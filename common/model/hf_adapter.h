@@ -27,7 +27,6 @@ enum status hf_adapter_attach(struct model *model, const struct adapter_options 
 /* The same from a directory. */
 enum status hf_adapter_load(struct model *model, const char *dir, struct pool *pool,
 			    struct error *err);
-bool hf_adapter_exists(const char *dir); /* whether dir holds an adapter */
 /* The base_model_name_or_path of dir's adapter; the caller frees it. */
 enum status hf_adapter_base(char **base, const char *dir, struct error *err);
 /* Labels of the score head that dir's adapter holds; 0: it holds none. */

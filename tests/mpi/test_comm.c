@@ -86,8 +86,6 @@ static void test_flags_are_the_same_everywhere(struct comm *comm)
 	int last = comm_size(comm) - 1;
 	CHECK(comm_any(comm, comm_rank(comm) == last));
 	CHECK(!comm_any(comm, false));
-	CHECK(comm_all_ok(comm, true));
-	CHECK(!comm_all_ok(comm, comm_rank(comm) != last));
 }
 
 static void test_agree_gives_the_first_sentence_to_all(struct comm *comm)

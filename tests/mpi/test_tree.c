@@ -32,13 +32,19 @@ static double expected_double(int first, int n, size_t i)
 	return low + expected_double(first + n / 2, n / 2, i);
 }
 
+static void sum_float(struct comm *comm, float *x, size_t n)
+{
+	comm_tree_scatter_float(comm, x, n, 1);
+	comm_tree_gather_float(comm, x, n, 1);
+}
+
 static void test_float_sum_is_the_tree(struct comm *comm, size_t n)
 {
 	float *x = xcalloc(n + 1, sizeof *x);
 	for (size_t i = 0; i < n; i++)
 		x[i] = (float)number(comm_rank(comm), i);
 	x[n] = 42;
-	comm_tree_sum_float(comm, x, n);
+	sum_float(comm, x, n);
 	size_t wrong = 0;
 	for (size_t i = 0; i < n; i++) {
 		float expected = expected_float(0, comm_size(comm), i);
@@ -108,7 +114,7 @@ static void test_long_sum_in_rounds(struct comm *comm)
 	float *x = xcalloc(n, sizeof *x);
 	for (size_t i = 0; i < n; i++)
 		x[i] = (float)(i % 1000) + (float)comm_rank(comm);
-	comm_tree_sum_float(comm, x, n);
+	sum_float(comm, x, n);
 	int size = comm_size(comm);
 	size_t wrong = 0;
 	for (size_t i = 0; i < n; i++)

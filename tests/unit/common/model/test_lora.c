@@ -644,8 +644,6 @@ static void test_an_adapter_of_another_model_is_refused(void **state)
 	assert_non_null(strstr(err.text, "adapts no linear layer inside the layers of this model"));
 	assert_int_equal(hf_adapter_load(model, "tests/golden/models/gpt2", NULL, &err),
 			 STATUS_BAD_INPUT);
-	assert_false(hf_adapter_exists("tests/golden/models/gpt2"));
-	assert_true(hf_adapter_exists(ADAPTERS "llama-rslora"));
 	model_destroy(model);
 }
 
