@@ -24,7 +24,7 @@ WARNINGS := -Wall -Wextra -Werror -Wformat-security -Wmissing-prototypes -Wold-s
             -Woverflow -Wpointer-arith -Wstrict-prototypes -Wunused -Wvla -Wwrite-strings -Wshadow -Wno-psabi
 CPPFLAGS += -I. -D_GNU_SOURCE
 CFLAGS   += -std=c17 -g -pthread -fno-math-errno -ffp-contract=off $(WARNINGS)
-LDLIBS   += -lcjson -luuid -lpcre2-8 -lutf8proc -lm -ldl
+LDLIBS   += -lcjson -luuid -lz -lpcre2-8 -lutf8proc -lm -ldl
 LDFLAGS  += -pthread -rdynamic
 ifeq ($(MODE),release)
 CFLAGS   += -O3 -DNDEBUG

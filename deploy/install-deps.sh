@@ -21,9 +21,9 @@ for argument in "$@"; do
 done
 
 apt_packages='gcc make libc6-dev openmpi-bin libopenmpi-dev libopenblas0-pthread libcjson-dev uuid-dev
-	libpcre2-dev libutf8proc-dev libcmocka-dev'
-dnf_packages='gcc make openmpi openmpi-devel openblas-threads cjson-devel libuuid-devel pcre2-devel
-	utf8proc-devel libcmocka-devel'
+	zlib1g-dev libpcre2-dev libutf8proc-dev libcmocka-dev'
+dnf_packages='gcc make openmpi openmpi-devel openblas-threads cjson-devel libuuid-devel zlib-devel
+	pcre2-devel utf8proc-devel libcmocka-devel'
 [ -z "$slurm" ] || apt_packages="$apt_packages slurm-wlm munge libpmix-dev iproute2 procps"
 
 # Runs a command as root, asking first unless --yes was given.
@@ -83,7 +83,7 @@ else
 install-deps.sh: this system has neither apt nor dnf.  Please install:
   a C17 compiler (gcc 10 or clang 12, or later) and GNU make
   Open MPI 4.1 or later with its development files
-  OpenBLAS, cJSON, libuuid, PCRE2 (8-bit), utf8proc, with their development files
+  OpenBLAS, cJSON, libuuid, zlib, PCRE2 (8-bit), utf8proc, with their development files
   cmocka, for the tests
 LIST
 	exit 2

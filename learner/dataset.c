@@ -11,19 +11,32 @@
 #include <string.h>
 
 #include "common/base/die.h"
-#include "common/base/file.h"
+#include "common/base/gzip.h"
 #include "common/base/hash.h"
 #include "common/base/log.h"
 #include "common/base/rng.h"
 #include "common/text/jsonl.h"
 #include "learner/dataset_private.h"
 
+/* Whether the first n characters of a path end so. */
+static bool ends_with(const char *path, size_t n, const char *ending)
+{
+	size_t length = strlen(ending);
+
+	return n >= length && memcmp(path + n - length, ending, length) == 0;
+}
+
 bool dataset_is_jsonl(const char *path)
 {
-	const char *dot = strrchr(path, '.');
+	static const char *const endings[] = {".jsonl", ".ndjson", ".json"};
+	size_t n = strlen(path);
 
-	return dot && (strcmp(dot, ".jsonl") == 0 || strcmp(dot, ".ndjson") == 0 ||
-		       strcmp(dot, ".json") == 0);
+	if (ends_with(path, n, ".gz"))
+		n -= strlen(".gz");
+	for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
+		if (ends_with(path, n, endings[i]))
+			return true;
+	return false;
 }
 
 static void reader_init(struct reader *reader, struct dataset *dataset, const char *path,
@@ -246,7 +259,7 @@ static enum status load(struct reader *reader, read_line *read, struct error *er
 {
 	struct dataset *dataset = reader->dataset;
 	struct buf text = BUF_INIT;
-	enum status status = file_read(reader->path, (size_t)1 << 40, &text, err);
+	enum status status = gzip_read(reader->path, (size_t)1 << 40, &text, err);
 
 	if (status == STATUS_OK) {
 		sha256_hex(text.data, text.length, dataset->sha256);

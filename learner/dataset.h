@@ -17,7 +17,7 @@ struct dataset {
 	int n;
 	uint64_t seed;
 	bool shuffle;
-	char sha256[65]; /* of the file, part of a checkpoint */
+	char sha256[65]; /* of the file, expanded if it is compressed; part of a checkpoint */
 };
 
 /* All of these: a row longer than max_length (data.max_length if that is smaller) is
@@ -70,5 +70,6 @@ void dataset_release(struct dataset *dataset);
  * keyed permutation of each epoch. */
 int dataset_index(const struct dataset *dataset, int64_t i);
 
-/* Whether a file is JSONL by its name (.jsonl, .ndjson, .json), else plain text. */
+/* Whether a file is JSONL by its name (.jsonl, .ndjson, .json, with .gz behind it or
+ * not), else plain text. */
 bool dataset_is_jsonl(const char *path);

@@ -5,6 +5,7 @@
 
 #include "common/base/die.h"
 #include "common/base/file.h"
+#include "common/base/gzip.h"
 #include "common/base/log.h"
 #include "common/run/options.h"
 #include "common/text/jsonl.h"
@@ -93,7 +94,7 @@ static enum status read_rows(struct corpus *corpus, const char *path, struct err
 static enum status read_plain(struct corpus *corpus, const char *path, struct error *err)
 {
 	struct buf text = BUF_INIT;
-	enum status status = file_read(path, (size_t)1 << 40, &text, err);
+	enum status status = gzip_read(path, (size_t)1 << 40, &text, err);
 
 	if (status == STATUS_OK && text.length == 0)
 		status = error_set(err, STATUS_BAD_INPUT, "%s: is empty, expected text", path);

@@ -14,6 +14,7 @@
 
 #include "common/base/die.h"
 #include "common/base/file.h"
+#include "common/base/gzip.h"
 
 static const size_t MAX_LINE = (size_t)16 << 20;
 static const size_t MAX_FILE = SIZE_MAX / 4;
@@ -139,6 +140,8 @@ enum status jsonl_read(struct jsonl *jsonl, const char *path, struct error *err)
 		status = read_stdin(&text, err);
 	else
 		status = file_read(path, MAX_FILE, &text, err);
+	if (status == STATUS_OK)
+		status = gzip_expand(&text, shown_path(path), err);
 	if (status != STATUS_OK) {
 		buf_release(&text);
 		*jsonl = (struct jsonl){0};

@@ -16,8 +16,9 @@ struct jsonl {
 	int *numbers;	    /* [n], line numbers counted from 1 */
 	size_t n;
 };
-/* Reads a file (or standard input for "-"); CRLF and a byte order mark are
- * accepted; UTF-16, gzip, lines over 16 MiB and files without a line are refused. */
+/* Reads a file (or standard input for "-"), expanded if it is gzip data; CRLF and a
+ * byte order mark are accepted; UTF-16, other compression, lines over 16 MiB and files
+ * without a line are refused. */
 enum status jsonl_read(struct jsonl *jsonl, const char *path, struct error *err);
 /* The same over text the caller already has; takes over *text. */
 enum status jsonl_split(struct jsonl *jsonl, const char *path, struct buf *text, struct error *err);

@@ -44,6 +44,22 @@ echo '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "con
 	"$RLHF" tokenize --model model --input - >out
 grep -qE '^\{"input_ids":\[400,.*,98,401\],"labels":\[-100,.*-100,98,401\]\}$' out || fail "labels: $(cat out)"
 
+# --- gzip: the same bytes, whatever the name; what is damaged is refused below ---
+texts=$golden/tokenizers/texts.jsonl
+"$RLHF" tokenize --model model --input "$texts" >plain
+{ head -n 3 "$texts" | gzip -c && tail -n +4 "$texts" | gzip -c; } >packed.jsonl
+"$RLHF" tokenize --model model --input packed.jsonl >unpacked
+cmp plain unpacked || fail 'gzip: other bytes'
+"$RLHF" tokenize --model model --input - <packed.jsonl >unpacked
+cmp plain unpacked || fail 'gzip on standard input: other bytes'
+gzip -c "$golden/tokenizers/training.txt" >training.txt.gz
+gzip -c "$texts" >texts.jsonl.gz
+for file in "$golden/tokenizers/training.txt" "$texts"; do
+	"$RLHF" tokenizer-train --input "$file" --vocab-size 300 --output words 2>log
+	"$RLHF" tokenizer-train --input "${file##*/}.gz" --vocab-size 300 --output words-gz 2>log
+	diff -r words words-gz || fail "tokenizer-train on ${file##*/}.gz: other bytes"
+done
+
 # --- refusals ---
 refused() { # PATTERN ARGUMENTS...
 	local pattern=$1 rc=0
@@ -52,6 +68,7 @@ refused() { # PATTERN ARGUMENTS...
 	[ $rc -eq 2 ] || fail "exit $rc, expected 2: $*"
 	grep -qE "^rlhf: error: .*$pattern" log || fail "no \"$pattern\": $*: $(cat log)"
 }
+refused 'standard input: gzip data that ends early, after 30 bytes' < <(head -c 30 packed.jsonl)
 refused '-: line 1: "text" is a number, expected a string' <<<'{"text": 1}'
 refused '-: line 2: expected "text", "prompt"' <<<$'{"text": ""}\n{"texts": ""}'
 refused '"input_ids"\[0\] is 417, expected an id from 0 to 412' --decode <<<'{"input_ids": [417]}'
