@@ -26,7 +26,8 @@
 struct rank_info {
 	char host[64];
 	int32_t threads;
-	uint64_t bytes;
+	uint64_t bytes;	 /* that it holds */
+	uint64_t mapped; /* of frozen weights that another rank of its node holds */
 };
 
 struct ring {
@@ -34,7 +35,7 @@ struct ring {
 	struct topology topology;
 	struct pool *pool;
 	struct channel *channel;
-	struct comm *learners;
+	struct comm *learners, *rewards;
 	struct model *base; /* frozen weights that the roles share; NULL without adapters */
 	struct adapter_options adapter;
 	struct ppo *ppo;
@@ -102,11 +103,14 @@ static void print_table(const struct ring *ring, const struct rank_info *infos)
 {
 	log_info("%-5s %-28s %-20s %7s %10s", "rank", "roles", "host", "threads", "memory");
 	for (int r = 0; r < ring->topology.n_ranks; r++) {
-		char roles[64];
+		char roles[64], mapped[64] = "";
 
 		name_roles(&ring->topology, r, roles, sizeof roles);
-		log_info("%-5d %-28s %-20s %7d %6.1f MiB", r, roles, infos[r].host,
-			 infos[r].threads, (double)infos[r].bytes / (1 << 20));
+		if (infos[r].mapped)
+			snprintf(mapped, sizeof mapped, ", and %.1f MiB of another rank's",
+				 (double)infos[r].mapped / (1 << 20));
+		log_info("%-5d %-28s %-20s %7d %6.1f MiB%s", r, roles, infos[r].host,
+			 infos[r].threads, (double)infos[r].bytes / (1 << 20), mapped);
 	}
 	log_info("kernels: %s; judged by %s", isa_name(ring->session.isa), ring->judge);
 }
@@ -165,7 +169,8 @@ static enum status create_roles(struct ring *ring, struct error *err)
 	status = load_base(ring, err);
 	if (status == STATUS_OK && plays(ring, ROLE_REWARD))
 		status = reward_create(&ring->reward, &session->config, ring->base,
-				       &ring->topology, ring->channel, ring->pool, err);
+				       &ring->topology, ring->rewards, ring->channel, ring->pool,
+				       err);
 	status = comm_agree(session->world, status, err);
 	if (status != STATUS_OK)
 		return status;
@@ -240,8 +245,14 @@ static void report_table(struct ring *ring, struct rank_info *infos)
 		mine.bytes += ppo_bytes(ring->ppo);
 	if (ring->actor)
 		mine.bytes += actor_bytes(ring->actor);
-	if (ring->reward)
-		mine.bytes += reward_bytes(ring->reward);
+	if (ring->reward) {
+		struct frozen_bytes frozen = reward_bytes(ring->reward);
+
+		mine.bytes += frozen.filled;
+		mine.mapped = frozen.mapped;
+	}
+	if (ring->base)
+		mine.bytes += model_bytes(ring->base);
 	comm_allgather(ring->session.world, &mine, sizeof mine, infos);
 	if (comm_is_lead(ring->session.world))
 		print_table(ring, infos);
@@ -257,6 +268,7 @@ static enum status run_ring(struct ring *ring, struct error *err)
 	infos = xcalloc((size_t)ring->topology.n_ranks, sizeof *infos);
 	make_team(ring, infos);
 	ring->learners = comm_split(ring->session.world, plays(ring, ROLE_LEARNER) ? 0 : -1);
+	ring->rewards = comm_split(ring->session.world, plays(ring, ROLE_REWARD) ? 0 : -1);
 	ring->channel = channel_create(ring->session.world);
 	status = create_roles(ring, err);
 	if (status == STATUS_OK)
@@ -287,8 +299,8 @@ int ppo_main(int argc, char **argv)
 	model_destroy(ring.base);
 	if (ring.channel)
 		channel_destroy(ring.channel);
-	if (ring.learners)
-		comm_free(ring.learners);
+	comm_free(ring.learners);
+	comm_free(ring.rewards);
 	pool_destroy(ring.pool);
 	free(ring.judge);
 	return session_close(&ring.session, status, &err);

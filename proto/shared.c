@@ -25,6 +25,7 @@ enum { TOKEN_BYTES = 16, HOST_BYTES = 64 };
 struct shared {
 	void *memory; /* [mapped] */
 	size_t mapped;
+	bool is_filled_here;
 };
 
 /* What the first rank of a node tells the others. */
@@ -74,7 +75,7 @@ static enum status map_own(struct shared *shared, size_t bytes, struct error *er
 
 	if (memory == MAP_FAILED)
 		return no_memory(bytes, err);
-	*shared = (struct shared){memory, bytes};
+	*shared = (struct shared){.memory = memory, .mapped = bytes};
 	madvise(memory, bytes, MADV_HUGEPAGE);
 	return STATUS_OK;
 }
@@ -91,7 +92,7 @@ static enum status map_offered(struct shared *shared, size_t bytes, struct offer
 		memory = mmap(NULL, mapped, PROT_READ | PROT_WRITE, MAP_SHARED, *fd, 0);
 	if (memory == MAP_FAILED)
 		return no_memory(mapped, err);
-	*shared = (struct shared){memory, mapped};
+	*shared = (struct shared){.memory = memory, .mapped = mapped};
 	madvise(memory, mapped, MADV_HUGEPAGE);
 	if (getrandom(offer->token, TOKEN_BYTES, 0) != TOKEN_BYTES)
 		return error_set(err, STATUS_FAILED, "no random bytes: %s", strerror(errno));
@@ -124,7 +125,7 @@ static bool map_theirs(struct shared *shared, size_t bytes, const struct offer *
 		munmap(memory, mapped);
 		return false;
 	}
-	*shared = (struct shared){memory, mapped};
+	*shared = (struct shared){.memory = memory, .mapped = mapped};
 	return true;
 }
 
@@ -160,6 +161,7 @@ static enum status map_and_fill(struct shared *shared, struct comm *comm, struct
 				     ? map_among(shared, node, bytes, &writes, err)
 				     : map_own(shared, bytes, err);
 
+	shared->is_filled_here = writes;
 	if (status == STATUS_OK && writes)
 		status = fill(context, shared->memory, err);
 	/* Whoever reads waits here for who writes. */
@@ -190,6 +192,11 @@ enum status shared_create(struct shared **out, struct comm *comm, size_t bytes, 
 const void *shared_data(const struct shared *shared)
 {
 	return shared->memory;
+}
+
+bool shared_is_filled_here(const struct shared *shared)
+{
+	return shared->is_filled_here;
 }
 
 void shared_destroy(struct shared *shared)

@@ -10,6 +10,7 @@
  * cannot, because it sees other processes than the first one, fills a copy of its own. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "common/base/status.h"
@@ -25,5 +26,7 @@ typedef enum status shared_fill(void *context, void *memory, struct error *err);
 enum status shared_create(struct shared **shared, struct comm *comm, size_t bytes,
 			  shared_fill *fill, void *context, struct error *err);
 const void *shared_data(const struct shared *shared);
+/* Whether this rank has filled it: one of those that have the same copy. */
+bool shared_is_filled_here(const struct shared *shared);
 /* Not collective.  NULL is fine. */
 void shared_destroy(struct shared *shared);

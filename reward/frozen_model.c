@@ -39,6 +39,16 @@ enum status frozen_model_load(struct frozen_model *frozen, struct comm *comm, co
 	return STATUS_OK;
 }
 
+void frozen_model_count(const struct frozen_model *frozen, struct frozen_bytes *bytes)
+{
+	if (!frozen->model)
+		return;
+	if (shared_is_filled_here(frozen->memory))
+		bytes->filled += model_bytes(frozen->model);
+	else
+		bytes->mapped += model_bytes(frozen->model);
+}
+
 void frozen_model_release(struct frozen_model *frozen)
 {
 	model_destroy(frozen->model);

@@ -14,4 +14,11 @@ struct frozen_model {
  * status; comm NULL: a rank by itself. */
 enum status frozen_model_load(struct frozen_model *frozen, struct comm *comm, const char *dir,
 			      enum head_kind head, struct pool *pool, struct error *err);
+/* Where weights lie: each copy of a node is filled by one of its ranks. */
+struct frozen_bytes {
+	size_t filled; /* by this rank */
+	size_t mapped; /* of another rank's */
+};
+/* Adds those of a model, which may not be loaded. */
+void frozen_model_count(const struct frozen_model *frozen, struct frozen_bytes *bytes);
 void frozen_model_release(struct frozen_model *frozen);

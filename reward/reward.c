@@ -20,6 +20,7 @@ struct reward {
 	const struct topology *topology;
 	struct channel *channel;
 	struct pool *pool;
+	struct frozen_model frozen; /* the reference, unless it is a base with its adapter */
 	struct model *reference;
 	struct stop_ids stop; /* of the policy */
 	struct tokenizer *tokenizer; /* the policy's, NULL if it has none */
@@ -47,22 +48,33 @@ static enum status share_base(struct reward *reward, const struct model *base, s
 		       : STATUS_OK;
 }
 
+/* From its own directory.  Collective over rewards. */
+static enum status load_frozen(struct reward *reward, struct comm *rewards, const char *path,
+			       struct error *err)
+{
+	enum status status =
+		frozen_model_load(&reward->frozen, rewards, path, HEAD_LM, reward->pool, err);
+
+	reward->reference = reward->frozen.model;
+	return status;
+}
+
 /* The reference; *n_positions is what the reward models have to read as well. */
 static enum status load_reference(struct reward *reward, const struct model *base,
-				  int *n_positions, struct error *err)
+				  struct comm *rewards, int *n_positions, struct error *err)
 {
 	const struct run_config *config = reward->config;
 	const char *path = config->reference.path ? config->reference.path : config->policy.path;
-	struct hf_load_options options = {.head = HEAD_LM};
 	struct model_config policy;
 	enum status status = hf_read_config(&policy, config->policy.path, err);
 
 	if (status == STATUS_OK)
 		status = stop_ids_read(&reward->stop, config->policy.path, &policy, err);
+	status = comm_agree(rewards, status, err);
 	if (status == STATUS_OK)
 		status = base && !config->reference.path
 				 ? share_base(reward, base, err)
-				 : hf_load(&reward->reference, path, &options, reward->pool, err);
+				 : load_frozen(reward, rewards, path, err);
 	if (status == STATUS_OK && reward->reference->config.n_vocab != policy.n_vocab)
 		status = error_set(err, STATUS_BAD_INPUT,
 				   "%s: the reference has %d vocabulary rows, the policy %s has %d",
@@ -75,8 +87,9 @@ static enum status load_reference(struct reward *reward, const struct model *bas
 }
 
 enum status reward_create(struct reward **out, const struct run_config *config,
-			  const struct model *base, const struct topology *topology, struct channel *channel,
-			  struct pool *pool, struct error *err)
+			  const struct model *base, const struct topology *topology,
+			  struct comm *rewards, struct channel *channel, struct pool *pool,
+			  struct error *err)
 {
 	struct reward *reward = xcalloc(1, sizeof *reward);
 	int n_positions;
@@ -86,11 +99,12 @@ enum status reward_create(struct reward **out, const struct run_config *config,
 	*reward = (struct reward){
 		.config = config, .topology = topology, .channel = channel, .pool = pool};
 	workspace_init(&reward->workspace, pool);
-	status = load_reference(reward, base, &n_positions, err);
+	status = load_reference(reward, base, rewards, &n_positions, err);
 	if (status == STATUS_OK && tokenizer_exists(config->policy.path))
 		status = tokenizer_load(&reward->tokenizer, config->policy.path, err);
+	status = comm_agree(rewards, status, err);
 	if (status == STATUS_OK)
-		status = scorer_create(&reward->scorer, config->reward.sources,
+		status = scorer_create(&reward->scorer, rewards, config->reward.sources,
 				       config->reward.n_sources, reward->tokenizer,
 				       reward->reference->config.n_vocab, n_positions, pool, err);
 	return status;
@@ -101,7 +115,9 @@ void reward_destroy(struct reward *reward)
 	if (!reward)
 		return;
 	scorer_destroy(reward->scorer);
-	model_destroy(reward->reference);
+	if (reward->reference != reward->frozen.model)
+		model_destroy(reward->reference);
+	frozen_model_release(&reward->frozen);
 	tokenizer_destroy(reward->tokenizer);
 	workspace_release(&reward->workspace);
 	free(reward);
@@ -112,9 +128,14 @@ const char *reward_identity(const struct reward *reward)
 	return scorer_identity(reward->scorer);
 }
 
-size_t reward_bytes(const struct reward *reward)
+struct frozen_bytes reward_bytes(const struct reward *reward)
 {
-	return model_bytes(reward->reference) + scorer_bytes(reward->scorer);
+	struct frozen_bytes bytes = scorer_bytes(reward->scorer);
+
+	frozen_model_count(&reward->frozen, &bytes);
+	if (reward->reference != reward->frozen.model)
+		bytes.filled += model_bytes(reward->reference);
+	return bytes;
 }
 
 static void add_reference(struct reward *reward, struct rollouts *list)

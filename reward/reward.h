@@ -6,16 +6,20 @@
 #include "common/run/config.h"
 #include "proto/channel.h"
 #include "proto/topology.h"
+#include "reward/frozen_model.h"
 
 /* State of one reward rank: the scorer and the frozen reference policy. */
 struct reward;
 /* base: the weights beside which the policy has an adapter, which are the reference
- * too if no other is asked for; must outlive the role.  NULL: the policy has none. */
+ * too if no other is asked for; must outlive the role.  NULL: the policy has none.
+ * Frozen models are loaded once for the reward ranks of a node.  Collective over them,
+ * rewards, on which all get the same status. */
 enum status reward_create(struct reward **reward, const struct run_config *config,
-			  const struct model *base, const struct topology *topology, struct channel *channel,
-			  struct pool *pool, struct error *err);
+			  const struct model *base, const struct topology *topology,
+			  struct comm *rewards, struct channel *channel, struct pool *pool,
+			  struct error *err);
 void reward_destroy(struct reward *reward);
-size_t reward_bytes(const struct reward *reward); /* weights it holds */
+struct frozen_bytes reward_bytes(const struct reward *reward); /* of weights and adapters */
 const char *reward_identity(const struct reward *reward); /* who judges */
 /* MESSAGE_ROLLOUTS: adds score and reference log-probabilities, sends on. */
 void reward_handle(struct reward *reward, struct message *message);

@@ -18,7 +18,6 @@
 #include "common/base/log.h"
 #include "common/ops/gemm.h"
 #include "reward/frozen.h"
-#include "reward/frozen_model.h"
 
 struct source {
 	const struct reward_source *config;
@@ -144,14 +143,16 @@ static bool has_zero_head(const struct model *model)
 	return is_zero;
 }
 
-static enum status load_model(struct source *source, const struct tokenizer *policy, int n_vocab,
-			      int n_positions, struct pool *pool, struct error *err)
+/* Collective over comm; what is found to be wrong behind the loading may be one rank's. */
+static enum status load_model(struct source *source, struct comm *comm,
+			      const struct tokenizer *policy, int n_vocab, int n_positions,
+			      struct pool *pool, struct error *err)
 {
 	enum status status;
 
 	if (source->config->pooling)
 		pooling_parse(source->config->pooling, &source->pooling);
-	status = frozen_model_load(&source->frozen, NULL, source->config->path, HEAD_SCORE, pool,
+	status = frozen_model_load(&source->frozen, comm, source->config->path, HEAD_SCORE, pool,
 				   err);
 	source->model = source->frozen.model;
 	if (status == STATUS_OK && source->model->config.n_labels != 1)
@@ -220,7 +221,8 @@ static void name_source(const struct source *source, struct buf *out)
 	}
 }
 
-enum status scorer_create(struct scorer **out, const struct reward_source *sources, int n_sources,
+enum status scorer_create(struct scorer **out, struct comm *comm,
+			  const struct reward_source *sources, int n_sources,
 			  const struct tokenizer *policy_tokenizer, int n_vocab, int n_positions,
 			  struct pool *pool, struct error *err)
 {
@@ -236,9 +238,11 @@ enum status scorer_create(struct scorer **out, const struct reward_source *sourc
 		scorer->n_sources = i + 1;
 		*source = (struct source){.config = &sources[i], .deviation = 1};
 		status = strcmp(sources[i].type, "model") == 0
-				 ? load_model(source, policy_tokenizer, n_vocab, n_positions, pool,
-					      err)
+				 ? load_model(source, comm, policy_tokenizer, n_vocab, n_positions,
+					      pool, err)
 				 : check_rule(&sources[i], n_vocab, err);
+		if (comm)
+			status = comm_agree(comm, status, err);
 		if (status != STATUS_OK)
 			return status;
 		name_source(source, &scorer->identity);
@@ -269,13 +273,12 @@ uint32_t scorer_checksum(const struct scorer *scorer)
 	return crc32c(0, scorer->identity.data, scorer->identity.length);
 }
 
-size_t scorer_bytes(const struct scorer *scorer)
+struct frozen_bytes scorer_bytes(const struct scorer *scorer)
 {
-	size_t bytes = 0;
+	struct frozen_bytes bytes = {0};
 
 	for (int i = 0; i < scorer->n_sources; i++)
-		if (scorer->sources[i].model)
-			bytes += model_bytes(scorer->sources[i].model);
+		frozen_model_count(&scorer->sources[i].frozen, &bytes);
 	return bytes;
 }
 

@@ -9,6 +9,7 @@
 #include "common/run/config.h"
 #include "common/text/tokenizer.h"
 #include "proto/rollout.h"
+#include "reward/frozen_model.h"
 
 struct scorer;
 
@@ -18,10 +19,12 @@ struct scorer;
  * tokenizers, and is refused otherwise.  policy_tokenizer may be NULL.  n_vocab:
  * the policy's vocabulary; n_positions: ids of the longest sequence to judge.  A
  * re-tokenised text that is longer than a model's learned positions or its sliding
- * window is read from its end. */
-enum status scorer_create(struct scorer **scorer, const struct reward_source *sources,
-			  int n_sources, const struct tokenizer *policy_tokenizer, int n_vocab,
-			  int n_positions, struct pool *pool, struct error *err);
+ * window is read from its end.  The ranks of a node share the weights: collective over
+ * comm, on which all get the same status; NULL: a rank by itself. */
+enum status scorer_create(struct scorer **scorer, struct comm *comm,
+			  const struct reward_source *sources, int n_sources,
+			  const struct tokenizer *policy_tokenizer, int n_vocab, int n_positions,
+			  struct pool *pool, struct error *err);
 void scorer_destroy(struct scorer *scorer);
 
 /* Fills score and scorer of each rollout: sum over sources of weight * score. */
@@ -29,5 +32,5 @@ void scorer_score(struct scorer *scorer, struct rollout *rollouts, size_t n, str
 
 /* Names who judges: "model:<path>@<first 12 hex of the weights' sha256>; ..." */
 const char *scorer_identity(const struct scorer *scorer);
-size_t scorer_bytes(const struct scorer *scorer); /* of its models' weights */
+struct frozen_bytes scorer_bytes(const struct scorer *scorer); /* of its models' weights */
 uint32_t scorer_checksum(const struct scorer *scorer); /* CRC-32C of the identity */
