@@ -8,7 +8,12 @@
  * fit into microbatch_tokens.
  *
  * Each learner sums, updates and keeps the moments of its own part of the flat
- * block of what is trained (model_trained); the new values then go to all. */
+ * block of what is trained (model_trained); the new values then go to all.
+ *
+ * These messages do not overlap with the backward pass: a layer's gradient is final only
+ * in that of the last lane, in the order of the layers from the top, and a tied
+ * embedding's at its end.  What could be hidden is 1 to 2 % of the smallest steps between
+ * nodes (README.md, "More learners"), and nothing where learners share their cores. */
 #pragma once
 
 #include <stdbool.h>

@@ -3,13 +3,25 @@
 #
 #   tests/bench/run.sh OBJECTS [SECTION]...
 #
-# Sections: gemm, attention, elementwise, decode, decode-1b, ppo-small, ppo-124m, start.
+# Sections: gemm, attention, elementwise, decode, decode-1b, train, ppo-small, ppo-124m,
+# start.
 #
-# Without a section: all but decode-1b (which takes 12 GB of memory), in about six
-# minutes.  decode: tokens/s of a GPT-2 124M of random weights; decode-1b: of a
-# TinyLlama 1.1B.  With LLAMA_CPP=DIR, a build directory of llama.cpp (bin/llama-bench,
+# Without a section: all but decode-1b (which takes 12 GB of memory), in about ten
+# minutes.  A section repeats what it measures less often where that is slow, so that it
+# takes a few minutes at most wherever one repetition does not.
+#
+# decode: tokens/s of a GPT-2 124M of random weights; decode-1b: of a TinyLlama 1.1B.
+# With LLAMA_CPP=DIR, a build directory of llama.cpp (bin/llama-bench,
 # bin/llama-batched-bench) that also holds gpt2-124m.gguf and llama-1.1b.gguf in f32,
 # llama.cpp's figures follow.
+#
+# train: tokens/s of whole steps of pretrain (forward, backward, AdamW) at the GPT-2 124M
+# shape, 4 sequences of 256, each the best of a few.  Its limit is 6 flop for each of
+# the 124,439,808 parameters and 12 L C T = 12 x 12 x 768 x 256 of attention, 0.775
+# GFLOP a token, at the machine's multiply-adds of as many threads, measured before and
+# after each run.  With PYTORCH=COMMAND, which bash runs, each line of its output that
+# holds "N tokens/s" follows, with ours beside it: the same step by PyTorch, and by
+# torch.compile, if the command runs both.
 #
 # The limit of a PPO iteration is its arithmetic at the machine's limit of fused
 # multiply-adds.  B sequences of P prompt and N new tokens, T = P + N; W weights of
@@ -29,7 +41,7 @@ objects=$(cd "$1" && pwd)
 shift
 rlhf=$objects/rlhf
 sections=("$@")
-[ $# -gt 0 ] || sections=(gemm attention elementwise decode start ppo-small ppo-124m)
+[ $# -gt 0 ] || sections=(gemm attention elementwise decode start train ppo-small ppo-124m)
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
 work=$(mktemp -d)
@@ -45,14 +57,22 @@ median() {
 	sort -g | awk '{ x[NR] = $1 } END { print (x[int((NR + 1) / 2)] + x[int(NR / 2) + 1]) / 2 }'
 }
 
+gpt2_124m='"model_type": "gpt2", "n_embd": 768, "n_head": 12, "n_layer": 12,
+	"n_positions": 1024, "vocab_size": 50257, "layer_norm_epsilon": 1e-05,
+	"activation_function": "gelu_new", "eos_token_id": 50256, "bos_token_id": 50256,
+	"pad_token_id": 50256'
+
+# A random model.
+checkpoint() { # DIR SEED ARCHITECTURE DIMENSIONS
+	echo "{\"architectures\": [\"$3\"], $4}" >"$1.json"
+	rm -rf "$1"
+	"$objects/tests/bench/make_model" "$1" "$1.json" "$2"
+}
+
 # A random policy and a random reward model of its shape.
 checkpoints() { # ARCHITECTURE CLASSIFIER DIMENSIONS
-	local head=$1 classifier=$2 dimensions=$3
-	echo "{\"architectures\": [\"$head\"], $dimensions}" >policy.json
-	echo "{\"architectures\": [\"$classifier\"], \"id2label\": {\"0\": \"LABEL_0\"}, $dimensions}" >judge.json
-	rm -rf policy judge
-	"$objects/tests/bench/make_model" policy policy.json 1
-	"$objects/tests/bench/make_model" judge judge.json 2
+	checkpoint policy 1 "$1" "$3"
+	checkpoint judge 2 "$2" "\"id2label\": {\"0\": \"LABEL_0\"}, $3"
 }
 
 prompts() { # N LENGTH VOCABULARY
@@ -80,18 +100,17 @@ config() { # BATCH EPOCHS
 	JSON
 }
 
-# Seconds an iteration after ITERATIONS + 1 of them, the first left out; the run is
-# then killed.
-iteration() { # RANKS ITERATIONS
-	local ranks=$1 wanted=$(($2 + 1)) pid
+# Seconds of each step of a training command after STEPS + 1 of them, the first left out;
+# the run is then killed.  From SECONDS on, one step is enough.
+steps() { # RANKS STEPS SECONDS COMMAND ARGUMENT...
+	local ranks=$1 wanted=$(($2 + 1)) enough=$((SECONDS + $3)) run=("$rlhf") pid lines
+	shift 3
+	[ "$ranks" -eq 1 ] || run=(mpirun -n "$ranks" "$rlhf")
 	rm -rf run
-	if [ "$ranks" -eq 1 ]; then
-		"$rlhf" ppo config.json 2>log &
-	else
-		mpirun -n "$ranks" "$rlhf" ppo config.json 2>log &
-	fi
+	"${run[@]}" "$@" 2>log &
 	pid=$!
-	until [ -e run/metrics.jsonl ] && [ "$(wc -l <run/metrics.jsonl)" -ge "$wanted" ]; do
+	until [ -e run/metrics.jsonl ] && lines=$(wc -l <run/metrics.jsonl) &&
+		{ [ "$lines" -ge "$wanted" ] || { [ "$lines" -ge 2 ] && [ $SECONDS -ge $enough ]; }; }; do
 		if ! kill -0 $pid 2>/dev/null; then
 			cat log >&2
 			return 1
@@ -100,12 +119,16 @@ iteration() { # RANKS ITERATIONS
 	done
 	kill -TERM $pid 2>/dev/null || true
 	wait $pid 2>/dev/null || true
-	sed 1d run/metrics.jsonl | sed -E 's/.*"time\/step":([0-9.e+-]+).*/\1/' | median
+	sed 1d run/metrics.jsonl | sed -E 's/.*"time\/step":([0-9.e+-]+).*/\1/'
 }
 
-limit= # GFLOP/s of multiply-adds of all cores, measured once
-measure_limit() {
-	[ -n "$limit" ] || limit=$("$objects/tests/bench/bench_limit" "$(nproc)" | awk '{ print $2 }')
+# GFLOP/s of multiply-adds.
+limit_of() { # THREADS
+	"$objects/tests/bench/bench_limit" "$1" | awk '{ print $2 }'
+}
+
+largest() {
+	sort -g | tail -n 1
 }
 
 # GFLOP of one iteration.
@@ -123,10 +146,11 @@ arithmetic() { # B P N EPOCHS LAYERS W H HEADS*D
 }
 
 report() { # NAME GFLOP ITERATIONS
-	local seconds ranks
-	measure_limit
+	local seconds ranks before limit
 	for ranks in 1 4; do
-		seconds=$(iteration $ranks "$3")
+		before=$(limit_of "$(nproc)")
+		seconds=$(steps $ranks "$3" 45 ppo config.json | median)
+		limit=$({ echo "$before" && limit_of "$(nproc)"; } | largest)
 		awk -v name="$1" -v ranks=$ranks -v s="$seconds" -v f="$2" -v limit="$limit" 'BEGIN {
 			printf "%-26s %d rank%s %9.3f s an iteration, limit %8.3f s, %5.1f %% of it\n", name,
 				ranks, (ranks > 1 ? "s" : " "), s, f / limit, 100 * f / limit / s
@@ -152,14 +176,77 @@ ppo_small() {
 }
 
 ppo_124m() {
-	checkpoints GPT2LMHeadModel GPT2ForSequenceClassification '"model_type": "gpt2",
-		"n_embd": 768, "n_head": 12, "n_layer": 12, "n_positions": 1024, "vocab_size": 50257,
-		"layer_norm_epsilon": 1e-05, "activation_function": "gelu_new",
-		"eos_token_id": 50256, "bos_token_id": 50256, "pad_token_id": 50256'
+	checkpoints GPT2LMHeadModel GPT2ForSequenceClassification "$gpt2_124m"
 	prompts 64 64 50257
 	config 16 1
 	report '124M, 16 x (64 + 64), 1 ep.' \
 		"$(arithmetic 16 64 64 1 12 $((12 * 12 * 768 * 768)) $((50257 * 768)) 768)" 2
+}
+
+# Rows of 1,024 tokens in all, of the lengths given, 16 times over.
+rows() { # FILE LENGTH...
+	local file=$1
+	shift
+	printf '%s\n' "$@" | awk '{ n[NR] = $1 } END {
+		for (i = 0; i < 16 * NR; i++) {
+			printf "{\"input_ids\":["
+			for (k = 0; k < n[i % NR + 1]; k++)
+				printf "%s%d", k ? "," : "", (i * 7919 + k * 104729) % 50249 + 3
+			print "]}"
+		}
+	}' >"$file"
+}
+
+rate= # tokens/s of the last run
+train_run() { # NAME RANKS THREADS SEQUENCES ROWS [ARGUMENT]...
+	local name=$1 ranks=$2 threads=$3 before limit
+	cat >config.json <<-JSON
+		{"run": {"dir": "run", "threads": $threads},
+		 "model": {"path": "policy"},
+		 "data": {"train": "$5", "shuffle": false, "max_length": 256},
+		 "train": {"steps": 1000, "batch_size": $4, "lanes": 2},
+		 "optimizer": {"learning_rate": 1e-5},
+		 "checkpoint": {"every_steps": 0}}
+	JSON
+	shift 5
+	before=$(limit_of $((ranks * threads)))
+	rate=$(steps "$ranks" 5 15 pretrain config.json "$@" | sort -g | awk 'NR == 1 { print 1024 / $1 }')
+	limit=$({ echo "$before" && limit_of $((ranks * threads)); } | largest)
+	awk -v name="$name" -v rate="$rate" -v limit="$limit" 'BEGIN {
+		most = limit / 0.775
+		printf "124M, %-34s %8.1f tokens/s, limit %7.1f, %5.1f %% of it\n", name, rate, most,
+			100 * rate / most
+	}'
+}
+
+beside() { # NAME RATE OTHER [WANTED]
+	awk -v name="$1" -v a="$2" -v b="$3" -v wanted="${4:-}" 'BEGIN {
+		printf "%-40s %8.2f%s\n", name, a / b, wanted ? ", wanted " wanted : ""
+	}'
+}
+
+# All with two gradient lanes, which two ranks need, but for the one that says otherwise.
+train() {
+	local full ragged=(200 40 172 100 31 225 150 106)
+	checkpoint policy 1 GPT2LMHeadModel "$gpt2_124m"
+	rows full.jsonl 256 256 256 256
+	rows ragged.jsonl "${ragged[@]}"
+	train_run '4 x 256, 1 thread' 1 1 4 full.jsonl
+	train_run '4 x 256, 2 threads' 1 2 4 full.jsonl
+	full=$rate
+	train_run '4 x 256, 2 ranks' 2 1 4 full.jsonl
+	beside 'two ranks beside two threads' "$rate" "$full" 0.95
+	train_run '8 of 31 to 225, 2 threads' 1 2 ${#ragged[@]} ragged.jsonl
+	beside 'ragged beside full' "$rate" "$full" 0.95
+	train_run '4 x 256, 2 threads, LoRA of r 16' 1 2 4 full.jsonl --set lora.r=16 \
+		--set lora.target_modules=all-linear
+	beside 'LoRA beside full' "$rate" "$full" 1.4
+	train_run '4 x 256, 2 threads, 8 lanes' 1 2 4 full.jsonl --set train.lanes=8
+	[ -z "${PYTORCH:-}" ] || bash -c "$PYTORCH" 2>/dev/null | awk -v ours="$full" '
+		match($0, /[0-9.]+ tokens\/s/) {
+			printf "PyTorch: %s; ours of 2 threads is %.2f times that\n", $0,
+				ours / substr($0, RSTART, RLENGTH)
+		}'
 }
 
 generation() { # SHAPE
@@ -219,12 +306,13 @@ for section in "${sections[@]}"; do
 		echo "--- $section"
 		generation llama-1.1b
 		;;
-	ppo-small | ppo-124m | start)
+	train | ppo-small | ppo-124m | start)
 		echo "--- $section"
 		"${section//-/_}"
 		;;
 	*)
-		echo "no section $section: gemm, attention, elementwise, decode, decode-1b, ppo-small, ppo-124m, start" >&2
+		echo "no section $section: gemm, attention, elementwise, decode, decode-1b, train, ppo-small," \
+			'ppo-124m, start' >&2
 		exit 2
 		;;
 	esac
