@@ -70,9 +70,10 @@ LINK_actor        := actor proto common/model common/run common/text common/ops 
 LINK_reward       := reward proto common/model common/run common/text common/ops common/base
 LINK_learner      := learner proto common/model common/run common/text common/ops common/base
 
-.PHONY: all test check bench scaling soak test-cluster fuzz format clean help
+.PHONY: all test check bench scaling soak test-cluster fuzz format clean help FORCE
 .DELETE_ON_ERROR:
-.SECONDARY:
+# Objects that a rule of patterns made are kept.
+.PRECIOUS: $(O)/%.o $(O)/%_portable.o $(O)/%_avx2.o $(O)/%_avx512.o
 all: $(BUILD)/rlhf
 
 # --- objects and archives ---
@@ -108,9 +109,10 @@ MAIN := $(call objects,deploy)
 $(O)/rlhf: $(MAIN) $(ARCHIVES)
 	$(if $(V),,@echo '  LD $(@:$(O)/%=%)')
 	$(Q)$(CC) $(LDFLAGS) -o $@ $(MAIN) $(UPPER_FIRST) $(LDLIBS)
-$(BUILD)/rlhf: $(O)/rlhf
-	@mkdir -p $(@D)
-	cp -f $< $@
+# The program of the mode and compiler that were asked for last, whichever is older.
+$(BUILD)/rlhf: $(O)/rlhf FORCE
+	@cmp -s $< $@ || cp -f $< $@
+FORCE:
 
 # --- tests ---
 UNIT_SOURCES := $(foreach layer,$(LAYERS),$(wildcard tests/unit/$(layer)/test_*.c))

@@ -18,55 +18,88 @@ export RES_OPTIONS=${RES_OPTIONS:-timeout:1 attempts:1}
 export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
 # Open MPI itself holds memory to its end; leaks are looked for without it.
 export LSAN_OPTIONS=${LSAN_OPTIONS:-suppressions=$PWD/tests/lsan.supp:print_suppressions=0}
-passed=0 failed=0 skipped=0
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+work=$(mktemp -d)
+export work
+trap 'rm -rf "$work"' EXIT
 
 run() { # NAME COMMAND...
-	local name=$1 began=$SECONDS rc
+	local name=$1 began=$SECONDS rc log
+	log=$(mktemp -p "$work")
 	shift
 	"$@" >"$log" 2>&1 </dev/null
 	rc=$?
-	if [ $rc -eq 0 ]; then
-		passed=$((passed + 1))
-		printf 'ok      %s (%ds)\n' "$name" $((SECONDS - began))
-		[ -z "${V:-}" ] || cat "$log"
-	elif [ $rc -eq 77 ]; then
-		skipped=$((skipped + 1))
-		printf 'skipped %s: %s\n' "$name" "$(tail -n 1 "$log")"
-	else
-		failed=$((failed + 1))
-		printf 'FAILED  %s, exit %d\n' "$name" $rc
-		cat "$log"
-	fi
+	(
+		flock 9
+		if [ $rc -eq 0 ]; then
+			echo passed >>"$work/results"
+			printf 'ok      %s (%ds)\n' "$name" $((SECONDS - began))
+			[ -z "${V:-}" ] || cat "$log"
+		elif [ $rc -eq 77 ]; then
+			echo skipped >>"$work/results"
+			printf 'skipped %s: %s\n' "$name" "$(tail -n 1 "$log")"
+		else
+			echo failed >>"$work/results"
+			printf 'FAILED  %s, exit %d\n' "$name" $rc
+			cat "$log"
+		fi
+	) 9>"$work/lock"
+}
+export -f run
+
+# A line for each test: its name and its command.
+unit_tests() {
+	local source
+	# A layer may have no tests of its own.
+	[ -d "tests/unit/$layer" ] || return 0
+	for source in $(find "tests/unit/$layer" -name 'test_*.c' | sort); do
+		echo "${source%.c} $objects/${source%.c}"
+	done
 }
 
-# A layer may have no tests of its own.
-if [ "$what" != soak ] && [ -d "tests/unit/$layer" ]; then
-	for source in $(find "tests/unit/$layer" -name 'test_*.c' | sort); do
-		run "${source%.c}" "$objects/${source%.c}"
-	done
-fi
-if [ "$what" = all ]; then
+fuzz_tests() {
+	local source name
 	for source in tests/fuzz/fuzz_*.c; do
-		[ -e "$source" ] || continue
 		name=${source##*/fuzz_}
-		run "${source%.c}" "$objects/${source%.c}" "tests/fuzz/corpus/${name%.c}"
+		echo "${source%.c} $objects/${source%.c} tests/fuzz/corpus/${name%.c}"
 	done
+}
+
+mpi_tests() {
+	local source n
 	for source in tests/mpi/test_*.c; do
-		[ -e "$source" ] || continue
 		for n in $(sed -n '1s,.*ranks: \([0-9 ]*\).*,\1,p' "$source"); do
-			run "${source%.c} on $n" mpirun -n "$n" "$objects/${source%.c}"
+			echo "\"${source%.c} on $n\" mpirun -n $n $objects/${source%.c}"
 		done
 	done
-	for script in tests/e2e/test_*.sh; do
-		[ -e "$script" ] && run "${script%.sh}" "$script"
+}
+
+scripts() { # KIND
+	local script
+	for script in tests/e2e/"$1"_*.sh; do
+		echo "${script%.sh} $script"
 	done
-fi
-if [ "$what" = soak ]; then
-	for script in tests/e2e/soak_*.sh; do
-		[ -e "$script" ] && run "${script%.sh}" "$script"
-	done
-fi
-echo "$passed passed, $failed failed, $skipped skipped"
-[ $failed -eq 0 ] && [ $passed -gt 0 ]
+}
+
+tests() {
+	case $what in
+	all)
+		unit_tests
+		fuzz_tests
+		mpi_tests
+		scripts test
+		;;
+	unit) unit_tests ;;
+	soak) scripts soak ;;
+	esac
+}
+
+count() { # RESULT
+	grep -cx "$1" "$work/results"
+}
+
+jobs=${JOBS:-$(nproc)}
+[ "$what" != soak ] || jobs=1
+touch "$work/results"
+tests | xargs -r -P "$jobs" -L 1 bash -uc 'run "$@"' run
+echo "$(count passed) passed, $(count failed) failed, $(count skipped) skipped"
+[ "$(count failed)" -eq 0 ] && [ "$(count passed)" -gt 0 ]
