@@ -1,6 +1,7 @@
 /* rlhf merge: a LoRA adapter added to its base, as a checkpoint of its own. */
 #include <stdlib.h>
 
+#include "common/base/file.h"
 #include "common/base/log.h"
 #include "common/base/pool.h"
 #include "common/model/hf_adapter.h"
@@ -26,6 +27,10 @@ static enum status run(const struct merge *merge, struct error *err)
 	if (!hf_save_as_parse(merge->dtype, &save.as))
 		return error_set(err, STATUS_BAD_INPUT,
 				 "--dtype is \"%.60s\", expected loaded, f32 or bf16", merge->dtype);
+	if (file_is_same(merge->output, merge->model) || file_is_same(merge->output, merge->adapter))
+		return error_set(err, STATUS_BAD_INPUT,
+				 "--output is %s, which is merged from; expected another directory",
+				 merge->output);
 	status = hf_adapter_labels(&n_labels, merge->adapter, err);
 	if (status != STATUS_OK)
 		return status;

@@ -41,7 +41,8 @@ struct ring {
 	struct ppo *ppo;
 	struct actor *actor;
 	struct reward *reward;
-	char *judge; /* identity of the reward sources, on every rank */
+	/* On every rank: identity of the reward sources, sha256 of the reference. */
+	char *judge, *reference;
 	int rank;
 	int node_ranks; /* ranks on this node */
 };
@@ -130,17 +131,25 @@ static void make_team(struct ring *ring, struct rank_info *infos)
 	log_set_name(name);
 }
 
-/* The judges' identity, from the first reward rank to all. */
-static void share_judge(struct ring *ring)
+/* What the first reward rank says, on all.  The caller frees it.  Collective. */
+static char *share_text(const struct ring *ring, const char *own)
 {
 	struct buf text = BUF_INIT;
 
-	if (ring->reward)
-		buf_append_string(&text, reward_identity(ring->reward));
+	if (own)
+		buf_append_string(&text, own);
 	comm_broadcast_buf(ring->session.world, &text,
 			   topology_rank(&ring->topology, ROLE_REWARD, 0));
 	buf_append_char(&text, '\0');
-	ring->judge = buf_detach(&text);
+	return buf_detach(&text);
+}
+
+static void share_identities(struct ring *ring)
+{
+	const struct reward *reward = ring->reward;
+
+	ring->judge = share_text(ring, reward ? reward_identity(reward) : NULL);
+	ring->reference = share_text(ring, reward ? reward_reference_sha256(reward) : NULL);
 }
 
 /* The policy's frozen weights, once for all roles of this rank. */
@@ -174,7 +183,7 @@ static enum status create_roles(struct ring *ring, struct error *err)
 	status = comm_agree(session->world, status, err);
 	if (status != STATUS_OK)
 		return status;
-	share_judge(ring);
+	share_identities(ring);
 	if (plays(ring, ROLE_ACTOR))
 		status = actor_create(&ring->actor, &session->config, ring->base, &ring->adapter,
 				      &ring->topology, ring->channel, ring->rank,
@@ -191,6 +200,7 @@ static enum status create_roles(struct ring *ring, struct error *err)
 					  .isa = isa_name(session->isa),
 					  .checkpoint = session->checkpoint,
 					  .judge = ring->judge,
+					  .reference = ring->reference,
 					  .run = session->has_run ? &session->run : NULL};
 		status = ppo_create(&ring->ppo, &setup, err);
 	}
@@ -303,5 +313,6 @@ int ppo_main(int argc, char **argv)
 	comm_free(ring.rewards);
 	pool_destroy(ring.pool);
 	free(ring.judge);
+	free(ring.reference);
 	return session_close(&ring.session, status, &err);
 }

@@ -1,9 +1,13 @@
 /* What each kind of training reads from a line. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/die.h"
 #include "learner/dataset_private.h"
+
+/* A difference of rewards; one beyond this is a mistake, and would be the whole loss. */
+static const double margin_most = 1e6;
 
 static enum status refuse(const struct reader *reader, int line, const char *what,
 			  struct error *err)
@@ -146,6 +150,10 @@ static enum status read_margin(const struct reader *reader, const struct json *o
 				 "%s: line %d: \"margin\" is %s, expected a number", reader->path,
 				 line, json_type_name(value));
 	*margin = json_number(value);
+	if (!(fabs(*margin) <= margin_most))
+		return error_set(err, STATUS_BAD_INPUT,
+				 "%s: line %d: \"margin\" is %g, expected a number from -%g to %g",
+				 reader->path, line, *margin, margin_most, margin_most);
 	return STATUS_OK;
 }
 

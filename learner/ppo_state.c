@@ -28,10 +28,11 @@ static void print_state(const struct ppo *ppo, struct buf *out)
 		   ",\n  \"policy_updates\": %" PRId64 ",\n  \"critic_updates\": %" PRId64
 		   ",\n  \"policy_skipped\": %" PRId64 ",\n  \"critic_skipped\": %" PRId64
 		   ",\n  \"metrics_bytes\": %" PRIu64 ",\n  \"rollouts_bytes\": %" PRIu64
-		   ",\n  \"isa\": \"%s\",\n  \"prompts_sha256\": \"%s\",\n  \"kl_coef\": ",
+		   ",\n  \"isa\": \"%s\",\n  \"prompts_sha256\": \"%s\",\n  \"reference_sha256\": \"%s\""
+		   ",\n  \"kl_coef\": ",
 		   ppo->step, ppo->episode, ppo->policy_trainer.t, ppo->critic_trainer.t,
 		   ppo->policy_trainer.skipped, ppo->critic_trainer.skipped, ppo->metrics.bytes,
-		   ppo->rollouts.bytes, ppo->setup.isa, ppo->prompts.sha256);
+		   ppo->rollouts.bytes, ppo->setup.isa, ppo->prompts.sha256, ppo->setup.reference);
 	json_write_double(out, ppo->kl_coef);
 	buf_append_string(out, ",\n  \"judge\": ");
 	json_write_string(out, ppo->setup.judge, strlen(ppo->setup.judge));
@@ -124,6 +125,22 @@ static enum status read_state(struct ppo *ppo, const struct json *state, const c
 	return STATUS_OK;
 }
 
+/* The KL penalty is against the weights that it was against. */
+static enum status check_reference(const struct ppo *ppo, const struct json *state,
+				   struct error *err)
+{
+	const struct run_config *config = ppo->config;
+	const struct json *recorded = json_get(state, "reference_sha256");
+
+	if (recorded && json_type(recorded) == JSON_STRING &&
+	    strcmp(json_string(recorded, NULL), ppo->setup.reference) == 0)
+		return STATUS_OK;
+	return error_set(err, STATUS_BAD_INPUT,
+			 "%s: these are not the weights of the reference that the run began with; "
+			 "a resumed run needs the same ones",
+			 config->reference.path ? config->reference.path : config->policy.path);
+}
+
 enum status ppo_load_state(struct ppo *ppo, const char *dir, struct error *err)
 {
 	char *path = path_join(dir, "state.json");
@@ -136,6 +153,8 @@ enum status ppo_load_state(struct ppo *ppo, const char *dir, struct error *err)
 	if (status == STATUS_OK && ppo->is_lead)
 		status = state_check_data(state, "prompts_sha256", ppo->prompts.sha256,
 					  ppo->config->data.prompts, err);
+	if (status == STATUS_OK && ppo->is_lead)
+		status = check_reference(ppo, state, err);
 	if (status == STATUS_OK)
 		status = adapter_check_base(ppo->policy, state, "policy_base",
 					    ppo->config->policy.path, err);

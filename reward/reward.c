@@ -128,6 +128,11 @@ const char *reward_identity(const struct reward *reward)
 	return scorer_identity(reward->scorer);
 }
 
+const char *reward_reference_sha256(const struct reward *reward)
+{
+	return reward->frozen.sha256;
+}
+
 struct frozen_bytes reward_bytes(const struct reward *reward)
 {
 	struct frozen_bytes bytes = scorer_bytes(reward->scorer);

@@ -21,5 +21,7 @@ enum status reward_create(struct reward **reward, const struct run_config *confi
 void reward_destroy(struct reward *reward);
 struct frozen_bytes reward_bytes(const struct reward *reward); /* of weights and adapters */
 const char *reward_identity(const struct reward *reward); /* who judges */
+/* Of the reference's weights, in hex; empty where it is the base and its adapter. */
+const char *reward_reference_sha256(const struct reward *reward);
 /* MESSAGE_ROLLOUTS: adds score and reference log-probabilities, sends on. */
 void reward_handle(struct reward *reward, struct message *message);

@@ -41,6 +41,7 @@ enum status file_make_dirs(const char *path, struct error *err);   /* like mkdir
 enum status file_remove_tree(const char *path, struct error *err); /* absent is fine */
 bool file_exists(const char *path);
 bool file_is_dir(const char *path);
+bool file_is_same(const char *path, const char *other); /* both exist, and are one */
 char *path_join(const char *dir, const char *name); /* the caller frees it */
 
 /* Names in a directory without . and .., sorted by bytes; the caller frees each

@@ -179,6 +179,14 @@ enum status run_dir_open(struct run_dir *run, const char *path, struct error *er
 	enum status status;
 
 	*run = (struct run_dir){.path = xstrdup(path), .lock_fd = -1};
+	if (strcmp(path, "~") == 0 || strncmp(path, "~/", 2) == 0) {
+		status = error_set(err, STATUS_BAD_INPUT,
+				   "%s: ~ stands for no home directory in a config; "
+				   "write its path out",
+				   path);
+		run_dir_close(run);
+		return status;
+	}
 	status = take_lock(run, err);
 	if (status == STATUS_OK)
 		status = open_record(run, err);

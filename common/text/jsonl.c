@@ -51,6 +51,7 @@ static const char *foreign_kind(const struct buf *text)
 		{"\xff\xfe", 2, "UTF-16 text"}, {"\xfe\xff", 2, "UTF-16 text"},
 		{"PAR1", 4, "a Parquet file"},	{"PK\x03\x04", 4, "a zip archive"},
 		{"{\0", 2, "UTF-16 text"},	{"\0{", 2, "UTF-16 text"},
+		{"BZh", 3, "bzip2 data"},	{"\3757zXZ", 5, "xz data"},
 	};
 
 	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)

@@ -204,6 +204,13 @@ refused 0 'model.create: the weights take .* GiB, expected no more than the .* o
 new='{"family": "mixtral"}'
 refused 0 'model.create: model_type "mixtral" .* is not a supported family; supported: gpt2, ' \
 	"$RLHF" pretrain train.json --set model.path=null --set "model.create=$new"
+refused 0 '/run: ~ stands for no home directory' "$RLHF" pretrain train.json --set run.dir=\~/run
+printf '%s\n' '{"prompt_ids": [1], "chosen_ids": [2], "rejected_ids": [3], "margin": 1e308}' >wide.jsonl
+refused 0 'wide.jsonl: line 1: "margin" is 1e\+308, expected a number from -1e\+06 to 1e\+06' \
+	"$RLHF" reward-train train.json --set model.path=judge --set data.train=wide.jsonl
+printf 'BZh91AY' >packed.jsonl
+refused 0 'packed.jsonl: bzip2 data, expected one JSON object' "$RLHF" pretrain train.json \
+	--set data.train=packed.jsonl
 [ ! -e fresh ] || fail 'a refused training left its directory'
 
 # --- the directory of the run ---
@@ -341,6 +348,11 @@ cp prompts.jsonl kept.jsonl
 cp other.jsonl prompts.jsonl
 resume_refused 3 'prompts.jsonl: the file has changed since the run began'
 cp kept.jsonl prompts.jsonl
+cp -r policy policy.kept
+"$make_model" policy lm 24 5
+resume_refused 3 'policy: these are not the weights of the reference that the run began with'
+rm -r policy
+mv policy.kept policy
 resume_refused 0 'policy: not a reward model' --set reward.sources.0.path=policy
 resume_refused 0 'roles ask for' --set roles.actor=7
 # Allowed: another judge, a longer run.

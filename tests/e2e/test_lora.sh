@@ -71,6 +71,12 @@ near() { # COMMAND MODEL ADAPTER MERGED: numbers of both within 1e-5
 	true
 }
 near logprobs policy first/final merged
+for taken in policy first/final/; do
+	rc=0
+	"$RLHF" merge --model policy --adapter first/final --output $taken 2>log || rc=$?
+	[ $rc -eq 2 ] || fail "merge into $taken: exit $rc"
+	grep -q "error: --output is $taken, which is merged from" log || fail "$(cat log)"
+done
 "$RLHF" generate --model policy --adapter first/final --input ids.jsonl --max-new-tokens 8 --seed 1 \
 	>adapted 2>log || fail "generate: $(cat log)"
 "$RLHF" generate --model merged --input ids.jsonl --max-new-tokens 8 --seed 1 >one 2>log ||
