@@ -205,23 +205,30 @@ static void prefetch_c(const struct gemm_tile *t, int rows)
 	}
 }
 
+/* In how many parts the tiles behind the first fetch the next block.  Where they are
+ * few they leave one to the first: requests that crowd cost more than they bring. */
+static int fetched_parts(int tiles)
+{
+	return tiles > 4 ? 6 : tiles > 2 ? 4 : tiles == 2 ? 3 : 2;
+}
+
 /* For the tile with this number in its block, of A in place: what meets B in memory
- * is the first one. */
+ * is the first one.  parts: see fetched_parts. */
 static gemm_tile_function *choose_tile(const struct product *p, struct gemm_tile *t, int vectors,
-				       int number)
+				       int number, int parts)
 {
 	const struct gemm_kernels *kernels = p->kernels;
 	const size_t block_bytes = (size_t)t->depth * kernels->width * sizeof *t->b;
 
-	if (!p->panels || number > 2 || t->rows < kernels->prefetch_rows ||
-	    t->columns < kernels->width)
+	if (!p->panels || t->columns < kernels->width || number > parts ||
+	    (number > 0 && t->rows < kernels->rows))
 		return kernels->tile[vectors - 1][t->rows - 1];
 	if (number == 0)
 		return kernels->prefetching_tile[t->rows - 1];
 	/* A block is followed by the next one, whose beginning is on its way already. */
 	t->next = (const char *)t->b + kernels->prefetch_bytes + block_bytes +
-		  (size_t)(number - 1) * (block_bytes / 2);
-	return kernels->fetching_tile[t->rows - 1];
+		  (size_t)(number - 1) * (block_bytes / (size_t)parts);
+	return kernels->fetching_tile[parts];
 }
 
 /* W comes from memory: the beginnings of the next tile's rows. */
@@ -288,6 +295,7 @@ static void stage_block(const struct stage *s, int panel, int k0, int depth, int
 	const int column = panel * kernels->width;
 	const int columns = min_int(kernels->width, p->columns - column);
 	const int vectors = ceil_div(columns, kernels->lanes);
+	const int parts = fetched_parts((end - first) / kernels->rows - 1);
 	const bool is_first = s->k + k0 == 0, is_last = s->k + k0 + depth == p->depth;
 	struct gemm_tile t = {
 		.a_stride = p->depth,
@@ -314,7 +322,7 @@ static void stage_block(const struct stage *s, int panel, int k0, int depth, int
 			kernels->packed_tile[vectors - 1](&t);
 		} else {
 			t.a = p->a + (size_t)row * p->depth + s->k + k0;
-			choose_tile(p, &t, vectors, (row - first) / kernels->rows)(&t);
+			choose_tile(p, &t, vectors, (row - first) / kernels->rows, parts)(&t);
 		}
 	}
 }

@@ -11,7 +11,8 @@
  * the fewer rows share a vector of B, the more of B that is.  The first tile of a
  * block helps it by prefetching some way ahead.  It waits for memory all the same
  * and the tiles that come after it, which find the block in a cache, do not; so
- * two of those fetch the next block meanwhile, in halves.  All prefetching goes
+ * those fetch the next block meanwhile, each a part of it, and the smaller the better:
+ * requests that wait stand in the way of loads.  All prefetching goes
  * to the second-level cache: requests for the first are few and would stand in
  * the way of loads. */
 #include "common/ops/gemm_kernel.h"
@@ -21,24 +22,20 @@
 #if KERNEL_LEVEL == 2
 #define ROWS 8
 #define VECTORS 3
-#define PREFETCH_ROWS 5
 #elif KERNEL_LEVEL == 1
 #define ROWS 4
 #define VECTORS 3
-#define PREFETCH_ROWS 4
 #elif !defined ROWS
 #define ROWS 4
 #define VECTORS 2
 #endif
-#ifndef PREFETCH_ROWS
-#define PREFETCH_ROWS ROWS
-#endif
 #define WIDTH (VECTORS * VL)
 #define DEPTH_STEP 4 /* k unrolled in the main loop */
 #define STEP_LINES (DEPTH_STEP * WIDTH * (int)sizeof(float) / 64)
-#define PREFETCH_BYTES 6144 /* how far ahead */
+#define PREFETCH_BYTES 4096 /* how far ahead */
 
-enum prefetch { PREFETCH_NOTHING, PREFETCH_OWN, PREFETCH_NEXT };
+/* Nothing, B itself, or a part of the next block. */
+enum prefetch { NOTHING, OWN, HALF, THIRD, QUARTER, SIXTH = 6 };
 
 _Static_assert(ROWS <= GEMM_ROWS_MAX && VECTORS <= GEMM_VECTORS_MAX && WIDTH <= GEMM_WIDTH_MAX,
 	       "gemm_kernel.h has the limits");
@@ -153,10 +150,9 @@ ALWAYS_INLINE void tile(const struct gemm_tile *t, const int rows, const int vec
 	const int existing = is_packed ? t->rows : rows;
 	struct a_reader a = {.stride = is_packed ? 1 : t->a_stride};
 	const float *b = t->b;
-	const int lines = prefetch == PREFETCH_OWN    ? STEP_LINES
-			  : prefetch == PREFETCH_NEXT ? (STEP_LINES + 1) / 2
-						      : 0;
-	const char *ahead = prefetch == PREFETCH_NEXT ? t->next : (const char *)b + PREFETCH_BYTES;
+	const int parts = (int)prefetch;
+	const int lines = prefetch == NOTHING ? 0 : (STEP_LINES + parts - 1) / parts;
+	const char *ahead = prefetch == OWN ? (const char *)b + PREFETCH_BYTES : t->next;
 	vf c[ROWS][VECTORS];
 
 	UNROLL
@@ -188,25 +184,25 @@ ALWAYS_INLINE void tile(const struct gemm_tile *t, const int rows, const int vec
 #define TILE(vectors, rows)                                                                        \
 	static void tile_##vectors##_##rows(const struct gemm_tile *t)                             \
 	{                                                                                          \
-		tile(t, rows, vectors, false, PREFETCH_NOTHING);                                   \
+		tile(t, rows, vectors, false, NOTHING);                                            \
 	}
 #define PREFETCHING(vectors, rows)                                                                 \
 	static void prefetching_##vectors##_##rows(const struct gemm_tile *t)                      \
 	{                                                                                          \
-		tile(t, rows, vectors, false, PREFETCH_OWN);                                       \
-	}                                                                                          \
-	static void fetching_##vectors##_##rows(const struct gemm_tile *t)                         \
-	{                                                                                          \
-		tile(t, rows, vectors, false, PREFETCH_NEXT);                                      \
+		tile(t, rows, vectors, false, OWN);                                                \
 	}
 #define PACKED(vectors)                                                                            \
 	static void packed_##vectors(const struct gemm_tile *t)                                    \
 	{                                                                                          \
-		tile(t, ROWS, vectors, true, PREFETCH_NOTHING);                                    \
+		tile(t, ROWS, vectors, true, NOTHING);                                             \
+	}
+#define FETCHING(name, part)                                                                       \
+	static void fetching_##name(const struct gemm_tile *t)                                     \
+	{                                                                                          \
+		tile(t, ROWS, VECTORS, false, part);                                               \
 	}
 #define TILE_NAME(vectors, rows) tile_##vectors##_##rows,
 #define PREFETCHING_NAME(vectors, rows) prefetching_##vectors##_##rows,
-#define FETCHING_NAME(vectors, rows) fetching_##vectors##_##rows,
 #define FOUR(do, vectors)                                                                          \
 	do                                                                                         \
 	(vectors, 1) do(vectors, 2) do(vectors, 3) do(vectors, 4)
@@ -228,6 +224,10 @@ PACKED(3)
 #else
 EACH_HEIGHT(PREFETCHING, 2)
 #endif
+FETCHING(half, HALF)
+FETCHING(third, THIRD)
+FETCHING(quarter, QUARTER)
+FETCHING(sixth, SIXTH)
 
 typedef float quad __attribute__((vector_size(16)));
 typedef float quad_unaligned __attribute__((vector_size(16), aligned(4), may_alias));
@@ -309,21 +309,22 @@ const struct gemm_kernels LEVELED(gemm_kernels) = {
 	.rows = ROWS,
 	.width = WIDTH,
 	.lanes = VL,
-	.prefetch_rows = PREFETCH_ROWS,
 	.prefetch_bytes = PREFETCH_BYTES,
 #if VECTORS == 3
 	.tile = {{EACH_HEIGHT(TILE_NAME, 1)},
 		 {EACH_HEIGHT(TILE_NAME, 2)},
 		 {EACH_HEIGHT(TILE_NAME, 3)}},
 	.prefetching_tile = {EACH_HEIGHT(PREFETCHING_NAME, 3)},
-	.fetching_tile = {EACH_HEIGHT(FETCHING_NAME, 3)},
 	.packed_tile = {packed_1, packed_2, packed_3},
 #else
 	.tile = {{EACH_HEIGHT(TILE_NAME, 1)}, {EACH_HEIGHT(TILE_NAME, 2)}},
 	.prefetching_tile = {EACH_HEIGHT(PREFETCHING_NAME, 2)},
-	.fetching_tile = {EACH_HEIGHT(FETCHING_NAME, 2)},
 	.packed_tile = {packed_1, packed_2},
 #endif
+	.fetching_tile = {[HALF] = fetching_half,
+			  [THIRD] = fetching_third,
+			  [QUARTER] = fetching_quarter,
+			  [SIXTH] = fetching_sixth},
 	.transpose = transpose,
 	.copy_b = copy_b,
 	.copy_a = copy_a,

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { GEMM_ROWS_MAX = 8, GEMM_VECTORS_MAX = 3, GEMM_WIDTH_MAX = 48 };
+enum { GEMM_ROWS_MAX = 8, GEMM_VECTORS_MAX = 3, GEMM_WIDTH_MAX = 48, GEMM_PARTS_MAX = 6 };
 
 /* c = (accumulate ? c : 0) + a b, one chain for each element in ascending k,
  * and then + bias. */
@@ -32,14 +32,14 @@ struct gemm_kernels {
 	int rows;	    /* of the largest tile */
 	int width;	    /* floats in a row of a panel */
 	int lanes;	    /* of a vector */
-	int prefetch_rows;  /* from so many rows on a tile gains from prefetching */
 	int prefetch_bytes; /* how far ahead */
 	/* A in place: [vectors that hold the columns - 1][rows - 1]. */
 	gemm_tile_function *tile[GEMM_VECTORS_MAX][GEMM_ROWS_MAX];
 	/* The same at full width, fetching B from memory some way ahead of use. */
 	gemm_tile_function *prefetching_tile[GEMM_ROWS_MAX];
-	/* The same, fetching half of a block as large as b's from `next` on. */
-	gemm_tile_function *fetching_tile[GEMM_ROWS_MAX];
+	/* All rows at full width, fetching one of 2, 3, 4 or 6 parts, by which they are
+	 * indexed, of a block as large as b's from `next` on. */
+	gemm_tile_function *fetching_tile[GEMM_PARTS_MAX + 1];
 	/* A packed. */
 	gemm_tile_function *packed_tile[GEMM_VECTORS_MAX];
 	/* out[k * out_stride + r] = in[r * in_stride + k], r < rows, k < depth */

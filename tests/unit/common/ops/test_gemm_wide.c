@@ -160,9 +160,11 @@ static void test_tiles_of_every_kind(void **state)
 			}
 			expect_tile(kernels->prefetching_tile[rows - 1], rows, VECTORS, missing,
 				    false);
-			expect_tile(kernels->fetching_tile[rows - 1], rows, VECTORS, missing,
-				    false);
 		}
+		for (int parts = 2; parts <= GEMM_PARTS_MAX; parts++)
+			if (kernels->fetching_tile[parts])
+				expect_tile(kernels->fetching_tile[parts], ROWS, VECTORS, missing,
+					    false);
 	}
 }
 
