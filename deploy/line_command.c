@@ -85,7 +85,8 @@ static enum status load_text(struct line_job *job, const char *chat, struct erro
 	job->rows = (struct row_context){.tokenizer = job->tokenizer,
 					 .n_vocab = n_vocab,
 					 .where = job->input.path,
-					 .chat = job->chat};
+					 .chat = job->chat,
+					 .bos_id = -1};
 	return status;
 }
 

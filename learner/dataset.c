@@ -107,17 +107,20 @@ static void append(struct reader *reader, const struct example *example)
 
 /* --- length --- */
 
-static void cut_row(const struct reader *reader, struct row *row)
+bool dataset_cuts_left(const struct run_config *config)
 {
-	int extra = row->n - reader->max_length;
+	return strcmp(config->data.truncation_side, "left") == 0;
+}
 
-	if (extra <= 0)
-		return;
-	row->n = reader->max_length;
-	if (reader->cuts_front)
-		memmove(row->ids, row->ids + extra, (size_t)row->n * sizeof *row->ids);
-	if (row->n_prompt > row->n)
-		row->n_prompt = row->n;
+static void cut(const struct reader *reader, struct example *example)
+{
+	bool from_left = dataset_cuts_left(reader->config);
+
+	if (example->rejected.ids)
+		row_cut_pair(&example->row, &example->rejected, reader->max_length, from_left,
+			     &reader->context);
+	else
+		row_cut(&example->row, reader->max_length, from_left, &reader->context);
 }
 
 /* Applies data.too_long; *keep is whether the example stays. */
@@ -131,8 +134,7 @@ static enum status limit(struct reader *reader, struct example *example, int lin
 	if (n <= reader->max_length)
 		return STATUS_OK;
 	if (strcmp(rule, "truncate") == 0) {
-		cut_row(reader, &example->row);
-		cut_row(reader, &example->rejected);
+		cut(reader, example);
 		return STATUS_OK;
 	}
 	*keep = false;
@@ -154,14 +156,17 @@ bool dataset_has_target(const struct row *row)
 	return false;
 }
 
-static bool are_equal(const struct row *a, const struct row *b)
+/* Whether the example is a pair of the same sequence twice. */
+static bool is_equal_pair(const struct example *example)
 {
-	return a->n == b->n && memcmp(a->ids, b->ids, (size_t)a->n * sizeof *a->ids) == 0;
+	const struct row *a = &example->row, *b = &example->rejected;
+
+	return b->ids && a->n == b->n && memcmp(a->ids, b->ids, (size_t)a->n * sizeof *a->ids) == 0;
 }
 
 enum status dataset_add(struct reader *reader, struct example *example, int line, struct error *err)
 {
-	bool keep;
+	bool keep, was_equal = is_equal_pair(example);
 	enum status status = limit(reader, example, line, &keep, err);
 
 	if (status == STATUS_OK && keep && reader->needs_target &&
@@ -170,10 +175,12 @@ enum status dataset_add(struct reader *reader, struct example *example, int line
 		keep = false;
 		reader->left_out.nothing_to_learn++;
 	}
-	if (status == STATUS_OK && keep && example->rejected.ids &&
-	    are_equal(&example->row, &example->rejected)) {
+	if (status == STATUS_OK && keep && is_equal_pair(example)) {
 		keep = false;
-		reader->left_out.equal++;
+		if (was_equal)
+			reader->left_out.equal++;
+		else
+			reader->left_out.cut_equal++;
 	}
 	if (status == STATUS_OK && keep) {
 		append(reader, example);
@@ -240,19 +247,23 @@ static void cut_packed(struct reader *reader)
 static void warn_of_left_out(const struct reader *reader)
 {
 	const struct left_out *out = &reader->left_out;
+	const char *remedy = dataset_cuts_left(reader->config)
+				     ? "; data.truncation_side \"right\" keeps their beginnings"
+				     : "; data.truncation_side \"left\" keeps their ends";
 	const struct {
 		int n;
-		const char *why;
+		const char *why, *remedy;
 	} reasons[] = {
-		{out->too_long, "longer than allowed"},
-		{out->nothing_to_learn, "without anything to learn after the cut"},
-		{out->equal, "with chosen equal to rejected"},
+		{out->too_long, "longer than allowed", ""},
+		{out->nothing_to_learn, "without anything to learn after the cut", remedy},
+		{out->equal, "with chosen equal to rejected", ""},
+		{out->cut_equal, "with chosen equal to rejected after the cut", remedy},
 	};
 
 	for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
 		if (reasons[i].n > 0)
-			log_warn("%s: %d row%s %s left out", reader->path, reasons[i].n,
-				 reasons[i].n == 1 ? "" : "s", reasons[i].why);
+			log_warn("%s: %d row%s %s left out%s", reader->path, reasons[i].n,
+				 reasons[i].n == 1 ? "" : "s", reasons[i].why, reasons[i].remedy);
 }
 
 static enum status load(struct reader *reader, read_line *read, struct error *err)
@@ -368,7 +379,6 @@ enum status dataset_load_prompts(struct dataset *dataset, const char *path,
 	struct reader reader;
 
 	reader_init(&reader, dataset, path, context, config, max_length);
-	reader.cuts_front = true;
 	return load(&reader, dataset_read_prompt, err);
 }
 

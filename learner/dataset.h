@@ -21,9 +21,9 @@ struct dataset {
 };
 
 /* All of these: a row longer than max_length (data.max_length if that is smaller) is
- * an error, skipped or cut, as data.too_long says; no row left is an error.  A
- * prompt is cut at its front, everything else at its end.  Rows that are left out are
- * counted in a warning.  On failure nothing is held. */
+ * an error, skipped or cut, as data.too_long and data.truncation_side say (see row_cut);
+ * no row left is an error.  Rows that are left out are counted in a warning.  On failure
+ * nothing is held. */
 
 /* Sequences for language modelling, all of which is learnt.  packing joins the
  * documents of `text` rows (EOS after each if append_eos) and cuts them to max_length;
@@ -65,6 +65,9 @@ enum status dataset_load_prompts(struct dataset *dataset, const char *path,
 				 const struct row_context *context, const struct run_config *config,
 				 int max_length, struct error *err);
 void dataset_release(struct dataset *dataset);
+
+/* data.truncation_side, for row_cut. */
+bool dataset_cuts_left(const struct run_config *config);
 
 /* Row number of the i-th example ever drawn, i >= 0: epoch i / n, shuffled by a
  * keyed permutation of each epoch. */

@@ -13,7 +13,7 @@ struct example {
 
 /* Why rows are left out, for the warning. */
 struct left_out {
-	int too_long, nothing_to_learn, equal;
+	int too_long, nothing_to_learn, equal, cut_equal;
 };
 
 struct reader {
@@ -22,7 +22,6 @@ struct reader {
 	const struct run_config *config;
 	struct row_context context;
 	int max_length;
-	bool cuts_front;   /* too_long: truncate keeps the end */
 	bool needs_target; /* rows without anything to learn are left out */
 	bool has_labels;
 	const struct hf_labels *labels; /* of labelled rows */

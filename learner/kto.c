@@ -41,14 +41,11 @@ static enum status load_data(struct supervised *run, struct dataset *dataset, co
 
 /* --- mismatched completions --- */
 
-/* The prompt of one row and what fits of the completion of another. */
-static void mismatch(struct row *out, const struct row *prompt, const struct row *completion,
-		     int max_length)
+/* The prompt of one row with the completion of another. */
+static void mismatch(struct row *out, const struct row *prompt, const struct row *completion)
 {
 	int n_prompt = prompt->n_prompt, n = completion->n - completion->n_prompt;
 
-	if (n > max_length - n_prompt)
-		n = max_length - n_prompt;
 	*out = (struct row){.n = n_prompt + n, .n_prompt = n_prompt};
 	out->ids = xcalloc((size_t)out->n, sizeof *out->ids);
 	memcpy(out->ids, prompt->ids, (size_t)n_prompt * sizeof *out->ids);
@@ -56,13 +53,20 @@ static void mismatch(struct row *out, const struct row *prompt, const struct row
 	       (size_t)n * sizeof *out->ids);
 }
 
-static void mismatch_all(struct dataset *out, const struct dataset *dataset, int max_length)
+static void mismatch_all(struct dataset *out, const struct dataset *dataset,
+			 const struct supervised *run)
 {
+	struct row_context context = supervised_rows(run);
+	int max_length = run->model->config.max_positions;
+
+	if (run->config->data.max_length < max_length)
+		max_length = (int)run->config->data.max_length;
 	*out = (struct dataset){.n = dataset->n};
 	out->rows = xcalloc((size_t)out->n, sizeof *out->rows);
-	for (int i = 0; i < out->n; i++)
-		mismatch(&out->rows[i], &dataset->rows[i], &dataset->rows[(i + 1) % out->n],
-			 max_length);
+	for (int i = 0; i < out->n; i++) {
+		mismatch(&out->rows[i], &dataset->rows[i], &dataset->rows[(i + 1) % out->n]);
+		row_cut(&out->rows[i], max_length, dataset_cuts_left(run->config), &context);
+	}
 }
 
 static double *measure_reference(struct supervised *run, const struct model *model, bool is_eval)
@@ -87,13 +91,10 @@ static double *measure_reference(struct supervised *run, const struct model *mod
 static enum status begin(struct supervised *run, struct error *err)
 {
 	struct kto *kto = xcalloc(1, sizeof *kto);
-	int max_length = run->model->config.max_positions;
 
-	if (run->config->data.max_length < max_length)
-		max_length = (int)run->config->data.max_length;
 	run->own = kto;
-	mismatch_all(&kto->train, &run->train, max_length);
-	mismatch_all(&kto->eval, &run->eval, max_length);
+	mismatch_all(&kto->train, &run->train, run);
+	mismatch_all(&kto->eval, &run->eval, run);
 	return reference_begin(&kto->reference, run, measure_reference, err);
 }
 

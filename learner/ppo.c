@@ -446,7 +446,8 @@ static enum status load_prompts(struct ppo *ppo, struct error *err)
 {
 	const struct run_config *config = ppo->config;
 	struct row_context context = {.n_vocab = ppo->policy->config.n_vocab,
-				      .where = config->data.prompts};
+				      .where = config->data.prompts,
+				      .bos_id = ppo->policy->config.bos_id};
 	enum status status;
 
 	if (tokenizer_exists(config->policy.path)) {

@@ -27,7 +27,8 @@ struct row_context supervised_rows(const struct supervised *run)
 {
 	return (struct row_context){.tokenizer = run->tokenizer,
 				    .n_vocab = run->model->config.n_vocab,
-				    .chat = run->chat};
+				    .chat = run->chat,
+				    .bos_id = run->model->config.bos_id};
 }
 
 /* --- the run --- */

@@ -83,7 +83,7 @@ struct run_config {
 		char *prompts, *train, *eval;
 		int64_t max_length;
 		bool shuffle, packing, append_eos;
-		char *too_long, *chat;
+		char *too_long, *truncation_side, *chat;
 	} data;
 	struct {
 		int64_t batch_size, max_new_tokens, min_new_tokens;

@@ -543,3 +543,61 @@ enum status row_pair(struct row *chosen, struct row *rejected, const struct json
 	ids_release(&both[1]);
 	return status;
 }
+
+/* --- cuts --- */
+
+/* How many ids in front of a row a cut on the left leaves there. */
+static int count_kept(const struct row *row, const struct row_context *context)
+{
+	const struct tokenizer *tokenizer = context->tokenizer;
+	int32_t bos = tokenizer ? tokenizer_bos(tokenizer) : context->bos_id;
+	size_t n = 0;
+	const int32_t *prefix = tokenizer ? tokenizer_prefix(tokenizer, &n) : NULL;
+
+	if (n > 0 && n <= (size_t)row->n && memcmp(row->ids, prefix, n * sizeof *prefix) == 0)
+		return (int)n;
+	return bos >= 0 && row->n > 0 && row->ids[0] == bos;
+}
+
+/* Takes out n ids behind the first n_kept. */
+static void cut_front(struct row *row, int n, int n_kept)
+{
+	size_t rest = (size_t)(row->n - n_kept - n);
+
+	memmove(row->ids + n_kept, row->ids + n_kept + n, rest * sizeof *row->ids);
+	if (row->is_target)
+		memmove(row->is_target + n_kept, row->is_target + n_kept + n, rest);
+	row->n -= n;
+	if (row->n_prompt > n_kept)
+		row->n_prompt = row->n_prompt - n > n_kept ? row->n_prompt - n : n_kept;
+}
+
+void row_cut(struct row *row, int max_length, bool from_left, const struct row_context *context)
+{
+	int n_kept;
+
+	if (row->n <= max_length)
+		return;
+	if (from_left) {
+		n_kept = count_kept(row, context);
+		cut_front(row, row->n - max_length, n_kept < max_length ? n_kept : max_length);
+		return;
+	}
+	row->n = max_length;
+	if (row->n_prompt > row->n)
+		row->n_prompt = row->n;
+}
+
+void row_cut_pair(struct row *chosen, struct row *rejected, int max_length, bool from_left,
+		  const struct row_context *context)
+{
+	int extra = (chosen->n > rejected->n ? chosen->n : rejected->n) - max_length;
+	int n_kept = count_kept(chosen, context), n_shared = chosen->n_prompt - n_kept;
+
+	if (from_left && extra > 0 && n_shared > 0) {
+		cut_front(chosen, extra < n_shared ? extra : n_shared, n_kept);
+		cut_front(rejected, extra < n_shared ? extra : n_shared, n_kept);
+	}
+	row_cut(chosen, max_length, from_left, context);
+	row_cut(rejected, max_length, from_left, context);
+}

@@ -38,6 +38,7 @@ struct row_context {
 	int n_vocab;			   /* ids must be below it */
 	const char *where;		   /* "data.jsonl" for errors */
 	const struct chat *chat;	   /* NULL: no rows of messages */
+	int32_t bos_id; /* of the model, -1: none; what a cut of ids keeps without a tokenizer */
 };
 
 /* {"text"}, {"prompt","completion"}, {"input_ids"}, {"prompt_ids",
@@ -56,3 +57,13 @@ enum status row_pair(struct row *chosen, struct row *rejected, const struct json
 /* Appends the ids of a member, any number of them. */
 enum status row_ids(struct ids *ids, const struct json *object, const char *key, int line,
 		    const struct row_context *context, struct error *err);
+
+/* Cuts a row to at most max_length ids, at its end or, from_left, at its front: there
+ * behind what the tokenizer puts in front of a sequence, or BOS, if the row begins with
+ * it.  Targets stay with their ids, and what is left of the prompt stays prompt. */
+void row_cut(struct row *row, int max_length, bool from_left, const struct row_context *context);
+/* Cuts both sequences of a pair.  from_left, both lose the same ids of their prompt, so
+ * that they go on sharing what is left of it; one that is still too long without any of
+ * the prompt loses the front of its completion too. */
+void row_cut_pair(struct row *chosen, struct row *rejected, int max_length, bool from_left,
+		  const struct row_context *context);

@@ -1,4 +1,5 @@
-/* Any bytes as a data file: every line that parses is read as every kind of row. */
+/* Any bytes as a data file: every line that parses is read as every kind of row, and cut
+ * to half its length. */
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -8,7 +9,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void check_row(struct row *row, int n_vocab)
+static void check_row(const struct row *row, int n_vocab)
 {
 	if (row->n_prompt < 0 || row->n_prompt > row->n)
 		abort();
@@ -18,7 +19,27 @@ static void check_row(struct row *row, int n_vocab)
 	for (int i = 0; row->is_target && i < row->n; i++)
 		if (row->is_target[i] > 1 || (row->is_target[i] && i < row->n_prompt))
 			abort();
+}
+
+static void check_and_cut(struct row *row, const struct row_context *context, bool from_left)
+{
+	int half = (row->n + 1) / 2;
+
+	check_row(row, context->n_vocab);
+	row_cut(row, half, from_left, context);
+	if (row->n != half)
+		abort();
+	check_row(row, context->n_vocab);
 	row_release(row);
+}
+
+static void check_pair(const struct row *row, const struct row *other, int n_vocab)
+{
+	for (int i = 0; i < row->n_prompt; i++)
+		if (row->n_prompt != other->n_prompt || row->ids[i] != other->ids[i])
+			abort();
+	check_row(row, n_vocab);
+	check_row(other, n_vocab);
 }
 
 static void read_rows(const struct json *object, int line, const struct row_context *context)
@@ -27,15 +48,15 @@ static void read_rows(const struct json *object, int line, const struct row_cont
 	struct error err;
 
 	if (row_sequence(&row, object, line, context, &err) == STATUS_OK)
-		check_row(&row, context->n_vocab);
+		check_and_cut(&row, context, line % 2);
 	if (row_prompt(&row, object, line, context, &err) == STATUS_OK)
-		check_row(&row, context->n_vocab);
+		check_and_cut(&row, context, line % 2);
 	if (row_pair(&row, &other, object, line, context, &err) == STATUS_OK) {
-		for (int i = 0; i < row.n_prompt; i++)
-			if (row.n_prompt != other.n_prompt || row.ids[i] != other.ids[i])
-				abort();
-		check_row(&row, context->n_vocab);
-		check_row(&other, context->n_vocab);
+		check_pair(&row, &other, context->n_vocab);
+		row_cut_pair(&row, &other, (row.n + 1) / 2, true, context);
+		check_pair(&row, &other, context->n_vocab);
+		row_release(&row);
+		row_release(&other);
 	}
 }
 

@@ -43,6 +43,7 @@ static struct run_config config_of(const char *too_long)
 	config.data.packing = true;
 	config.data.append_eos = true;
 	config.data.too_long = (char *)(uintptr_t)too_long;
+	config.data.truncation_side = (char *)(uintptr_t) "right";
 	config.sft.loss = (char *)(uintptr_t) "completion";
 	return config;
 }
@@ -201,9 +202,10 @@ static void test_too_long_can_be_cut_at_the_end(void **state)
 static void test_prompts_are_cut_at_the_front(void **state)
 {
 	struct run_config config = config_of("truncate");
-	struct row_context context = {.n_vocab = N_VOCAB};
+	struct row_context context = {.n_vocab = N_VOCAB, .bos_id = -1};
 
 	(void)state;
+	config.data.truncation_side = (char *)(uintptr_t) "left";
 	write_rows("d.jsonl", "{\"input_ids\":[1,2,3,0,1]}\n");
 	must(dataset_load_prompts(&dataset, path, &context, &config, 8, &err));
 	assert_row(&dataset.rows[0], "2301");
@@ -212,6 +214,32 @@ static void test_prompts_are_cut_at_the_front(void **state)
 	/* What the model takes may be less than the config allows. */
 	must(dataset_load_prompts(&dataset, path, &context, &config, 3, &err));
 	assert_row(&dataset.rows[0], "301");
+	dataset_release(&dataset);
+	context.bos_id = 1;
+	must(dataset_load_prompts(&dataset, path, &context, &config, 3, &err));
+	assert_row(&dataset.rows[0], "101");
+	assert_int_equal(dataset.rows[0].n_prompt, 3);
+	dataset_release(&dataset);
+}
+
+static void test_pairs_cut_on_the_left_differ_where_they_end(void **state)
+{
+	struct run_config config = config_of("truncate");
+	struct row_context context = {.n_vocab = N_VOCAB, .bos_id = -1};
+
+	(void)state;
+	write_rows("d.jsonl",
+		   "{\"prompt_ids\":[0,1,2,3],\"chosen_ids\":[0],\"rejected_ids\":[1,2]}\n"
+		   "{\"prompt_ids\":[3],\"chosen_ids\":[0],\"rejected_ids\":[1]}\n");
+	must(dataset_load_pairs(&dataset, path, &context, &config, 8, END, false, &err));
+	assert_int_equal(dataset.n, 1);
+	assert_row(&dataset.rows[0], "30");
+	dataset_release(&dataset);
+	config.data.truncation_side = (char *)(uintptr_t) "left";
+	must(dataset_load_pairs(&dataset, path, &context, &config, 8, END, true, &err));
+	assert_int_equal(dataset.n, 2);
+	assert_row(&dataset.rows[0], "230");
+	assert_row(&dataset.rejected[0], "2312");
 	dataset_release(&dataset);
 }
 
@@ -433,6 +461,16 @@ static void test_examples_cut_to_nothing_to_learn_are_left_out(void **state)
 	assert_int_equal(dataset.n, 1);
 	assert_learnt(0, "...3");
 	dataset_release(&dataset);
+	config.data.truncation_side = (char *)(uintptr_t) "left";
+	must(load_examples(&config,
+			   "{\"prompt\":\"abcd\",\"completion\":\"a\"}\n"
+			   "{\"prompt\":\"a\",\"completion\":\"bcdabcd\"}\n"
+			   "{\"input_ids\":[0,1,2,3,0],\"labels\":[-100,-100,2,-100,0]}\n"));
+	assert_int_equal(dataset.n, 3);
+	assert_learnt(0, "..04");
+	assert_learnt(1, "1234");
+	assert_learnt(2, ".2.0");
+	dataset_release(&dataset);
 }
 
 static void test_sequence_of_one_token_is_refused(void **state)
@@ -523,6 +561,7 @@ int main(void)
 		cmocka_unit_test(test_too_long_can_be_skipped),
 		cmocka_unit_test(test_too_long_can_be_cut_at_the_end),
 		cmocka_unit_test(test_prompts_are_cut_at_the_front),
+		cmocka_unit_test(test_pairs_cut_on_the_left_differ_where_they_end),
 		cmocka_unit_test(test_pairs_are_kept_or_skipped_together),
 		cmocka_unit_test(test_equal_pairs_are_left_out_and_margins_kept),
 		cmocka_unit_test(test_pairs_may_have_to_hold_completions_and_get_their_end),

@@ -76,6 +76,7 @@ static void test_ppo_defaults_are_those_of_the_contract(void **state)
 	(void)state;
 	must_load(&c, COMMAND_PPO, PPO_MINIMAL);
 	assert_string_equal(c.run.dir, "r");
+	assert_string_equal(c.data.truncation_side, "left");
 	assert_int_equal(c.run.seed, 1);
 	assert_string_equal(c.run.isa, "auto");
 	assert_false(c.roles.given);
@@ -121,6 +122,7 @@ static void test_train_defaults_differ_where_they_should(void **state)
 	assert_int_equal(c.train.eval_every, 0);
 	assert_int_equal(c.data.max_length, 512);
 	assert_string_equal(c.data.too_long, "error");
+	assert_string_equal(c.data.truncation_side, "right");
 	assert_true(c.data.packing && c.data.append_eos && c.data.shuffle);
 	assert_null(c.data.eval);
 	assert_true(c.optimizer.eps == 1e-8);

@@ -8,19 +8,20 @@
 
 #include <string.h>
 
+#include "common/base/die.h"
 #include "common/text/rows.h"
 
-/* Characters are ids 4 and up in this order; "ab" is 10; <s> (1) comes first. */
-static const char TOKENIZER[] =
-	"{\"added_tokens\": [{\"id\": 1, \"content\": \"<s>\", \"special\": true}],"
-	"\"post_processor\": {\"type\": \"TemplateProcessing\", \"single\": [{\"SpecialToken\": "
-	"{\"id\": \"<s>\"}}, {\"Sequence\": {\"id\": \"A\"}}, {\"SpecialToken\": {\"id\": "
-	"\"</s>\"}}],"
-	"\"special_tokens\": {\"<s>\": {\"ids\": [1]}, \"</s>\": {\"ids\": [2]}}},"
-	"\"model\": {\"type\": \"BPE\", \"vocab\": {\"<unk>\": 0, \"<s>\": 1, \"</s>\": 2, \"a\": "
-	"4,"
-	"\"b\": 5, \"c\": 6, \"d\": 7, \":\": 8, \"\\n\": 9, \"ab\": 10}, \"merges\": [\"a b\"],"
-	"\"unk_token\": \"<unk>\", \"fuse_unk\": true}}";
+/* Characters are ids 4 and up in this order; "ab" is 10; FIRST, <s> (1), comes first. */
+#define TOKENIZER(FIRST)                                                                           \
+	"{\"added_tokens\": [{\"id\": 1, \"content\": \"<s>\", \"special\": true}],"               \
+	"\"post_processor\": {\"type\": \"TemplateProcessing\", \"single\": [{\"SpecialToken\": "  \
+	"{\"id\": \"<s>\"}}, {\"Sequence\": {\"id\": \"A\"}}, {\"SpecialToken\": {\"id\": "        \
+	"\"</s>\"}}],"                                                                             \
+	"\"special_tokens\": {\"<s>\": {\"ids\": [" FIRST "]}, \"</s>\": {\"ids\": [2]}}},"        \
+	"\"model\": {\"type\": \"BPE\", \"vocab\": {\"<unk>\": 0, \"<s>\": 1, \"</s>\": 2,"        \
+	"\"a\": 4, \"b\": 5, \"c\": 6, \"d\": 7, \":\": 8, \"\\n\": 9, \"ab\": 10}, \"merges\": "  \
+	"[\"a b\"],"                                                                               \
+	"\"unk_token\": \"<unk>\", \"fuse_unk\": true}}"
 
 static struct error err;
 static struct tokenizer *tokenizer;
@@ -29,7 +30,8 @@ static struct row_context context = {.n_vocab = 11, .where = "data.jsonl"};
 static int make_tokenizer(void **state)
 {
 	(void)state;
-	if (tokenizer_parse(&tokenizer, TOKENIZER, sizeof TOKENIZER - 1, "t", &err) != STATUS_OK)
+	if (tokenizer_parse(&tokenizer, TOKENIZER("1"), sizeof TOKENIZER("1") - 1, "t", &err) !=
+	    STATUS_OK)
 		fail_msg("%s", err.text);
 	context.tokenizer = tokenizer;
 	return 0;
@@ -197,6 +199,168 @@ static void test_other_pairs_are_cut_where_their_ids_part(void **state)
 	check(PAIR, "{\"chosen\": \"c\", \"rejected\": \"c\"}", 2, "[1,6]", "[1,6]");
 }
 
+/* --- cuts --- */
+
+/* A row [first, 10, 11, 12, ...] of n ids. */
+static struct row long_row(int32_t first, int n, int n_prompt)
+{
+	struct row row = {.n = n, .n_prompt = n_prompt};
+
+	row.ids = xcalloc((size_t)n, sizeof *row.ids);
+	row.ids[0] = first;
+	for (int i = 1; i < n; i++)
+		row.ids[i] = 9 + i;
+	return row;
+}
+
+static void test_a_cut_on_the_right_keeps_the_beginning(void **state)
+{
+	(void)state;
+	for (int length = 1; length <= 9; length++) {
+		struct row row = long_row(1, 7, 4), whole = long_row(1, 7, 4);
+
+		row_cut(&row, length, false, &context);
+		assert_int_equal(row.n, length < 7 ? length : 7);
+		assert_int_equal(row.n_prompt, length < 4 ? length : 4);
+		assert_memory_equal(row.ids, whole.ids, (size_t)row.n * sizeof *row.ids);
+		row_release(&row);
+		row_release(&whole);
+	}
+}
+
+/* The first n_kept ids and the last ones of the row, at every length; what was prompt
+ * and is left of it is prompt. */
+static void check_left_cuts(int32_t first, int n, int n_prompt, int n_kept)
+{
+	for (int length = 1; length <= n + 1; length++) {
+		struct row row = long_row(first, n, n_prompt);
+		int rest, kept = n_kept < length ? n_kept : length;
+
+		row_cut(&row, length, true, &context);
+		assert_int_equal(row.n, length < n ? length : n);
+		rest = row.n - kept;
+		for (int i = 0; i < kept; i++)
+			assert_int_equal(row.ids[i], i ? 9 + i : first);
+		for (int i = 0; i < rest; i++) {
+			int place = n - rest + i;
+
+			assert_int_equal(row.ids[kept + i], place ? 9 + place : first);
+			assert_int_equal(row_is_target(&row, kept + i), place >= n_prompt);
+		}
+		assert_in_range(row.n_prompt, 0, row.n);
+		row_release(&row);
+	}
+}
+
+static void test_a_cut_on_the_left_keeps_what_the_tokenizer_puts_first(void **state)
+{
+	struct tokenizer *other;
+	struct row row = long_row(1, 7, 1);
+
+	(void)state;
+	check_left_cuts(1, 7, 0, 1);
+	check_left_cuts(1, 7, 4, 1);
+	check_left_cuts(1, 7, 7, 1);
+	check_left_cuts(6, 7, 4, 0);
+	/* A prompt of the prefix alone stays it. */
+	row_cut(&row, 3, true, &context);
+	check_ids(&row, 1, "[1,14,15]");
+	row_release(&row);
+	/* A prefix of two ids, whole or not at all. */
+	if (tokenizer_parse(&other, TOKENIZER("1, 10"), sizeof TOKENIZER("1, 10") - 1, "t", &err) !=
+	    STATUS_OK)
+		fail_msg("%s", err.text);
+	context.tokenizer = other;
+	check_left_cuts(1, 7, 4, 2);
+	check_left_cuts(6, 7, 4, 0);
+	row = long_row(1, 5, 3);
+	row.ids[1] = 6;
+	row_cut(&row, 3, true, &context);
+	check_ids(&row, 1, "[11,12,13]");
+	row_release(&row);
+	context.tokenizer = tokenizer;
+	tokenizer_destroy(other);
+}
+
+static void test_a_cut_on_the_left_keeps_bos_without_a_tokenizer(void **state)
+{
+	(void)state;
+	context.tokenizer = NULL;
+	context.bos_id = 6;
+	check_left_cuts(6, 7, 4, 1);
+	check_left_cuts(1, 7, 4, 0);
+	context.bos_id = -1;
+	check_left_cuts(6, 7, 4, 0);
+	context.tokenizer = tokenizer;
+}
+
+static void test_targets_move_with_their_ids(void **state)
+{
+	static const uint8_t is_target[7] = {0, 1, 0, 0, 1, 1, 0};
+
+	(void)state;
+	for (int length = 1; length <= 7; length++) {
+		struct row row = long_row(1, 7, 4);
+
+		row.is_target = xcalloc(7, 1);
+		memcpy(row.is_target, is_target, sizeof is_target);
+		row_cut(&row, length, true, &context);
+		assert_false(row_is_target(&row, 0));
+		for (int i = 1; i < length; i++)
+			assert_int_equal(row_is_target(&row, i), is_target[7 - length + i]);
+		row_release(&row);
+	}
+}
+
+static void check_pair_cut(int n_chosen, int n_rejected, int n_prompt, int length,
+			   const char *chosen, const char *rejected, int expected_prompt)
+{
+	struct row rows[2] = {long_row(1, n_chosen, n_prompt), long_row(1, n_rejected, n_prompt)};
+
+	for (int i = n_prompt; i < n_rejected; i++)
+		rows[1].ids[i] = 2;
+	row_cut_pair(&rows[0], &rows[1], length, true, &context);
+	check_ids(&rows[0], expected_prompt, chosen);
+	check_ids(&rows[1], expected_prompt, rejected);
+	row_release(&rows[0]);
+	row_release(&rows[1]);
+}
+
+static void test_a_pair_loses_the_same_ids_of_its_prompt(void **state)
+{
+	struct row rows[2] = {long_row(1, 7, 4), long_row(1, 5, 4)};
+
+	(void)state;
+	check_pair_cut(7, 5, 4, 7, "[1,10,11,12,13,14,15]", "[1,10,11,12,2]", 4);
+	check_pair_cut(7, 5, 4, 6, "[1,11,12,13,14,15]", "[1,11,12,2]", 3);
+	check_pair_cut(5, 7, 4, 5, "[1,12,13]", "[1,12,2,2,2]", 2);
+	check_pair_cut(7, 5, 4, 4, "[1,13,14,15]", "[1,2]", 1);
+	/* The prompt is gone: each loses what is too long of its own. */
+	check_pair_cut(7, 5, 4, 3, "[1,14,15]", "[1,2]", 1);
+	check_pair_cut(7, 6, 4, 2, "[1,15]", "[1,2]", 1);
+	/* There is nothing in it to lose. */
+	check_pair_cut(5, 2, 1, 3, "[1,12,13]", "[1,2]", 1);
+	row_cut_pair(&rows[0], &rows[1], 6, false, &context);
+	check_ids(&rows[0], 4, "[1,10,11,12,13,14]");
+	check_ids(&rows[1], 4, "[1,10,11,12,13]");
+	row_release(&rows[0]);
+	row_release(&rows[1]);
+}
+
+static void test_a_pair_without_a_shared_beginning_is_cut_apart(void **state)
+{
+	struct row rows[2] = {long_row(1, 6, 0), long_row(6, 5, 0)};
+
+	(void)state;
+	row_cut_pair(&rows[0], &rows[1], 3, true, &context);
+	check_ids(&rows[0], 0, "[1,13,14]");
+	check_ids(&rows[1], 0, "[11,12,13]");
+	row_release(&rows[0]);
+	row_release(&rows[1]);
+}
+
+/* --- what is refused --- */
+
 static void test_wrong_rows_are_refused_with_their_line(void **state)
 {
 	(void)state;
@@ -260,6 +424,12 @@ int main(void)
 		cmocka_unit_test(test_pair_shares_the_prompt),
 		cmocka_unit_test(test_dialogues_are_cut_behind_the_last_shared_assistant),
 		cmocka_unit_test(test_other_pairs_are_cut_where_their_ids_part),
+		cmocka_unit_test(test_a_cut_on_the_right_keeps_the_beginning),
+		cmocka_unit_test(test_a_cut_on_the_left_keeps_what_the_tokenizer_puts_first),
+		cmocka_unit_test(test_a_cut_on_the_left_keeps_bos_without_a_tokenizer),
+		cmocka_unit_test(test_targets_move_with_their_ids),
+		cmocka_unit_test(test_a_pair_loses_the_same_ids_of_its_prompt),
+		cmocka_unit_test(test_a_pair_without_a_shared_beginning_is_cut_apart),
 		cmocka_unit_test(test_wrong_rows_are_refused_with_their_line),
 		cmocka_unit_test(test_ids_out_of_range_are_refused),
 		cmocka_unit_test(test_text_of_ids_beyond_the_model_is_refused),
