@@ -40,7 +40,7 @@ cat >"$work/gpt2.json" <<'JSON'
  "n_positions": 1024, "vocab_size": 50257, "activation_function": "gelu_new"}
 JSON
 costs=${COSTS:-$("$objects/tests/scaling/measure" "$work/gpt2.json" $per_learner $length)}
-echo "seconds: a token, forward and backward; an element of zero, add, square, AdamW, pack"
+echo "seconds: a token, forward and backward; an element of zero, add, square, AdamW"
 echo "         $costs"
 
 simulate() { # RANKS SEQUENCES
@@ -73,20 +73,37 @@ table "$batch sequences of $length tokens in all" fixed 0 | tee "$work/fixed"
 # Efficiency over learners, both tables, as a picture.
 awk 'FNR == 1 { f++ } $1 + 0 > 0 && $5 == "%" { print f, $1, $4 }' "$work/growing" "$work/fixed" |
 	awk -v top="${ranks[-1]}" '
-	function x(n) { return 60 + 500 * log(n) / log(top > 1 ? top : 2) }
-	function y(e) { return 250 - 2.2 * e }
-	{ points[$1] = points[$1] " " x($2) "," y($3); seen[$2] = 1 }
+	{ table[NR] = $1; n[NR] = $2; e[NR] = $3; if (NR == 1 || $3 < least) least = $3 }
+	function x(n) { return 70 + 500 * log(n) / log(top > 1 ? top : 2) }
+	function y(e) { return 250 - 220 * (e - bottom) / (100 - bottom) }
+	function draw(t, colour, name, legend,   i, line) {
+		for (i = 1; i <= NR; i++) {
+			if (table[i] != t) continue
+			line = line (line ? " " : "") sprintf("%.1f,%.1f", x(n[i]), y(e[i]))
+			printf "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3.5\" fill=\"%s\"/>\n", x(n[i]), y(e[i]), colour
+		}
+		printf "<polyline fill=\"none\" stroke=\"%s\" stroke-width=\"2\" points=\"%s\"/>\n", colour, line
+		printf "<path stroke=\"%s\" stroke-width=\"2\" d=\"M90 %d h24\"/>", colour, legend
+		printf "<circle cx=\"102\" cy=\"%d\" r=\"3.5\" fill=\"%s\"/>", legend, colour
+		printf "<text x=\"122\" y=\"%d\">%s</text>\n", legend + 4, name
+	}
 	END {
-		print "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 600 300\" font-family=\"sans-serif\" font-size=\"12\">"
-		print "<rect width=\"600\" height=\"300\" fill=\"#fff\"/>"
-		for (e = 0; e <= 100; e += 20)
-			printf "<path stroke=\"#ddd\" d=\"M60 %g H560\"/><text x=\"54\" y=\"%g\" text-anchor=\"end\">%d %%</text>\n", y(e), y(e) + 4, e
-		for (n in seen)
-			printf "<text x=\"%g\" y=\"268\" text-anchor=\"middle\">%d</text>\n", x(n), n
-		print "<text x=\"310\" y=\"290\" text-anchor=\"middle\">learners</text>"
-		printf "<polyline fill=\"none\" stroke=\"#1f6feb\" stroke-width=\"2\" points=\"%s\"/>\n", points[1]
-		printf "<polyline fill=\"none\" stroke=\"#d9480f\" stroke-width=\"2\" points=\"%s\"/>\n", points[2]
-		print "<text x=\"70\" y=\"230\" fill=\"#1f6feb\">batch grows with the learners</text>"
-		print "<text x=\"70\" y=\"212\" fill=\"#d9480f\">same batch for all</text>"
+		bottom = 10 * int(least / 10)
+		if (bottom > 90) bottom = 90
+		print "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 600 310\" font-family=\"sans-serif\" font-size=\"13\">"
+		print "<title>Efficiency of a training step over the number of learners</title>"
+		print "<rect width=\"600\" height=\"310\" fill=\"#fff\"/>"
+		for (k = 0; k <= 5; k++) {
+			tick = bottom + k * (100 - bottom) / 5
+			printf "<path stroke=\"#ddd\" d=\"M70 %g H570\"/><text x=\"62\" y=\"%g\" text-anchor=\"end\">%g %%</text>\n", y(tick), y(tick) + 4, tick
+		}
+		for (i = 1; i <= NR; i++)
+			if (table[i] == 1)
+				printf "<path stroke=\"#888\" d=\"M%.1f 250 v5\"/><text x=\"%.1f\" y=\"270\" text-anchor=\"middle\">%d</text>\n", x(n[i]), x(n[i]), n[i]
+		print "<path stroke=\"#888\" fill=\"none\" d=\"M70 30 V250 H570\"/>"
+		print "<text x=\"320\" y=\"297\" text-anchor=\"middle\">learners, one a node (logarithmic)</text>"
+		print "<text transform=\"translate(15 140) rotate(-90)\" text-anchor=\"middle\">efficiency</text>"
+		draw(1, "#1f6feb", "'"$per_learner"' sequences a learner", 219)
+		draw(2, "#d9480f", "'"$batch"' sequences in all", 237)
 		print "</svg>"
 	}' >"$objects/scaling.svg"
