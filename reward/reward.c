@@ -32,7 +32,6 @@ struct reward {
 static int longest_sequence(const struct run_config *config, const struct model_config *policy)
 {
 	int64_t longest = config->data.max_length + config->rollout.max_new_tokens;
-
 	int limit = model_generation_limit(policy);
 
 	return longest < limit ? (int)longest : limit;
@@ -80,10 +79,10 @@ static enum status load_reference(struct reward *reward, const struct model *bas
 				   "%s: the reference has %d vocabulary rows, the policy %s has %d",
 				   path, reward->reference->config.n_vocab, config->policy.path,
 				   policy.n_vocab);
+	if (status != STATUS_OK)
+		return status;
 	*n_positions = longest_sequence(config, &policy);
-	if (status == STATUS_OK)
-		status = model_check_positions(&reward->reference->config, *n_positions, path, err);
-	return status;
+	return model_check_positions(&reward->reference->config, *n_positions, path, err);
 }
 
 enum status reward_create(struct reward **out, const struct run_config *config,
@@ -92,7 +91,7 @@ enum status reward_create(struct reward **out, const struct run_config *config,
 			  struct error *err)
 {
 	struct reward *reward = xcalloc(1, sizeof *reward);
-	int n_positions;
+	int n_positions = 0;
 	enum status status;
 
 	*out = reward;
