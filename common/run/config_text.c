@@ -129,32 +129,54 @@ void config_print_documented(enum command command, struct buf *out)
 
 /* --- resuming --- */
 
-/* JSON text of a key's value in a resolved tree, "null" where it has none. */
-static char *value_text(const struct json *tree, const char *name)
+static const struct json *find_value(const struct json *tree, const char *name, size_t length)
 {
-	struct buf text = BUF_INIT;
-	char *copy = xstrdup(name), *rest = copy, *part;
+	char *copy = xstrndup(name, length), *rest = copy, *part;
 
 	while (tree && (part = strsep(&rest, ".")))
 		tree = json_get(tree, part);
-	if (tree)
-		json_print(tree, false, &text);
+	free(copy);
+	return tree;
+}
+
+/* Whether the tree has the section that a key stands in. */
+static bool has_section(const struct json *tree, const char *name)
+{
+	const char *dot = strrchr(name, '.');
+
+	return !dot || find_value(tree, name, (size_t)(dot - name));
+}
+
+/* JSON text of a key's value in a resolved tree.  One that was resolved before there was
+ * such a key has its default; "null" is what a missing section has. */
+static char *value_text(const struct json *tree, const struct config_key *key)
+{
+	struct buf text = BUF_INIT;
+	const struct json *value = find_value(tree, key->name, strlen(key->name));
+	struct json *fallback = NULL;
+
+	if (!value && key->fallback &&
+	    (!(key->flags & KEY_WITH_SECTION) || has_section(tree, key->name)))
+		value = fallback = json_parse(key->fallback, strlen(key->fallback), key->name, NULL);
+	if (value)
+		json_print(value, false, &text);
 	else
 		buf_append_string(&text, "null");
-	free(copy);
+	if (fallback)
+		json_free(fallback);
 	return buf_detach(&text);
 }
 
-static enum status compare_key(const char *name, const struct json *old, const struct json *now,
-			       struct error *err)
+static enum status compare_key(const struct config_key *key, const struct json *old,
+			       const struct json *now, struct error *err)
 {
-	char *old_text = value_text(old, name), *now_text = value_text(now, name);
+	char *old_text = value_text(old, key), *now_text = value_text(now, key);
 	enum status status = STATUS_OK;
 
 	if (strcmp(old_text, now_text) != 0)
 		status = error_set(err, STATUS_BAD_INPUT,
 				   "\"%s\" is %.200s, but the run that would go on has %.200s",
-				   name, now_text, old_text);
+				   key->name, now_text, old_text);
 	free(old_text);
 	free(now_text);
 	return status;
@@ -170,7 +192,7 @@ enum status config_check_resume(enum command command, const char *old_text,
 	for (size_t i = 0; i < n_config_keys && status == STATUS_OK; i++)
 		if ((config_keys[i].commands & (unsigned)command) &&
 		    !(config_keys[i].flags & KEY_MAY_CHANGE))
-			status = compare_key(config_keys[i].name, old, now->tree, err);
+			status = compare_key(&config_keys[i], old, now->tree, err);
 	if (old)
 		json_free(old);
 	return status;

@@ -455,6 +455,31 @@ static void test_resume_lets_only_some_keys_change(void **state)
 	assert_non_null(strstr(err.text, "1"));
 }
 
+/* A run that began before ppo.gamma was a key goes on where gamma has its default. */
+static void test_resume_of_a_run_that_is_older_than_a_key(void **state)
+{
+	struct run_config old, now;
+	char *key;
+
+	(void)state;
+	must_load(&old, COMMAND_PPO, PPO_MINIMAL);
+	key = strstr(old.text, "\"gamma\"");
+	assert_non_null(key);
+	memcpy(key, "\"other\"", strlen("\"gamma\""));
+	must_load(&now, COMMAND_PPO, PPO_MINIMAL);
+	assert_int_equal(config_check_resume(COMMAND_PPO, old.text, &now, &err), STATUS_OK);
+	config_release(&now);
+	assert_int_equal(load_set(&now, COMMAND_PPO, PPO_MINIMAL, "ppo.gamma=0.9"), STATUS_OK);
+	assert_int_equal(config_check_resume(COMMAND_PPO, old.text, &now, &err), STATUS_BAD_INPUT);
+	assert_non_null(strstr(err.text, "\"ppo.gamma\" is 0.9"));
+	config_release(&now);
+	assert_int_equal(load_set(&now, COMMAND_PPO, PPO_MINIMAL, "lora.r=8"), STATUS_OK);
+	assert_int_equal(config_check_resume(COMMAND_PPO, old.text, &now, &err), STATUS_BAD_INPUT);
+	assert_non_null(strstr(err.text, "\"lora.r\" is 8"));
+	config_release(&now);
+	config_release(&old);
+}
+
 /* The documented whole without its comment lines. */
 static void strip_comments(const char *text, struct buf *out)
 {
@@ -527,6 +552,7 @@ int main(void)
 		cmocka_unit_test(test_a_new_model_is_described_freely),
 		cmocka_unit_test(test_set_changes_keys_at_any_depth),
 		cmocka_unit_test(test_resume_lets_only_some_keys_change),
+		cmocka_unit_test(test_resume_of_a_run_that_is_older_than_a_key),
 		cmocka_unit_test(test_documented_config_is_json_with_comments),
 	};
 
