@@ -42,7 +42,7 @@
 
 enum {
 	BLOCK_DEPTH = 2048,	/* the most that a tile walks down at once */
-	FLAT_DEPTH = 1536,	/* the same where W is flat */
+	FLAT_DEPTH = 768,	/* the same where W is flat */
 	FLAT_FLOATS = 72 << 10, /* of W that stay in a cache while panels pass by */
 	TASK_ROWS = 512,	/* rows of A that do */
 	TASK_ROWS_LEAST = 64,
@@ -462,7 +462,8 @@ static void product_forward(const struct product *p, struct pool *pool)
 static void product_copying(const struct product *p, struct pool *pool)
 {
 	const int width = p->kernels->width, tile = p->kernels->rows;
-	const int depth = stage_rows(p->depth, panel_floats(p->columns, width, 1));
+	const int whole = p->is_c_transposed ? even_piece(p->depth, FLAT_DEPTH) : p->depth;
+	const int depth = stage_rows(whole, panel_floats(p->columns, width, 1));
 	const int rows = p->is_a_transposed ? stage_rows(p->rows, depth) : p->rows;
 	const size_t b_floats = (panel_floats(p->columns, width, depth) + 15) / 16 * 16;
 	const size_t a_floats = p->is_a_transposed ? panel_floats(rows, tile, depth) : 0;
