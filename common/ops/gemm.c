@@ -22,6 +22,9 @@
  * rows.  The backward products copy B into panels, and dy transposed into tiles,
  * a stage at a time so that scratch memory stays bounded.
  *
+ * Packed W may be in bfloat16.  The first tile of rows widens a block, into scratch
+ * memory if more follow.
+ *
  * Where W is not packed, forward makes Y transposed: x, of which there is less,
  * is what gets packed, w is read in place, a block of its rows staying in the
  * second-level cache while the panels pass by, and tiles are turned when they are
@@ -113,7 +116,8 @@ static float *scratch_get(size_t floats)
 
 struct pack_args {
 	const struct gemm_kernels *kernels;
-	float *panels;
+	float *panels;	/* or NULL */
+	uint16_t *bf16; /* or NULL */
 	const float *w;
 	int n, k;
 };
@@ -131,9 +135,18 @@ static void pack_panel(void *args, int panel, int thread)
 {
 	const struct pack_args *a = args;
 	const int width = a->kernels->width, first = panel * width;
+	const size_t at = (size_t)first * a->k, floats = (size_t)width * a->k;
+	float *out = a->bf16 ? scratch_get(floats) : a->panels + at;
 	(void)thread;
-	fill_panel(a->kernels, a->panels + (size_t)first * a->k, a->w + (size_t)first * a->k, a->k,
-		   min_int(width, a->n - first), a->k);
+	fill_panel(a->kernels, out, a->w + at, a->k, min_int(width, a->n - first), a->k);
+	if (a->bf16)
+		a->kernels->narrow(a->bf16 + at, out, floats);
+}
+
+static void pack(struct pack_args *args, struct pool *pool)
+{
+	pool_run(pool_worth(pool, args->n, args->k, 8), ceil_div(args->n, args->kernels->width),
+		 pack_panel, args);
 }
 
 size_t gemm_packed_floats(int n, int k)
@@ -144,18 +157,42 @@ size_t gemm_packed_floats(int n, int k)
 
 void gemm_pack(float *panels, const float *w, int n, int k, struct pool *pool)
 {
-	struct pack_args args = {current_kernels(), panels, w, n, k};
-	pool_run(pool_worth(pool, n, k, 8), ceil_div(n, args.kernels->width), pack_panel, &args);
+	struct pack_args args = {
+		.kernels = current_kernels(), .panels = panels, .w = w, .n = n, .k = k};
+	pack(&args, pool);
+}
+
+void gemm_pack_bf16(uint16_t *panels, const float *w, int n, int k, struct pool *pool)
+{
+	struct pack_args args = {
+		.kernels = current_kernels(), .bf16 = panels, .w = w, .n = n, .k = k};
+	pack(&args, pool);
+}
+
+/* Where row n of packed W begins; its numbers are as far apart as a panel is wide. */
+static size_t packed_row(int width, int n_columns, int k, int row)
+{
+	ASSERT(row >= 0 && row < n_columns);
+	(void)n_columns;
+	return (size_t)(row / width) * width * k + row % width;
 }
 
 void gemm_unpack_row(float *out, const float *panels, int n_columns, int k, int row)
 {
 	const int width = current_kernels()->width;
-	const float *from = panels + (size_t)(row / width) * width * k + row % width;
-	ASSERT(row >= 0 && row < n_columns);
-	(void)n_columns;
+	const float *from = panels + packed_row(width, n_columns, k, row);
 	for (int i = 0; i < k; i++)
 		out[i] = from[(size_t)i * width];
+}
+
+void gemm_unpack_row_bf16(float *out, const uint16_t *panels, int n_columns, int k, int row)
+{
+	const int width = current_kernels()->width;
+	const uint16_t *from = panels + packed_row(width, n_columns, k, row);
+	for (int i = 0; i < k; i++) {
+		const uint32_t bits = (uint32_t)from[(size_t)i * width] << 16;
+		memcpy(&out[i], &bits, sizeof bits);
+	}
 }
 
 /* ---- one product ---- */
@@ -171,8 +208,9 @@ struct product {
 	bool is_a_transposed;
 	const float *b; /* [depth, columns] or [columns, depth], or NULL: panels */
 	bool is_b_transposed;
-	const float *panels; /* B packed */
-	const float *bias;   /* [N] or NULL */
+	const float *panels;	   /* B packed, or NULL */
+	const uint16_t *panels_bf16; /* the same in bfloat16, or NULL */
+	const float *bias;	   /* [N] or NULL */
 };
 
 /* ---- a stage: a part of the depth and of the rows ---- */
@@ -205,6 +243,14 @@ static void prefetch_c(const struct gemm_tile *t, int rows)
 	}
 }
 
+/* A block of B and the rows of A that meet it. */
+struct block {
+	const struct product *product;
+	int vectors;	      /* that hold its columns */
+	int full_tiles;	      /* of rows */
+	const uint16_t *bf16; /* where it lies in bfloat16, or NULL */
+};
+
 /* In how many parts the tiles behind the first fetch the next block.  Where they are
  * few they leave one to the first: requests that crowd cost more than they bring. */
 static int fetched_parts(int tiles)
@@ -212,23 +258,68 @@ static int fetched_parts(int tiles)
 	return tiles > 4 ? 6 : tiles > 2 ? 4 : tiles == 2 ? 3 : 2;
 }
 
-/* For the tile with this number in its block, of A in place: what meets B in memory
- * is the first one.  parts: see fetched_parts. */
-static gemm_tile_function *choose_tile(const struct product *p, struct gemm_tile *t, int vectors,
-				       int number, int parts)
+/* A block is followed by the next one, whose beginning is on its way already.  part: of
+ * `parts`, of the bytes of this one. */
+static const char *next_block(const struct block *block, const struct gemm_tile *t, int part,
+			      int parts)
 {
+	const struct gemm_kernels *kernels = block->product->kernels;
+	const void *here = block->bf16 ? (const void *)block->bf16 : (const void *)t->b;
+	const size_t bytes = (size_t)t->depth * kernels->width *
+			     (block->bf16 ? sizeof *block->bf16 : sizeof *t->b);
+
+	return (const char *)here + kernels->prefetch_bytes + bytes +
+	       (size_t)part * (bytes / (size_t)parts);
+}
+
+/* For the tile with this number in a block of floats, of A in place: what meets B in
+ * memory is the first one. */
+static gemm_tile_function *choose_tile(const struct block *block, struct gemm_tile *t, int number)
+{
+	const struct product *p = block->product;
 	const struct gemm_kernels *kernels = p->kernels;
-	const size_t block_bytes = (size_t)t->depth * kernels->width * sizeof *t->b;
+	const int parts = fetched_parts(block->full_tiles - 1);
 
 	if (!p->panels || t->columns < kernels->width || number > parts ||
 	    (number > 0 && t->rows < kernels->rows))
-		return kernels->tile[vectors - 1][t->rows - 1];
+		return kernels->tile[block->vectors - 1][t->rows - 1];
 	if (number == 0)
 		return kernels->prefetching_tile[t->rows - 1];
-	/* A block is followed by the next one, whose beginning is on its way already. */
-	t->next = (const char *)t->b + kernels->prefetch_bytes + block_bytes +
-		  (size_t)(number - 1) * (block_bytes / (size_t)parts);
+	t->next = next_block(block, t, number - 1, parts);
 	return kernels->fetching_tile[parts];
+}
+
+/* The same for a block in bfloat16, of whose floats t->b has room for those that come
+ * after the first.  The next block has half the bytes of one of floats. */
+static gemm_tile_function *choose_tile_bf16(const struct block *block, struct gemm_tile *t,
+					    int number)
+{
+	const struct gemm_kernels *kernels = block->product->kernels;
+	const int parts = min_int(block->full_tiles - 1, 3);
+
+	if (t->columns < kernels->width || number > (parts > 0 ? parts : 0))
+		return kernels->tile[block->vectors - 1][t->rows - 1];
+	if (number > 0) {
+		t->next = next_block(block, t, number - 1, parts);
+		return kernels->fetching_tile[2 * parts];
+	}
+	return t->kept ? kernels->keeping_tile : kernels->widening_tile[t->rows - 1];
+}
+
+/* What tiles of a block in bfloat16 read: the first at full width widens it, and keeps it
+ * if others follow. */
+static void prepare_bf16(const struct block *block, struct gemm_tile *t, int rows)
+{
+	const struct gemm_kernels *kernels = block->product->kernels;
+	const size_t n = (size_t)t->depth * kernels->width;
+	const bool is_full = t->columns == kernels->width;
+
+	t->b_bf16 = block->bf16;
+	if (is_full && rows <= kernels->rows)
+		return;
+	t->b = t->kept = scratch_get(n);
+	if (!is_full)
+		kernels->widen(t->kept, block->bf16, n);
 }
 
 /* W comes from memory: the beginnings of the next tile's rows. */
@@ -292,14 +383,18 @@ static void stage_block(const struct stage *s, int panel, int k0, int depth, int
 {
 	const struct product *p = s->product;
 	const struct gemm_kernels *kernels = p->kernels;
+	const size_t at = (size_t)panel * s->panel_stride + (size_t)k0 * kernels->width;
 	const int column = panel * kernels->width;
 	const int columns = min_int(kernels->width, p->columns - column);
-	const int vectors = ceil_div(columns, kernels->lanes);
-	const int parts = fetched_parts((end - first) / kernels->rows - 1);
 	const bool is_first = s->k + k0 == 0, is_last = s->k + k0 + depth == p->depth;
+	const struct block block = {
+		.product = p,
+		.vectors = ceil_div(columns, kernels->lanes),
+		.full_tiles = (end - first) / kernels->rows,
+		.bf16 = p->panels_bf16 ? p->panels_bf16 + at : NULL,
+	};
 	struct gemm_tile t = {
 		.a_stride = p->depth,
-		.b = s->panels + (size_t)panel * s->panel_stride + (size_t)k0 * kernels->width,
 		.depth = depth,
 		.accumulate = p->accumulate || !is_first,
 		.c_stride = p->c_stride,
@@ -307,7 +402,12 @@ static void stage_block(const struct stage *s, int panel, int k0, int depth, int
 		.bias = is_last && p->bias ? p->bias + column : NULL,
 	};
 
+	if (block.bf16)
+		prepare_bf16(&block, &t, end - first);
+	else
+		t.b = s->panels + at;
 	for (int row = first; row < end; row += kernels->rows) {
+		const int number = (row - first) / kernels->rows;
 		const int left = end - row - kernels->rows;
 
 		t.rows = min_int(kernels->rows, end - row);
@@ -319,10 +419,10 @@ static void stage_block(const struct stage *s, int panel, int k0, int depth, int
 		if (s->packed_a) {
 			t.a = s->packed_a + (size_t)(row - s->row) * s->depth +
 			      (size_t)k0 * kernels->rows;
-			kernels->packed_tile[vectors - 1](&t);
+			kernels->packed_tile[block.vectors - 1](&t);
 		} else {
 			t.a = p->a + (size_t)row * p->depth + s->k + k0;
-			choose_tile(p, &t, vectors, (row - first) / kernels->rows, parts)(&t);
+			(block.bf16 ? choose_tile_bf16 : choose_tile)(&block, &t, number)(&t);
 		}
 	}
 }
@@ -507,6 +607,23 @@ void gemm_forward(float *y, const float *x, const float *panels, const float *bi
 		.depth = k,
 		.a = x,
 		.panels = panels,
+		.bias = bias,
+	};
+	product_forward(&p, pool);
+}
+
+void gemm_forward_bf16(float *y, const float *x, const uint16_t *panels, const float *bias, int m,
+		       int n, int k, struct pool *pool)
+{
+	const struct product p = {
+		.kernels = current_kernels(),
+		.c = y,
+		.c_stride = n,
+		.rows = m,
+		.columns = n,
+		.depth = k,
+		.a = x,
+		.panels_bf16 = panels,
 		.bias = bias,
 	};
 	product_forward(&p, pool);

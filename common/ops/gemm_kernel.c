@@ -14,7 +14,11 @@
  * those fetch the next block meanwhile, each a part of it, and the smaller the better:
  * requests that wait stand in the way of loads.  All prefetching goes
  * to the second-level cache: requests for the first are few and would stand in
- * the way of loads. */
+ * the way of loads.
+ *
+ * B may be in bfloat16, whose numbers are floats of which the lower half is 0.  A tile
+ * widens them on their way into registers, and keeps them for those that come after
+ * it in a block of floats that stays in the second-level cache. */
 #include "common/ops/gemm_kernel.h"
 
 #include "common/ops/simd.h"
@@ -31,7 +35,6 @@
 #endif
 #define WIDTH (VECTORS * VL)
 #define DEPTH_STEP 4 /* k unrolled in the main loop */
-#define STEP_LINES (DEPTH_STEP * WIDTH * (int)sizeof(float) / 64)
 #define PREFETCH_BYTES 4096 /* how far ahead */
 
 /* Nothing, B itself, or a part of the next block. */
@@ -126,14 +129,27 @@ ALWAYS_INLINE void a_advance(struct a_reader *a, int rows, size_t floats)
 		a->at[i] += floats;
 }
 
+/* B as it lies in memory. */
+enum element { FLOAT, BF16, BF16_KEPT };
+
+ALWAYS_INLINE vf b_load(const char *b, int v, const enum element element, float *kept)
+{
+	vf x = element == FLOAT ? vf_load((const float *)b + v * VL)
+				: vf_load_bf16((const uint16_t *)b + v * VL);
+	if (element == BF16_KEPT)
+		vf_store(kept + v * VL, x);
+	return x;
+}
+
 /* c += column k of A times row k of B, which b points at. */
-ALWAYS_INLINE void tile_step(vf c[ROWS][VECTORS], const int rows, const int vectors, const float *b,
-			     const struct a_reader *a, size_t k)
+ALWAYS_INLINE void tile_step(vf c[ROWS][VECTORS], const int rows, const int vectors, const char *b,
+			     const enum element element, float *kept, const struct a_reader *a,
+			     size_t k)
 {
 	vf row[VECTORS];
 	UNROLL
 	for (int v = 0; v < vectors; v++)
-		row[v] = vf_load(b + v * VL);
+		row[v] = b_load(b, v, element, kept);
 	UNROLL
 	for (int r = 0; r < rows; r++) {
 		vf x = vf_set1(a->at[r / 3][r % 3 * a->stride + k]);
@@ -144,15 +160,18 @@ ALWAYS_INLINE void tile_step(vf c[ROWS][VECTORS], const int rows, const int vect
 }
 
 ALWAYS_INLINE void tile(const struct gemm_tile *t, const int rows, const int vectors,
-			const bool is_packed, const enum prefetch prefetch)
+			const bool is_packed, const enum element element,
+			const enum prefetch prefetch)
 {
 	const size_t a_step = is_packed ? ROWS : 1;
 	const int existing = is_packed ? t->rows : rows;
 	struct a_reader a = {.stride = is_packed ? 1 : t->a_stride};
-	const float *b = t->b;
-	const int parts = (int)prefetch;
-	const int lines = prefetch == NOTHING ? 0 : (STEP_LINES + parts - 1) / parts;
-	const char *ahead = prefetch == OWN ? (const char *)b + PREFETCH_BYTES : t->next;
+	const char *b = element == FLOAT ? (const char *)t->b : (const char *)t->b_bf16;
+	float *kept = t->kept;
+	const int row_bytes = WIDTH * (element == FLOAT ? 4 : 2);
+	const int parts = (int)prefetch, step_lines = DEPTH_STEP * row_bytes / 64;
+	const int lines = prefetch == NOTHING ? 0 : (step_lines + parts - 1) / parts;
+	const char *ahead = prefetch == OWN ? b + PREFETCH_BYTES : t->next;
 	vf c[ROWS][VECTORS];
 
 	UNROLL
@@ -164,19 +183,22 @@ ALWAYS_INLINE void tile(const struct gemm_tile *t, const int rows, const int vec
 		UNROLL
 		for (int u = 0; u < DEPTH_STEP; u++) {
 			a_hide(&a, is_packed ? 1 : rows);
-			tile_step(c, rows, vectors, b + u * WIDTH, &a, u * a_step);
+			tile_step(c, rows, vectors, b + u * row_bytes, element, kept + u * WIDTH,
+				  &a, u * a_step);
 		}
 		UNROLL
 		for (int i = 0; i < lines; i++)
 			__builtin_prefetch(ahead + i * 64, 0, 2);
 		ahead += lines * 64;
 		a_advance(&a, rows, DEPTH_STEP * a_step);
-		b += DEPTH_STEP * WIDTH;
+		b += DEPTH_STEP * row_bytes;
+		kept += element == BF16_KEPT ? DEPTH_STEP * WIDTH : 0;
 	}
 	for (; depth > 0; depth--) {
-		tile_step(c, rows, vectors, b, &a, 0);
+		tile_step(c, rows, vectors, b, element, kept, &a, 0);
 		a_advance(&a, rows, a_step);
-		b += WIDTH;
+		b += row_bytes;
+		kept += element == BF16_KEPT ? WIDTH : 0;
 	}
 	tile_store(c, t, rows, vectors, existing);
 }
@@ -184,25 +206,31 @@ ALWAYS_INLINE void tile(const struct gemm_tile *t, const int rows, const int vec
 #define TILE(vectors, rows)                                                                        \
 	static void tile_##vectors##_##rows(const struct gemm_tile *t)                             \
 	{                                                                                          \
-		tile(t, rows, vectors, false, NOTHING);                                            \
+		tile(t, rows, vectors, false, FLOAT, NOTHING);                                            \
 	}
 #define PREFETCHING(vectors, rows)                                                                 \
 	static void prefetching_##vectors##_##rows(const struct gemm_tile *t)                      \
 	{                                                                                          \
-		tile(t, rows, vectors, false, OWN);                                                \
+		tile(t, rows, vectors, false, FLOAT, OWN);                                                \
+	}
+#define WIDENING(vectors, rows)                                                                    \
+	static void widening_##vectors##_##rows(const struct gemm_tile *t)                         \
+	{                                                                                          \
+		tile(t, rows, vectors, false, BF16, OWN);                                          \
 	}
 #define PACKED(vectors)                                                                            \
 	static void packed_##vectors(const struct gemm_tile *t)                                    \
 	{                                                                                          \
-		tile(t, ROWS, vectors, true, NOTHING);                                             \
+		tile(t, ROWS, vectors, true, FLOAT, NOTHING);                                             \
 	}
 #define FETCHING(name, part)                                                                       \
 	static void fetching_##name(const struct gemm_tile *t)                                     \
 	{                                                                                          \
-		tile(t, ROWS, VECTORS, false, part);                                               \
+		tile(t, ROWS, VECTORS, false, FLOAT, part);                                               \
 	}
 #define TILE_NAME(vectors, rows) tile_##vectors##_##rows,
 #define PREFETCHING_NAME(vectors, rows) prefetching_##vectors##_##rows,
+#define WIDENING_NAME(vectors, rows) widening_##vectors##_##rows,
 #define FOUR(do, vectors)                                                                          \
 	do                                                                                         \
 	(vectors, 1) do(vectors, 2) do(vectors, 3) do(vectors, 4)
@@ -220,14 +248,21 @@ PACKED(2)
 #if VECTORS == 3
 EACH_HEIGHT(TILE, 3)
 EACH_HEIGHT(PREFETCHING, 3)
+EACH_HEIGHT(WIDENING, 3)
 PACKED(3)
 #else
 EACH_HEIGHT(PREFETCHING, 2)
+EACH_HEIGHT(WIDENING, 2)
 #endif
 FETCHING(half, HALF)
 FETCHING(third, THIRD)
 FETCHING(quarter, QUARTER)
 FETCHING(sixth, SIXTH)
+
+static void keeping(const struct gemm_tile *t)
+{
+	tile(t, ROWS, VECTORS, false, BF16_KEPT, OWN);
+}
 
 typedef float quad __attribute__((vector_size(16)));
 typedef float quad_unaligned __attribute__((vector_size(16), aligned(4), may_alias));
@@ -274,6 +309,20 @@ static void transpose(float *out, size_t out_stride, const float *in, size_t in_
 	}
 }
 
+static void widen(float *out, const uint16_t *in, size_t n)
+{
+	for (size_t i = 0; i < n; i += VL) {
+		__builtin_prefetch((const char *)(in + i) + PREFETCH_BYTES, 0, 2);
+		vf_store(out + i, vf_load_bf16(in + i));
+	}
+}
+
+static void narrow(uint16_t *out, const float *in, size_t n)
+{
+	for (size_t i = 0; i < n; i += VL)
+		vf_store_bf16(out + i, vf_load(in + i));
+}
+
 ALWAYS_INLINE void copy_panels(float *out, size_t panel_stride, const float *in, size_t in_stride,
 			       int depth, int columns, const int width)
 {
@@ -315,17 +364,22 @@ const struct gemm_kernels LEVELED(gemm_kernels) = {
 		 {EACH_HEIGHT(TILE_NAME, 2)},
 		 {EACH_HEIGHT(TILE_NAME, 3)}},
 	.prefetching_tile = {EACH_HEIGHT(PREFETCHING_NAME, 3)},
+	.widening_tile = {EACH_HEIGHT(WIDENING_NAME, 3)},
 	.packed_tile = {packed_1, packed_2, packed_3},
 #else
 	.tile = {{EACH_HEIGHT(TILE_NAME, 1)}, {EACH_HEIGHT(TILE_NAME, 2)}},
 	.prefetching_tile = {EACH_HEIGHT(PREFETCHING_NAME, 2)},
+	.widening_tile = {EACH_HEIGHT(WIDENING_NAME, 2)},
 	.packed_tile = {packed_1, packed_2},
 #endif
+	.keeping_tile = keeping,
 	.fetching_tile = {[HALF] = fetching_half,
 			  [THIRD] = fetching_third,
 			  [QUARTER] = fetching_quarter,
 			  [SIXTH] = fetching_sixth},
 	.transpose = transpose,
+	.widen = widen,
+	.narrow = narrow,
 	.copy_b = copy_b,
 	.copy_a = copy_a,
 };

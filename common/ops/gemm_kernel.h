@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum { GEMM_ROWS_MAX = 8, GEMM_VECTORS_MAX = 3, GEMM_WIDTH_MAX = 48, GEMM_PARTS_MAX = 6 };
 
@@ -15,7 +16,9 @@ struct gemm_tile {
 	/* Element (r, k) of A is a[r * a_stride + k]; of packed A a[k * kernels.rows + r]. */
 	const float *a;
 	size_t a_stride;
-	const float *b; /* [depth, width], 64-byte aligned */
+	const float *b;		/* [depth, width], 64-byte aligned */
+	const uint16_t *b_bf16; /* the same in bfloat16: of a widening tile, in place of b */
+	float *kept;		/* [depth, width]: of a keeping tile, which leaves B's floats here */
 	int depth;
 	bool accumulate;
 	float *c; /* [rows, columns], rows c_stride apart */
@@ -37,6 +40,9 @@ struct gemm_kernels {
 	gemm_tile_function *tile[GEMM_VECTORS_MAX][GEMM_ROWS_MAX];
 	/* The same at full width, fetching B from memory some way ahead of use. */
 	gemm_tile_function *prefetching_tile[GEMM_ROWS_MAX];
+	/* The same from a B in bfloat16. */
+	gemm_tile_function *widening_tile[GEMM_ROWS_MAX];
+	gemm_tile_function *keeping_tile; /* with all rows */
 	/* All rows at full width, fetching one of 2, 3, 4 or 6 parts, by which they are
 	 * indexed, of a block as large as b's from `next` on. */
 	gemm_tile_function *fetching_tile[GEMM_PARTS_MAX + 1];
@@ -45,6 +51,10 @@ struct gemm_kernels {
 	/* out[k * out_stride + r] = in[r * in_stride + k], r < rows, k < depth */
 	void (*transpose)(float *out, size_t out_stride, const float *in, size_t in_stride,
 			  int rows, int depth);
+	/* n numbers, a multiple of lanes: to float, fetching from memory ahead of use; to the
+	 * nearest bfloat16. */
+	void (*widen)(float *out, const uint16_t *in, size_t n);
+	void (*narrow)(uint16_t *out, const float *in, size_t n);
 	/* The columns of a row-major block cut into panels, panel_stride floats
 	 * apart, the last one filled up with zeros:
 	 * out[p * panel_stride + k * width + j] = in[k * in_stride + p * width + j]. */

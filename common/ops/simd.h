@@ -40,6 +40,7 @@
 typedef float vf __attribute__((vector_size(4 * VL)));
 typedef int32_t vi __attribute__((vector_size(4 * VL)));
 typedef uint32_t vu __attribute__((vector_size(4 * VL)));
+typedef uint16_t vh __attribute__((vector_size(2 * VL), aligned(2), may_alias));
 typedef float vf_unaligned __attribute__((vector_size(4 * VL), aligned(4), may_alias));
 
 ALWAYS_INLINE vf vf_set1(float x)
@@ -59,6 +60,19 @@ ALWAYS_INLINE vf vf_load(const float *p) /* any alignment */
 ALWAYS_INLINE void vf_store(float *p, vf x)
 {
 	*(vf_unaligned *)p = x;
+}
+/* VL bfloat16 numbers, the upper halves of floats; any alignment. */
+ALWAYS_INLINE vf vf_load_bf16(const uint16_t *p)
+{
+	return (vf)(__builtin_convertvector(*(const vh *)p, vu) << 16);
+}
+/* To the nearest of them, to the even one of two; a NaN stays one. */
+ALWAYS_INLINE void vf_store_bf16(uint16_t *p, vf x)
+{
+	vu bits = (vu)x, up = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+	vu is_nan = (vu)((bits & 0x7fffffff) > 0x7f800000);
+
+	*(vh *)p = __builtin_convertvector((is_nan & (bits >> 16 | 0x40)) | (~is_nan & up), vh);
 }
 #if KERNEL_LEVEL == 1
 /* All ones in the first n lanes. */

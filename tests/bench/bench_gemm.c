@@ -8,9 +8,11 @@
  * between its own samples, the weights read as the product reads them: one copy
  * after the other, each cut up among the threads.  Copies rotate through 300 MB so
  * that no cache holds them.  Each figure is the best of 7, or of as many as a second and
- * a half allows, of 2 at least.  OpenBLAS stands beside ours where it is installed.  The kernels of every level that this CPU has take
- * their turn, but for the portable ones. */
+ * a half allows, of 2 at least.  OpenBLAS stands beside ours where it is installed, and
+ * beside weights in bfloat16 ("bf16") those in floats.  The kernels of every level that
+ * this CPU has take their turn, but for the portable ones. */
 #include <dlfcn.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,7 +34,7 @@ static const double sample_seconds = 0.02;
 static struct pool *pool;
 static volatile float drain; /* keeps results alive */
 
-enum product { FORWARD, BACKWARD_INPUT, BACKWARD_WEIGHT };
+enum product { FORWARD, FORWARD_BF16, BACKWARD_INPUT, BACKWARD_WEIGHT };
 
 struct shape {
 	enum product product;
@@ -89,6 +91,8 @@ static void run_ours(const struct shape *s, float *w)
 {
 	if (s->product == FORWARD)
 		gemm_forward(s->y, s->x, w, NULL, s->m, s->n, s->k, pool);
+	else if (s->product == FORWARD_BF16)
+		gemm_forward_bf16(s->y, s->x, (const uint16_t *)w, NULL, s->m, s->n, s->k, pool);
 	else if (s->product == BACKWARD_INPUT)
 		gemm_backward_input(s->x, s->y, w, s->m, s->n, s->k, false, pool);
 	else
@@ -134,12 +138,34 @@ static double smaller(double a, double b)
 	return a < b ? a : b;
 }
 
+/* With weights in bfloat16, beside which those in floats stand in place of OpenBLAS. */
+static void run_floats(const struct shape *s, float *w)
+{
+	gemm_forward(s->y, s->x, w, NULL, s->m, s->n, s->k, pool);
+}
+
+static void print_beside(const struct shape *s, double ours, double theirs, double bound)
+{
+	if (s->product == FORWARD_BF16)
+		printf("     %5.2f times f32", theirs / ours);
+	else if (sgemm)
+		printf(" %9.0f %%", 100 * bound / theirs);
+	printf("\n");
+}
+
 static void print_product(const struct shape *s)
 {
-	static const char *const names[] = {"forward", "dX", "dW"};
-	const double flop = 2.0 * s->m * s->n * s->k, bytes = 4.0 * s->n * s->k;
+	static const char *const names[] = {"forward", "bf16", "dX", "dW"};
+	const bool is_bf16 = s->product == FORWARD_BF16;
+	struct shape other = *s;
+	const double flop = 2.0 * s->m * s->n * s->k;
+	const double bytes = (is_bf16 ? 2.0 : 4.0) * s->n * s->k;
 	double ours = 1e9, theirs = 1e9, compute = 1e9, memory = 1e9;
 	const double began = clock_now();
+	if (is_bf16) {
+		other.stride *= 2;
+		other.copies /= 2;
+	}
 	for (int i = 0; i <= REPEATS; i++) { /* the first warms up */
 		if (i > REPEATS_LEAST && clock_now() - began > line_seconds)
 			break;
@@ -148,32 +174,43 @@ static void print_product(const struct shape *s)
 		if (i == 0)
 			ours = theirs = 1e9;
 		ours = smaller(ours, sample(s, run_ours));
-		if (sgemm)
+		if (is_bf16)
+			theirs = smaller(theirs, sample(&other, run_floats));
+		else if (sgemm)
 			theirs = smaller(theirs, sample(s, run_openblas));
 	}
 	const double bound = larger(compute, memory);
 	printf("%-8s %5d x %5d %5d %9.1f %7.1f %9.1f %7.1f %6.0f %%", names[s->product], s->n, s->k,
 	       s->m, flop / ours * 1e-9, bytes / ours * 1e-9, flop / compute * 1e-9,
 	       bytes / memory * 1e-9, 100 * bound / ours);
-	if (sgemm)
-		printf(" %9.0f %%", 100 * bound / theirs);
-	printf("\n");
+	print_beside(s, ours, theirs, bound);
 	fflush(stdout);
+}
+
+static void set_product(struct shape *s, enum product product)
+{
+	const size_t floats = gemm_packed_floats(s->n, s->k);
+
+	s->product = product;
+	s->stride = product == FORWARD_BF16 ? (floats / 2 + 15) / 16 * 16 : floats;
+	s->copies = (int)(rotate_floats / s->stride);
 }
 
 static void bench_shape(struct shape *s, const int *forward, const int *backward)
 {
-	s->stride = gemm_packed_floats(s->n, s->k);
-	s->copies = (int)(rotate_floats / s->stride);
-	s->product = FORWARD;
-	for (; *forward; forward++) {
-		s->m = *forward;
-		print_product(s);
+	for (int product = FORWARD; product <= FORWARD_BF16; product++) {
+		set_product(s, (enum product)product);
+		for (const int *m = forward; *m; m++) {
+			s->m = *m;
+			print_product(s);
+		}
 	}
 	for (; *backward; backward++) {
 		s->m = *backward;
-		for (s->product = BACKWARD_INPUT; s->product <= BACKWARD_WEIGHT; s->product++)
+		for (int product = BACKWARD_INPUT; product <= BACKWARD_WEIGHT; product++) {
+			set_product(s, (enum product)product);
 			print_product(s);
+		}
 	}
 }
 

@@ -238,6 +238,111 @@ static void test_packing_with_threads_gives_the_same_panels(void **state)
 	free(other);
 }
 
+/* ---- bfloat16 weights ---- */
+
+/* The bfloat16 nearest to x, to the even one of two: among it and its neighbours. */
+static float nearest_bf16(float x)
+{
+	uint32_t bits, up, down;
+	float below, above;
+
+	memcpy(&bits, &x, sizeof bits);
+	down = bits & 0xffff0000u;
+	up = down + 0x10000u;
+	memcpy(&below, &down, sizeof below);
+	memcpy(&above, &up, sizeof above);
+	if (below == x)
+		return x;
+	if (fabs((double)x - below) == fabs((double)above - x))
+		return down & 0x10000u ? above : below;
+	return fabs((double)x - below) < fabs((double)above - x) ? below : above;
+}
+
+static uint16_t *new_packed_bf16(const float *w, int n, int k, struct pool *pool)
+{
+	uint16_t *panels = xaligned(gemm_packed_floats(n, k), sizeof *panels);
+	gemm_pack_bf16(panels, w, n, k, pool);
+	return panels;
+}
+
+static void test_bf16_panels_hold_the_nearest_numbers(void **state)
+{
+	enum { N = 101, K = 67 };
+	float *w = new_random(N * K, 4), row[K];
+	uint16_t *panels[POOLS];
+
+	(void)state;
+	w[0] = 1 + 0x1p-8f;  /* halfway, down to an even one */
+	w[1] = 1 + 0x3p-8f;  /* halfway, up to one */
+	w[2] = 1 + 0x1.2p-8f; /* more than halfway */
+	w[3] = -0.0f;
+	w[4] = 0x1p-130f; /* subnormal */
+	for (int p = 0; p < POOLS; p++)
+		panels[p] = new_packed_bf16(w, N, K, pools[p]);
+	assert_memory_equal(panels[0], panels[1], gemm_packed_floats(N, K) * sizeof **panels);
+	for (int n = 0; n < N; n++) {
+		gemm_unpack_row_bf16(row, panels[0], N, K, n);
+		for (int k = 0; k < K; k++) {
+			float expected = nearest_bf16(w[n * K + k]);
+			assert_memory_equal(&row[k], &expected, sizeof expected);
+		}
+	}
+	gemm_unpack_row_bf16(row, panels[0], N, K, 0);
+	assert_true(row[0] == 1 && row[1] == 1 + 0x1p-6f && row[2] == 1 + 0x1p-7f);
+	w[0] = NAN;
+	w[1] = INFINITY;
+	w[2] = 0x1.fffffep127f; /* nearer to the next power, which there is not */
+	gemm_pack_bf16(panels[0], w, N, K, NULL);
+	gemm_unpack_row_bf16(row, panels[0], N, K, 0);
+	assert_true(isnan(row[0]) && isinf(row[1]) && isinf(row[2]));
+	for (int p = 0; p < POOLS; p++)
+		free(panels[p]);
+	free(w);
+}
+
+static void expect_bf16_equals_rounded(int m, int n, int k)
+{
+	float *x = new_random((size_t)m * k, 1), *w = new_random((size_t)n * k, 2);
+	float *bias = new_random(n, 3), *panels;
+	uint16_t *bf16 = new_packed_bf16(w, n, k, NULL);
+	float *expected = xaligned((size_t)m * n, sizeof *expected);
+	float *y = xaligned((size_t)m * n, sizeof *y);
+
+	for (size_t i = 0; i < (size_t)n * k; i++)
+		w[i] = nearest_bf16(w[i]);
+	panels = new_packed(w, n, k);
+	for (int i = 0; i < 2 * POOLS; i++) {
+		const float *b = i % 2 ? bias : NULL;
+		memset(y, 0xff, (size_t)m * n * sizeof *y);
+		gemm_forward(expected, x, panels, b, m, n, k, NULL);
+		gemm_forward_bf16(y, x, bf16, b, m, n, k, pools[i / 2]);
+		assert_memory_equal(y, expected, (size_t)m * n * sizeof *y);
+	}
+	free(x);
+	free(w);
+	free(bias);
+	free(panels);
+	free(bf16);
+	free(expected);
+	free(y);
+}
+
+static void test_bf16_weights_give_the_bits_of_rounded_ones(void **state)
+{
+	/* m, n, k: one tile of rows and more, full panels and the last one alone, more than
+	 * one block of depth and task of rows. */
+	static const int shapes[][3] = {
+		{1, 1, 1},	{1, 48, 128},	{2, 96, 64},   {3, 205, 131}, {4, 100, 300},
+		{5, 97, 77},	{7, 149, 33},	{8, 192, 515}, {9, 48, 65},   {13, 96, 2},
+		{17, 101, 131}, {64, 172, 515}, {25, 50, 700}, {29, 60, 4100}, {3, 50, 2100},
+		{1000, 61, 75}, {7, 48, 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+		expect_bf16_equals_rounded(shapes[i][0], shapes[i][1], shapes[i][2]);
+}
+
 /* OpenBLAS has an order of its own: there the bound is n + 1 roundings of terms
  * below 1. */
 static void expect_backward(float got, float expected, int n_terms)
@@ -408,6 +513,8 @@ int main(void)
 		cmocka_unit_test(test_forward_without_depth_is_the_bias),
 		cmocka_unit_test(test_unpack_gives_back_the_rows_that_were_packed),
 		cmocka_unit_test(test_packing_with_threads_gives_the_same_panels),
+		cmocka_unit_test(test_bf16_panels_hold_the_nearest_numbers),
+		cmocka_unit_test(test_bf16_weights_give_the_bits_of_rounded_ones),
 		cmocka_unit_test(test_backward_input_is_one_chain_for_each_element),
 		cmocka_unit_test(test_backward_weight_adds_one_chain_to_each_element),
 		cmocka_unit_test(test_backward_of_an_empty_batch_changes_nothing),
