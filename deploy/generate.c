@@ -285,7 +285,7 @@ static enum status prepare(struct line_job *job, struct error *err)
 	const struct model_config *config = &job->model->config;
 	size_t bytes = generator_cache_bytes(generate->kv_cache_mb, job->node_ranks);
 
-	if (!job->model->packed) /* an adapter has been loaded */
+	if (!model_is_packed(job->model)) /* an adapter has been loaded */
 		model_pack(job->model, job->pool);
 	generate->generator = generator_create(job->model, MAX_SLOTS, bytes, job->pool);
 	if (stop_ids_read(&generate->stop, job->model_dir, config, err) != STATUS_OK)

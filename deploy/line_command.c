@@ -18,10 +18,10 @@
 #include "proto/lines.h"
 
 /* Of the common options, those that a tokenizer alone has too come first. */
-enum { BLOCK_LINES = 64, N_TEXT_OPTIONS = 4, N_COMMON_OPTIONS = 7 };
+enum { BLOCK_LINES = 64, N_TEXT_OPTIONS = 4, N_COMMON_OPTIONS = 8 };
 
 struct line_args {
-	const char *model, *adapter, *input, *output, *chat, *isa;
+	const char *model, *adapter, *input, *output, *chat, *isa, *weights;
 	int64_t threads;
 };
 
@@ -98,8 +98,8 @@ static enum status load_model(struct line_job *job, struct error *err)
 		job->adapter_dir
 			? hf_load_adapted(&job->frozen.model, job->model_dir, job->adapter_dir,
 					  &options, job->pool, err)
-			: frozen_model_load(&job->frozen, job->world, job->model_dir,
-					    options.head, job->pool, err);
+			: frozen_model_load(&job->frozen, job->world, job->model_dir, options.head,
+					    job->weights, job->pool, err);
 
 	job->model = job->frozen.model;
 	return status;
@@ -170,6 +170,20 @@ static void job_release(struct line_job *job)
 	pool_destroy(job->pool);
 }
 
+static enum status check_weights(const struct line_args *args, struct error *err)
+{
+	enum weight_type type;
+
+	if (!weight_type_parse(args->weights, &type))
+		return error_set(err, STATUS_BAD_INPUT, "--weights is \"%s\", expected f32 or bf16",
+				 args->weights);
+	if (type == WEIGHTS_BF16 && args->adapter)
+		return error_set(err, STATUS_BAD_INPUT,
+				 "--weights bf16 is for models without --adapter; rlhf merge makes "
+				 "one of both");
+	return STATUS_OK;
+}
+
 /* The common options, then the command's own. */
 static enum status parse_args(const struct line_command *command, struct line_args *args, int argc,
 			      char **argv, bool *help, struct error *err)
@@ -208,6 +222,10 @@ static enum status parse_args(const struct line_command *command, struct line_ar
 		 .type = OPTION_STRING,
 		 .target = &args->isa,
 		 .help = "kernels: auto, portable, avx2, avx512"},
+		{.name = "--weights",
+		 .type = OPTION_STRING,
+		 .target = &args->weights,
+		 .help = "f32, or bf16: rounded, in half the memory; the default is f32"},
 	};
 	size_t n_common = command->tokenizer_alone ? N_TEXT_OPTIONS : N_COMMON_OPTIONS;
 	size_t n = n_common + command->n_options;
@@ -222,6 +240,8 @@ static enum status parse_args(const struct line_command *command, struct line_ar
 	if (status == STATUS_OK && !*help && command->prompt && !args->input == !*command->prompt)
 		status = error_set(err, STATUS_BAD_INPUT,
 				   "either --input FILE or --prompt TEXT is needed");
+	if (status == STATUS_OK && !*help)
+		status = check_weights(args, err);
 	if (status == STATUS_OK && !*help && command->check)
 		status = command->check(command->context, err);
 	return status;
@@ -229,7 +249,7 @@ static enum status parse_args(const struct line_command *command, struct line_ar
 
 int line_command_main(const struct line_command *command, int argc, char **argv)
 {
-	struct line_args args = {.chat = "auto", .isa = "auto"};
+	struct line_args args = {.chat = "auto", .isa = "auto", .weights = "f32"};
 	struct line_job job = {.command = command};
 	struct error err;
 	bool help = false;
@@ -240,6 +260,7 @@ int line_command_main(const struct line_command *command, int argc, char **argv)
 	if (help)
 		return status;
 	job.model_dir = args.model;
+	weight_type_parse(args.weights, &job.weights);
 	job.adapter_dir = args.adapter;
 	job.output_path = args.output;
 	job.world = comm_init();

@@ -21,6 +21,7 @@ struct line_output;
 struct line_job {
 	const struct line_command *command;
 	const char *model_dir;
+	enum weight_type weights;
 	const char *adapter_dir, *output_path; /* NULL if not given */
 	struct comm *world;
 	int node_ranks; /* ranks on this node; 0 without a model */

@@ -18,11 +18,12 @@ static enum status fill(void *context, void *memory, struct error *err)
 }
 
 enum status frozen_model_load(struct frozen_model *frozen, struct comm *comm, const char *dir,
-			      enum head_kind head, struct pool *pool, struct error *err)
+			      enum head_kind head, enum weight_type type, struct pool *pool,
+			      struct error *err)
 {
 	struct hf_frozen description;
 	struct filling filling = {&description, pool};
-	enum status status = hf_frozen_describe(&description, dir, head, err);
+	enum status status = hf_frozen_describe(&description, dir, head, type, err);
 
 	*frozen = (struct frozen_model){0};
 	if (comm)

@@ -13,7 +13,8 @@ struct frozen_model {
 /* The caller releases it in any case.  Collective over comm, on which all get the same
  * status; comm NULL: a rank by itself. */
 enum status frozen_model_load(struct frozen_model *frozen, struct comm *comm, const char *dir,
-			      enum head_kind head, struct pool *pool, struct error *err);
+			      enum head_kind head, enum weight_type type, struct pool *pool,
+			      struct error *err);
 /* Where weights lie: each copy of a node is filled by one of its ranks. */
 struct frozen_bytes {
 	size_t filled; /* by this rank */

@@ -49,13 +49,25 @@ static enum status share_base(struct reward *reward, const struct model *base, s
 
 /* From its own directory.  Collective over rewards. */
 static enum status load_frozen(struct reward *reward, struct comm *rewards, const char *path,
-			       struct error *err)
+			       enum weight_type type, struct error *err)
 {
 	enum status status =
-		frozen_model_load(&reward->frozen, rewards, path, HEAD_LM, reward->pool, err);
+		frozen_model_load(&reward->frozen, rewards, path, HEAD_LM, type, reward->pool, err);
 
 	reward->reference = reward->frozen.model;
 	return status;
+}
+
+static enum status choose_type(const struct run_config *config, enum weight_type *type,
+			       struct error *err)
+{
+	weight_type_parse(config->reference.weights, type);
+	if (*type == WEIGHTS_F32 || config->reference.path || !config->lora.path)
+		return STATUS_OK;
+	return error_set(err, STATUS_BAD_INPUT,
+			 "\"reference.weights\" is bf16, but the reference is a base with the "
+			 "adapter %s, expected f32, or a merged model as \"reference.path\"",
+			 config->lora.path);
 }
 
 /* The reference; *n_positions is what the reward models have to read as well. */
@@ -65,15 +77,18 @@ static enum status load_reference(struct reward *reward, const struct model *bas
 	const struct run_config *config = reward->config;
 	const char *path = config->reference.path ? config->reference.path : config->policy.path;
 	struct model_config policy;
+	enum weight_type type = WEIGHTS_F32;
 	enum status status = hf_read_config(&policy, config->policy.path, err);
 
+	if (status == STATUS_OK)
+		status = choose_type(config, &type, err);
 	if (status == STATUS_OK)
 		status = stop_ids_read(&reward->stop, config->policy.path, &policy, err);
 	status = comm_agree(rewards, status, err);
 	if (status == STATUS_OK)
-		status = base && !config->reference.path
+		status = base && !config->reference.path && type == WEIGHTS_F32
 				 ? share_base(reward, base, err)
-				 : load_frozen(reward, rewards, path, err);
+				 : load_frozen(reward, rewards, path, type, err);
 	if (status == STATUS_OK && reward->reference->config.n_vocab != policy.n_vocab)
 		status = error_set(err, STATUS_BAD_INPUT,
 				   "%s: the reference has %d vocabulary rows, the policy %s has %d",

@@ -16,7 +16,6 @@
 #include "common/base/hash.h"
 #include "common/base/json.h"
 #include "common/base/log.h"
-#include "common/ops/gemm.h"
 #include "reward/frozen.h"
 
 struct source {
@@ -135,7 +134,7 @@ static bool has_zero_head(const struct model *model)
 	bool is_zero = true;
 
 	for (int r = 0; r < head->rows; r++) {
-		gemm_unpack_row(row, model->packed + head->packed_offset, head->rows, head->cols, r);
+		model_unpack_row(model, head, r, row);
 		for (int i = 0; i < head->cols; i++)
 			is_zero = is_zero && row[i] == 0;
 	}
@@ -148,12 +147,14 @@ static enum status load_model(struct source *source, struct comm *comm,
 			      const struct tokenizer *policy, int n_vocab, int n_positions,
 			      struct pool *pool, struct error *err)
 {
+	enum weight_type type;
 	enum status status;
 
 	if (source->config->pooling)
 		pooling_parse(source->config->pooling, &source->pooling);
-	status = frozen_model_load(&source->frozen, comm, source->config->path, HEAD_SCORE, pool,
-				   err);
+	weight_type_parse(source->config->weights, &type);
+	status = frozen_model_load(&source->frozen, comm, source->config->path, HEAD_SCORE, type,
+				   pool, err);
 	source->model = source->frozen.model;
 	if (status == STATUS_OK && source->model->config.n_labels != 1)
 		status = error_set(err, STATUS_BAD_INPUT,

@@ -50,7 +50,7 @@ static enum status check_tensors(struct hf_source *source, const struct hf_froze
 }
 
 enum status hf_frozen_describe(struct hf_frozen *frozen, const char *dir, enum head_kind head,
-			       struct error *err)
+			       enum weight_type type, struct error *err)
 {
 	struct hf_load_options options = {.head = head};
 	struct hf_source source = {0};
@@ -58,6 +58,7 @@ enum status hf_frozen_describe(struct hf_frozen *frozen, const char *dir, enum h
 
 	*frozen = (struct hf_frozen){.dir = dir,
 				     .head = head,
+				     .type = type,
 				     .config = source.config,
 				     .has_score_bias = hf_source_has_bias(&source)};
 	if (status == STATUS_OK)
@@ -68,9 +69,9 @@ enum status hf_frozen_describe(struct hf_frozen *frozen, const char *dir, enum h
 	return status;
 }
 
-static size_t weight_floats(const struct param_layout *layout)
+static size_t weight_floats(const struct param_layout *layout, enum weight_type type)
 {
-	return layout->n_floats + layout->n_packed_floats;
+	return layout->n_floats + model_panel_floats(layout, type);
 }
 
 size_t hf_frozen_floats(const struct hf_frozen *frozen)
@@ -79,14 +80,14 @@ size_t hf_frozen_floats(const struct hf_frozen *frozen)
 	size_t n;
 
 	describe_shape(&shape, frozen);
-	n = weight_floats(&shape.layout) + HASH_FLOATS;
+	n = weight_floats(&shape.layout, frozen->type) + HASH_FLOATS;
 	param_layout_release(&shape.layout);
 	return n;
 }
 
 struct model *hf_frozen_model(const struct hf_frozen *frozen, const float *memory)
 {
-	return model_create_frozen(&frozen->config, frozen->has_score_bias,
+	return model_create_frozen(&frozen->config, frozen->has_score_bias, frozen->type,
 				   (float *)(size_t)memory);
 }
 
@@ -121,9 +122,7 @@ static void put(struct filling *f, const struct param *param, int row, int rows,
 	if (param->offset != SIZE_MAX)
 		memcpy(f->model->weights + param->offset + at, values, n * sizeof *values);
 	if (param->packed_offset != SIZE_MAX)
-		gemm_pack(f->model->packed + param->packed_offset +
-				  gemm_packed_floats(row, param->cols),
-			  values, rows, param->cols, f->pool);
+		model_pack_rows(f->model, param, row, rows, values, f->pool);
 }
 
 /* One stored tensor, as it lies in memory. */
@@ -224,7 +223,7 @@ enum status hf_frozen_fill(const struct hf_frozen *frozen, float *memory, struct
 	if (status == STATUS_OK)
 		status = fill_params(&f, err);
 	if (status == STATUS_OK)
-		sha256_final_hex(&f.sha, (char *)(memory + weight_floats(&f.model->layout)));
+		sha256_final_hex(&f.sha, (char *)(memory + hf_frozen_floats(frozen) - HASH_FLOATS));
 done:
 	model_destroy(f.model);
 	free(f.views);

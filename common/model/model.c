@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "common/base/die.h"
@@ -61,15 +62,29 @@ struct model *model_create(const struct model_config *config, bool has_score_bia
 	return model;
 }
 
+bool weight_type_parse(const char *name, enum weight_type *type)
+{
+	*type = name && strcmp(name, "bf16") == 0 ? WEIGHTS_BF16 : WEIGHTS_F32;
+	return !name || *type == WEIGHTS_BF16 || strcmp(name, "f32") == 0;
+}
+
+size_t model_panel_floats(const struct param_layout *layout, enum weight_type type)
+{
+	return type == WEIGHTS_BF16 ? (layout->n_packed_floats + 1) / 2 : layout->n_packed_floats;
+}
+
 struct model *model_create_frozen(const struct model_config *config, bool has_score_bias,
-				  float *memory)
+				  enum weight_type type, float *memory)
 {
 	struct model *model = create(config, has_score_bias);
 
 	param_layout_freeze(&model->layout);
 	model->is_frozen = true;
 	model->weights = memory;
-	model->packed = memory + model->layout.n_floats;
+	if (type == WEIGHTS_BF16)
+		model->packed_bf16 = (uint16_t *)(memory + model->layout.n_floats);
+	else
+		model->packed = memory + model->layout.n_floats;
 	return model;
 }
 
@@ -158,11 +173,36 @@ struct model *model_share(const struct model *model)
 	return shared;
 }
 
+bool model_is_packed(const struct model *model)
+{
+	return model->packed || model->packed_bf16;
+}
+
+void model_pack_rows(struct model *model, const struct param *param, int row, int rows,
+		     const float *values, struct pool *pool)
+{
+	size_t at = param->packed_offset + gemm_packed_floats(row, param->cols);
+
+	if (model->packed_bf16)
+		gemm_pack_bf16(model->packed_bf16 + at, values, rows, param->cols, pool);
+	else
+		gemm_pack(model->packed + at, values, rows, param->cols, pool);
+}
+
+void model_unpack_row(const struct model *model, const struct param *param, int row, float *out)
+{
+	size_t at = param->packed_offset;
+
+	if (model->packed_bf16)
+		gemm_unpack_row_bf16(out, model->packed_bf16 + at, param->rows, param->cols, row);
+	else
+		gemm_unpack_row(out, model->packed + at, param->rows, param->cols, row);
+}
+
 void model_pack_param(struct model *model, const struct param *param, struct pool *pool)
 {
 	if (model->packed && param->packed_offset != SIZE_MAX)
-		gemm_pack(model->packed + param->packed_offset, model->weights + param->offset,
-			  param->rows, param->cols, pool);
+		model_pack_rows(model, param, 0, param->rows, model->weights + param->offset, pool);
 }
 
 void model_pack(struct model *model, struct pool *pool)
@@ -178,7 +218,10 @@ void model_product(const struct model *model, const struct param *param, const f
 		   const float *bias, float *y, int t, struct pool *pool)
 {
 	ASSERT(param && param->packed_offset != SIZE_MAX);
-	if (model->packed)
+	if (model->packed_bf16)
+		gemm_forward_bf16(y, x, model->packed_bf16 + param->packed_offset, bias, t,
+				  param->rows, param->cols, pool);
+	else if (model->packed)
 		gemm_forward(y, x, model->packed + param->packed_offset, bias, t, param->rows,
 			     param->cols, pool);
 	else
@@ -186,15 +229,22 @@ void model_product(const struct model *model, const struct param *param, const f
 				  param->cols, pool);
 }
 
-static size_t layout_bytes(const struct param_layout *layout, bool is_packed)
+static size_t own_floats(const struct model *model)
 {
-	return (layout->n_floats + (is_packed ? layout->n_packed_floats : 0)) * sizeof(float);
+	enum weight_type type = model->packed_bf16 ? WEIGHTS_BF16 : WEIGHTS_F32;
+
+	return model->layout.n_floats +
+	       (model_is_packed(model) ? model_panel_floats(&model->layout, type) : 0);
 }
 
 size_t model_bytes(const struct model *model)
 {
-	return (model->is_shared ? 0 : layout_bytes(&model->layout, model->packed)) +
-	       (model->lora ? layout_bytes(&model->lora->layout, true) : 0);
+	const struct param_layout *adapters = model->lora ? &model->lora->layout : NULL;
+	size_t floats = model->is_shared ? 0 : own_floats(model);
+
+	if (adapters)
+		floats += adapters->n_floats + adapters->n_packed_floats;
+	return floats * sizeof(float);
 }
 
 struct trained model_trained(const struct model *model)

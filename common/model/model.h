@@ -18,13 +18,22 @@
 
 struct lora;
 
+/* How panels hold the weights of products.  WEIGHTS_BF16: each rounded to the nearest
+ * bfloat16, in half the memory; arithmetic stays that of floats. */
+enum weight_type { WEIGHTS_F32, WEIGHTS_BF16 };
+/* f32 or bf16; NULL: f32. */
+bool weight_type_parse(const char *name, enum weight_type *type);
+
 struct model {
 	struct model_config config;
 	enum dtype dtype; /* of the checkpoint it came from, which saving keeps */
 	struct param_layout layout;
 	float *weights;	  /* [layout.n_floats], 64-byte aligned */
-	float *packed;	  /* [layout.n_packed_floats], or NULL: products read weights */
-	bool is_frozen;	  /* both are somebody else's, and weights lacks what is packed */
+	/* [layout.n_packed_floats] of panels in one of two types, or both NULL: products read
+	 * weights. */
+	float *packed;
+	uint16_t *packed_bf16;
+	bool is_frozen;	  /* these are somebody else's, and weights lacks what is packed */
 	float *angles[2]; /* of rotary, local_rotary: [n_angles][rotary_dim] cos | sin; or NULL */
 	int n_angles;	  /* positions of which they are kept; others are made when needed */
 	float *ones;	  /* [C], for norms without weights; or NULL */
@@ -36,9 +45,11 @@ struct model {
 /* Weights are zero.  Nothing is packed: a model that is trained stays so. */
 struct model *model_create(const struct model_config *config, bool has_score_bias);
 /* For forward passes alone.  memory, aligned to 64 bytes, holds the flat block of the
- * frozen layout and the packed one behind it; it is borrowed until model_destroy. */
+ * frozen layout and panels of that type behind it; it is borrowed until model_destroy. */
 struct model *model_create_frozen(const struct model_config *config, bool has_score_bias,
-				  float *memory);
+				  enum weight_type type, float *memory);
+/* Floats of memory that panels of a type take. */
+size_t model_panel_floats(const struct param_layout *layout, enum weight_type type);
 void model_destroy(struct model *model); /* NULL is fine */
 /* Another model with the same weights in the same memory, which must stay as they are
  * and outlive it; without adapters. */
@@ -47,6 +58,12 @@ struct model *model_share(const struct model *model);
 /* The flat weights into panels beside them, which decoding wants; again after each change
  * of the weights. */
 void model_pack(struct model *model, struct pool *pool);
+/* Rows [row, row + rows) of one of them from values, where row begins a panel. */
+void model_pack_rows(struct model *model, const struct param *param, int row, int rows,
+		     const float *values, struct pool *pool);
+bool model_is_packed(const struct model *model);
+/* A row of such a matrix, back from its panels into out [param->cols]. */
+void model_unpack_row(const struct model *model, const struct param *param, int row, float *out);
 /* One of them, if there are panels. */
 void model_pack_param(struct model *model, const struct param *param, struct pool *pool);
 

@@ -290,9 +290,7 @@ static void unpack_embedding(const struct model *model, const struct rows *rows,
 	const struct param *param = param_find(&model->layout, PARAM_TOKEN_EMBEDDING, -1);
 
 	for (int t = 0; t < rows->t; t++)
-		gemm_unpack_row(out + (size_t)t * (size_t)param->cols,
-				model->packed + param->packed_offset, param->rows, param->cols,
-				rows->ids[t]);
+		model_unpack_row(model, param, rows->ids[t], out + (size_t)t * (size_t)param->cols);
 }
 
 /* x [T, C] = the embedding of the rows. */

@@ -27,6 +27,7 @@ struct reward_source {
 	double weight;
 	char *pooling;	  /* model: position whose score counts; NULL: last-non-pad */
 	bool normalise;	  /* model: (score - reward_mean) / reward_std */
+	char *weights;	  /* model: "f32" or "bf16"; NULL: f32 */
 	char *rule;	  /* rule: "token_count" or "length" */
 	int64_t token_id; /* rule token_count */
 };
@@ -65,6 +66,7 @@ struct run_config {
 	} reward;
 	struct {
 		char *path;
+		char *weights; /* "f32" or "bf16"; NULL: f32 */
 	} reference;
 	struct {
 		char *path;

@@ -1,11 +1,12 @@
 /* Generation by whole models of random weights, beside its bound, measured in the same
- * run: prompts of 64 ids and 64 new tokens at batch 1, 8 and 32, and a prompt of 512.
+ * run: prompts of 64 ids and 64 new tokens at batch 1, 8 and 32, and a prompt of 512; with
+ * weights in floats and in bfloat16.
  *
  *     bench_decode gpt2-124m|llama-1.1b [threads]
  *
  * One line each: what, batch, tokens/s, the bound, share of it.  A decoding step cannot
  * be faster than reading the weights of the products once, nor than their multiply-adds:
- *     max(4 W / bandwidth, 2 W B / multiply-adds) for a batch of B
+ *     max(4 W / bandwidth, 2 W B / multiply-adds) for a batch of B, 2 W in bfloat16
  * Attention, norms, softmax and sampling are not counted.  Each figure is the best of 3,
  * or of as many as begin in 15 seconds; the bound is measured in front of each line. */
 #include <stdio.h>
@@ -31,22 +32,46 @@ static const char llama_1b[] =
 	"\"tie_word_embeddings\": false}";
 
 /* Weights of the order of a trained model's, without the cost of normal numbers. */
-static struct model *make_model(const char *text, struct pool *pool)
+static float *make_values(const struct param *param)
 {
+	size_t n = (size_t)param->rows * (size_t)param->cols;
+	float *values = xmalloc(n * sizeof *values);
+	uint32_t state = (uint32_t)(param->id * 64 + param->layer);
+
+	for (size_t i = 0; i < n; i++) {
+		state = state * 1664525u + 1013904223u;
+		values[i] = ((float)(state >> 8) * 0x1p-23f - 1) * 0.03f;
+	}
+	return values;
+}
+
+/* In *memory, which the caller frees after the model. */
+static struct model *make_model(const char *text, enum weight_type type, float **memory,
+				struct pool *pool)
+{
+	struct param_layout layout;
 	struct model_config config;
 	struct model *model;
 	struct error err;
-	uint32_t state = 1;
 
 	if (hf_parse_config(&config, text, strlen(text), "bench_decode", &err) != STATUS_OK)
 		die("%s", err.text);
-	model = model_create(&config, false);
+	param_layout_init(&layout, &config, false);
+	param_layout_freeze(&layout);
+	*memory = xaligned(layout.n_floats + model_panel_floats(&layout, type), sizeof **memory);
+	param_layout_release(&layout);
+	model = model_create_frozen(&config, false, type, *memory);
+	for (int i = 0; i < model->layout.n; i++) {
+		const struct param *param = &model->layout.items[i];
+		float *values = make_values(param);
 
-	for (size_t i = 0; i < model->layout.n_floats; i++) {
-		state = state * 1664525u + 1013904223u;
-		model->weights[i] = ((float)(state >> 8) * 0x1p-23f - 1) * 0.03f;
+		if (param->packed_offset != SIZE_MAX)
+			model_pack_rows(model, param, 0, param->rows, values, pool);
+		else
+			memcpy(model->weights + param->offset, values,
+			       (size_t)param->rows * (size_t)param->cols * sizeof *values);
+		free(values);
 	}
-	model_pack(model, pool);
 	return model;
 }
 
@@ -71,11 +96,17 @@ static void read_piece(void *args, int i, int thread)
 	reading->sums[i % 256] = sums[0] + sums[17] + sums[63];
 }
 
+static size_t panel_floats(const struct model *model)
+{
+	return model_panel_floats(&model->layout, model->packed ? WEIGHTS_F32 : WEIGHTS_BF16);
+}
+
 /* Bytes a second that all threads read from memory. */
 static double bandwidth(const struct model *model, struct pool *pool)
 {
-	size_t floats = model->layout.n_packed_floats;
-	struct reading reading = {.x = model->packed, .n = floats / 64 / 64 * 64};
+	const float *panels = model->packed ? model->packed : (const float *)model->packed_bf16;
+	size_t floats = panel_floats(model);
+	struct reading reading = {.x = panels, .n = floats / 64 / 64 * 64};
 	double best = 1e9;
 
 	for (int i = 0; i < 5; i++) {
@@ -119,45 +150,57 @@ static double run(struct generator *generator, int n, int n_prompt, int n_new)
 	return best;
 }
 
-static void print(const char *shape, const char *what, int batch, double rate, double bound)
+static void print(const char *shape, const char *what, const char *type, int batch, double rate,
+		  double bound)
 {
-	printf("%-11s %-8s %4d %9.1f tokens/s, bound %9.1f, %5.1f %% of it\n", shape, what, batch,
-	       rate, bound, 100 * rate / bound);
+	printf("%-11s %-8s %-4s %4d %9.1f tokens/s, bound %9.1f, %5.1f %% of it\n", shape, what,
+	       type, batch, rate, bound, 100 * rate / bound);
 	fflush(stdout);
 }
 
-static void bench(const char *shape, const char *text, struct pool *pool)
+static void bench(const char *shape, const char *text, enum weight_type weight_type,
+		  struct pool *pool)
 {
 	static const int batches[] = {1, 8, 32};
-	struct model *model = make_model(text, pool);
+	const char *type = weight_type == WEIGHTS_BF16 ? "bf16" : "f32";
+	float *memory;
+	struct model *model = make_model(text, weight_type, &memory, pool);
 	const struct model_config *config = &model->config;
 	struct generator *generator =
 		generator_create(model, BATCH_MAX, (size_t)4 << 30, pool);
 	double weights = (double)model->layout.n_packed_floats;
 	double flops, seconds, bound;
 
-	printf("%-11s %d threads\n", shape, pool_threads(pool));
 	for (int i = 0; i < BATCH_MAX; i++)
 		for (int k = 0; k < LONG_PROMPT; k++)
 			prompt_ids[i][k] = (i * 7919 + k * 104729) % (config->n_vocab - 8) + 3;
 	for (int i = 0; i < 3; i++) {
 		int batch = batches[i];
-		double step = 4 * weights / bandwidth(model, pool), products;
+		double bytes = (double)panel_floats(model) * sizeof(float);
+		double step = bytes / bandwidth(model, pool), products;
 
 		flops = fma_limit(pool, 200);
 		products = 2 * weights * batch / flops;
 		seconds = run(generator, batch, PROMPT, NEW + 1) -
 			  run(generator, batch, PROMPT, 1);
 		bound = batch / (step > products ? step : products);
-		print(shape, "decode", batch, batch * NEW / seconds, bound);
+		print(shape, "decode", type, batch, batch * NEW / seconds, bound);
 	}
 	/* Logits are needed of the last position alone. */
 	weights -= (double)config->n_vocab * config->n_channels;
 	flops = fma_limit(pool, 200);
 	seconds = run(generator, 1, LONG_PROMPT, 1);
-	print(shape, "prefill", LONG_PROMPT, LONG_PROMPT / seconds, flops / (2 * weights));
+	print(shape, "prefill", type, LONG_PROMPT, LONG_PROMPT / seconds, flops / (2 * weights));
 	generator_destroy(generator);
 	model_destroy(model);
+	free(memory);
+}
+
+static void bench_shape(const char *shape, const char *text, struct pool *pool)
+{
+	printf("%-11s %d threads\n", shape, pool_threads(pool));
+	bench(shape, text, WEIGHTS_F32, pool);
+	bench(shape, text, WEIGHTS_BF16, pool);
 }
 
 int main(int argc, char **argv)
@@ -167,9 +210,9 @@ int main(int argc, char **argv)
 	if (argc < 2)
 		die("usage: bench_decode gpt2-124m|llama-1.1b [threads]");
 	if (strcmp(argv[1], "gpt2-124m") == 0)
-		bench(argv[1], gpt2_124m, pool);
+		bench_shape(argv[1], gpt2_124m, pool);
 	else if (strcmp(argv[1], "llama-1.1b") == 0)
-		bench(argv[1], llama_1b, pool);
+		bench_shape(argv[1], llama_1b, pool);
 	else
 		die("no shape %s: gpt2-124m, llama-1.1b", argv[1]);
 	pool_destroy(pool);

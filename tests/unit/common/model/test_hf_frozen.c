@@ -17,11 +17,11 @@ struct ice {
 	struct model *model;
 };
 
-static void freeze(struct ice *ice, const char *path, enum head_kind head)
+static void freeze(struct ice *ice, const char *path, enum head_kind head, enum weight_type type)
 {
 	struct error err = {""};
 
-	if (hf_frozen_describe(&ice->frozen, path, head, &err) != STATUS_OK)
+	if (hf_frozen_describe(&ice->frozen, path, head, type, &err) != STATUS_OK)
 		fail_msg("%s", err.text);
 	ice->memory = xaligned(hf_frozen_floats(&ice->frozen), sizeof *ice->memory);
 	if (hf_frozen_fill(&ice->frozen, ice->memory, NULL, &err) != STATUS_OK)
@@ -61,6 +61,44 @@ static float *run(const struct model *model, size_t *n)
 	return out;
 }
 
+/* What multiplies, to the nearest bfloat16. */
+static void round_products(struct model *model)
+{
+	for (int i = 0; i < model->layout.n; i++) {
+		const struct param *param = &model->layout.items[i];
+		size_t n = (size_t)param->rows * (size_t)param->cols;
+		uint16_t *rounded;
+
+		if (param->packed_offset == SIZE_MAX)
+			continue;
+		rounded = xcalloc(n, sizeof *rounded);
+		dtype_from_float(DTYPE_BF16, model->weights + param->offset, n, rounded);
+		dtype_to_float(DTYPE_BF16, rounded, n, model->weights + param->offset);
+		free(rounded);
+	}
+}
+
+static void check_bf16_bits(const char *path, enum head_kind head, const char *sha)
+{
+	struct model *whole = load(path, head);
+	struct ice ice;
+	size_t n, n_frozen;
+	float *expected, *found;
+
+	round_products(whole);
+	freeze(&ice, path, head, WEIGHTS_BF16);
+	expected = run(whole, &n);
+	found = run(ice.model, &n_frozen);
+	assert_int_equal(n, n_frozen);
+	if (memcmp(expected, found, n * sizeof *found) != 0)
+		fail_msg("%s: bfloat16 weights have other outputs than rounded ones", path);
+	assert_string_equal(hf_frozen_sha256(&ice.frozen, ice.memory), sha);
+	free(expected);
+	free(found);
+	melt(&ice);
+	model_destroy(whole);
+}
+
 static void check_bits(const char *path, enum head_kind head)
 {
 	struct model *whole = load(path, head);
@@ -69,7 +107,7 @@ static void check_bits(const char *path, enum head_kind head)
 	float *expected, *found;
 	char sha[65];
 
-	freeze(&ice, path, head);
+	freeze(&ice, path, head, WEIGHTS_F32);
 	expected = run(whole, &n);
 	found = run(ice.model, &n_frozen);
 	assert_int_equal(n, n_frozen);
@@ -79,6 +117,7 @@ static void check_bits(const char *path, enum head_kind head)
 	assert_string_equal(hf_frozen_sha256(&ice.frozen, ice.memory), sha);
 	assert_true(hf_frozen_floats(&ice.frozen) <
 		    whole->layout.n_floats + whole->layout.n_packed_floats);
+	check_bf16_bits(path, head, sha);
 	free(expected);
 	free(found);
 	melt(&ice);
@@ -158,7 +197,7 @@ static void assert_not_described(enum head_kind head, const char *sentence)
 	struct hf_frozen frozen;
 	struct error err = {""};
 
-	assert_int_equal(hf_frozen_describe(&frozen, dir, head, &err), STATUS_BAD_INPUT);
+	assert_int_equal(hf_frozen_describe(&frozen, dir, head, WEIGHTS_F32, &err), STATUS_BAD_INPUT);
 	if (!strstr(err.text, sentence))
 		fail_msg("expected \"%s\", found \"%s\"", sentence, err.text);
 }
@@ -196,7 +235,7 @@ static void test_values_that_are_not_finite_are_not_filled_in(void **state)
 		read_store(&store, "llama-gqa");
 		memcpy(stored(&store, names[i])->bytes.data + 28, &nan, sizeof nan);
 		finish_store(&store);
-		assert_int_equal(hf_frozen_describe(&frozen, dir, HEAD_LM, &err), STATUS_OK);
+		assert_int_equal(hf_frozen_describe(&frozen, dir, HEAD_LM, WEIGHTS_F32, &err), STATUS_OK);
 		memory = xaligned(hf_frozen_floats(&frozen), sizeof *memory);
 		assert_int_equal(hf_frozen_fill(&frozen, memory, NULL, &err), STATUS_BAD_INPUT);
 		assert_non_null(strstr(err.text, names[i]));

@@ -62,6 +62,13 @@ static void expect_products(int m, int n, int k)
 	gemm_forward(y, x, panels, NULL, m, n, k, two_threads);
 	expect_equal(y, new_product(x, k, 1, w, k, 1, NULL, m, n, k), (size_t)m * n);
 
+	uint16_t *bf16 = xaligned(gemm_packed_floats(n, k), sizeof *bf16);
+	memset(y, 0xff, (size_t)m * n * sizeof *y);
+	gemm_pack_bf16(bf16, w, n, k, two_threads);
+	gemm_forward_bf16(y, x, bf16, NULL, m, n, k, two_threads);
+	expect_equal(y, new_product(x, k, 1, w, k, 1, NULL, m, n, k), (size_t)m * n);
+	free(bf16);
+
 	memset(y, 0xff, (size_t)m * n * sizeof *y);
 	gemm_forward_flat(y, x, w, NULL, m, n, k, two_threads);
 	expect_equal(y, new_product(x, k, 1, w, k, 1, NULL, m, n, k), (size_t)m * n);
@@ -112,12 +119,16 @@ static void expect_tile(gemm_tile_function *run, int rows, int vectors, int miss
 	const int columns = vectors * VL - missing;
 	float *a = new_integers(ROWS * STRIDE, 1), *b = new_integers(DEPTH * WIDTH, 2);
 	float *bias = new_integers(WIDTH, 3), *packed = new_integers(DEPTH * ROWS, 4);
+	float *kept = xaligned(DEPTH * WIDTH, sizeof *kept);
+	uint16_t *b_bf16 = xaligned(DEPTH * WIDTH, sizeof *b_bf16);
 	float *c = new_integers((ROWS + 1) * WIDTH, 5),
 	      *before = new_integers((ROWS + 1) * WIDTH, 5);
 	const struct gemm_tile tile_of_c = {
 		.a = is_packed ? packed : a,
 		.a_stride = STRIDE,
 		.b = b,
+		.b_bf16 = b_bf16,
+		.kept = kept,
 		.depth = DEPTH,
 		.accumulate = true,
 		.c = c,
@@ -127,6 +138,7 @@ static void expect_tile(gemm_tile_function *run, int rows, int vectors, int miss
 		.bias = bias,
 	};
 
+	gemm_kernels_portable.narrow(b_bf16, b, DEPTH * WIDTH);
 	gemm_kernels_portable.transpose(packed, ROWS, a, STRIDE, rows, DEPTH);
 	run(&tile_of_c);
 	for (int i = 0; i <= ROWS; i++) {
@@ -143,6 +155,8 @@ static void expect_tile(gemm_tile_function *run, int rows, int vectors, int miss
 	free(b);
 	free(bias);
 	free(packed);
+	free(kept);
+	free(b_bf16);
 	free(c);
 	free(before);
 }
@@ -160,7 +174,10 @@ static void test_tiles_of_every_kind(void **state)
 			}
 			expect_tile(kernels->prefetching_tile[rows - 1], rows, VECTORS, missing,
 				    false);
+			expect_tile(kernels->widening_tile[rows - 1], rows, VECTORS, missing,
+				    false);
 		}
+		expect_tile(kernels->keeping_tile, ROWS, VECTORS, missing, false);
 		for (int parts = 2; parts <= GEMM_PARTS_MAX; parts++)
 			if (kernels->fetching_tile[parts])
 				expect_tile(kernels->fetching_tile[parts], ROWS, VECTORS, missing,
