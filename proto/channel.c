@@ -1,9 +1,9 @@
 /* Messages over a wire of their own.
  *
  * A header goes out under one tag and its payload under another.  Headers from
- * one sender arrive in order, so the payload of the header just taken is the
- * next one from that sender.  Messages on their way here stand in a list in the
- * order of their headers:
+ * one sender arrive in order, and so do the pieces of their payloads: a payload is
+ * asked for once all pieces are of those before it from that sender.  Messages on
+ * their way here stand in a list in the order of their headers:
  *
  *     arriving:  rank 2, 40 of 500 MB | rank 1, whole | rank 2, whole
  *                                       ^ next to be given out
@@ -39,7 +39,8 @@ struct arriving {
 	struct arriving *next;
 	struct message message;
 	struct message_header header;
-	struct wire_transfer *transfer; /* NULL when whole */
+	struct wire_transfer *transfer; /* NULL before it is begun and when whole */
+	bool is_whole;
 };
 
 struct channel {
@@ -108,6 +109,7 @@ static void put_to_self(struct channel *channel, enum message_type type, int64_t
 		.step = step,
 		.payload = *payload,
 	};
+	arriving->is_whole = true;
 	*payload = (struct buf)BUF_INIT;
 	append_arriving(channel, arriving);
 }
@@ -178,22 +180,25 @@ static void move_outgoing(struct channel *channel)
 
 /* --- receiving --- */
 
-static struct arriving *begin_arriving(struct channel *channel, int source,
-				       const struct message_header *header)
+static struct arriving *arriving_create(int source, const struct message_header *header)
 {
 	struct arriving *arriving = xcalloc(1, sizeof *arriving);
 	arriving->header = *header;
 	arriving->message =
 		(struct message){.type = header->type, .source = source, .step = header->step};
-	if (header->payload_bytes == 0)
-		return arriving;
-	struct buf *payload = &arriving->message.payload;
-	buf_reserve(payload, header->payload_bytes);
-	payload->length = header->payload_bytes;
-	payload->data[payload->length] = '\0';
-	arriving->transfer =
-		wire_receive(channel->wire, source, WIRE_PAYLOAD, payload->data, payload->length);
+	arriving->is_whole = header->payload_bytes == 0;
 	return arriving;
+}
+
+/* Asks for the payload. */
+static void begin_arriving(struct channel *channel, struct arriving *arriving)
+{
+	struct buf *payload = &arriving->message.payload;
+	buf_reserve(payload, arriving->header.payload_bytes);
+	payload->length = arriving->header.payload_bytes;
+	payload->data[payload->length] = '\0';
+	arriving->transfer = wire_receive(channel->wire, arriving->message.source, WIRE_PAYLOAD,
+					  payload->data, payload->length);
 }
 
 /* Takes the headers that are here. */
@@ -211,29 +216,49 @@ static void take_headers(struct channel *channel)
 		if (header.sequence != expected)
 			die("from rank %d: message number %" PRIu64 ", expected %" PRIu64, source,
 			    header.sequence, expected);
-		append_arriving(channel, begin_arriving(channel, source, &header));
+		append_arriving(channel, arriving_create(source, &header));
 		n = sizeof bytes;
 	}
+}
+
+/* Whether pieces of an earlier payload of the same sender are still to be asked for. */
+static bool has_unopened_before(const struct channel *channel, const struct arriving *end)
+{
+	for (const struct arriving *a = channel->arriving; a != end; a = a->next) {
+		if (a->message.source == end->message.source && !a->is_whole &&
+		    (a->transfer == NULL || !wire_is_open_whole(a->transfer)))
+			return true;
+	}
+	return false;
+}
+
+static void finish_arriving(struct arriving *arriving)
+{
+	wire_transfer_free(arriving->transfer);
+	arriving->transfer = NULL;
+	arriving->is_whole = true;
+	struct error err;
+	if (message_check_payload(&arriving->header, arriving->message.payload.data,
+				  arriving->message.payload.length, &err) != STATUS_OK)
+		die("from rank %d: %s", arriving->message.source, err.text);
 }
 
 static void move_arriving(struct channel *channel)
 {
 	for (struct arriving *a = channel->arriving; a != NULL; a = a->next) {
-		if (a->transfer == NULL || !wire_is_done(a->transfer))
+		if (a->is_whole)
 			continue;
-		wire_transfer_free(a->transfer);
-		a->transfer = NULL;
-		struct error err;
-		if (message_check_payload(&a->header, a->message.payload.data,
-					  a->message.payload.length, &err) != STATUS_OK)
-			die("from rank %d: %s", a->message.source, err.text);
+		if (a->transfer == NULL && !has_unopened_before(channel, a))
+			begin_arriving(channel, a);
+		if (a->transfer != NULL && wire_is_done(a->transfer))
+			finish_arriving(a);
 	}
 }
 
 static bool has_unfinished_before(const struct channel *channel, const struct arriving *end)
 {
 	for (const struct arriving *a = channel->arriving; a != end; a = a->next) {
-		if (a->message.source == end->message.source && a->transfer != NULL)
+		if (a->message.source == end->message.source && !a->is_whole)
 			return true;
 	}
 	return false;
@@ -243,7 +268,7 @@ static bool give_out(struct channel *channel, struct message *message)
 {
 	for (struct arriving **link = &channel->arriving; *link != NULL; link = &(*link)->next) {
 		struct arriving *arriving = *link;
-		if (arriving->transfer != NULL || has_unfinished_before(channel, arriving))
+		if (!arriving->is_whole || has_unfinished_before(channel, arriving))
 			continue;
 		*message = arriving->message;
 		*link = arriving->next;

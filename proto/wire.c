@@ -267,6 +267,11 @@ struct wire_transfer *wire_receive(struct wire *wire, int from, enum wire_tag ta
 	return transfer;
 }
 
+bool wire_is_open_whole(const struct wire_transfer *transfer)
+{
+	return transfer->n_started == transfer->n_pieces;
+}
+
 /* A receive must bring exactly the bytes expected. */
 static void check_piece(const struct wire_transfer *transfer, const MPI_Status *status)
 {

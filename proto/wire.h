@@ -41,6 +41,9 @@ struct wire_transfer *wire_send(struct wire *wire, int to, enum wire_tag tag, co
 				size_t n);
 struct wire_transfer *wire_receive(struct wire *wire, int from, enum wire_tag tag, void *data,
 				   size_t n);
+/* Whether all pieces have been asked for.  Until then another receive from that rank with
+ * that tag would get pieces of this one. */
+bool wire_is_open_whole(const struct wire_transfer *transfer);
 bool wire_is_done(struct wire_transfer *transfer);	 /* also moves it along */
 void wire_transfer_free(struct wire_transfer *transfer); /* which must be done */
 /* Waits for all n and frees them; NULL entries are skipped. */

@@ -143,6 +143,38 @@ static void test_a_short_message_does_not_overtake_a_long_one(struct comm *world
 	}
 }
 
+/* Of the long ones more pieces are on their way than are asked for at once, and the short
+ * ones are sent before these are. */
+static void test_messages_behind_a_long_one_keep_to_themselves(struct comm *world,
+							       struct channel *channel)
+{
+	enum { ROUNDS = 4 };
+	int last = comm_size(world) - 1;
+	struct buf payload = BUF_INIT, expected = BUF_INIT;
+	for (int i = 0; i < ROUNDS && comm_is_lead(world); i++) {
+		send_long(channel, last, 2 * i);
+		fill(&payload, 0, 1 + i);
+		channel_send(channel, last, MESSAGE_PROMPTS, 2 * i + 1, &payload);
+	}
+	for (int i = 0; i < 2 * ROUNDS && comm_rank(world) == last; i++) {
+		struct message message;
+		channel_next(channel, &message);
+		CHECK(message.step == i);
+		if (i % 2 == 0) {
+			CHECK(message.payload.length == 32 << 20);
+			CHECK(message.payload.data[0] == 1 && message.payload.data[(32 << 20) - 1] == 1);
+		} else {
+			fill(&expected, 0, 1 + i / 2);
+			CHECK(message.payload.length == expected.length);
+			CHECK(memcmp(message.payload.data, expected.data, expected.length) == 0);
+		}
+		message_release(&message);
+	}
+	channel_flush(channel);
+	buf_release(&payload);
+	buf_release(&expected);
+}
+
 /* What nobody takes holds nobody up at the end. */
 static void leave_messages_behind(struct comm *world, struct channel *channel)
 {
@@ -166,6 +198,8 @@ int main(void)
 	test_send_does_not_wait_for_the_receiver(world, channel);
 	comm_barrier(world);
 	test_a_short_message_does_not_overtake_a_long_one(world, channel);
+	comm_barrier(world);
+	test_messages_behind_a_long_one_keep_to_themselves(world, channel);
 	comm_barrier(world);
 	leave_messages_behind(world, channel);
 	channel_destroy(channel);
