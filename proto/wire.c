@@ -15,6 +15,7 @@
 #include "proto/wire.h"
 
 #include <limits.h>
+#include <malloc.h>
 #include <mpi.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -98,6 +99,17 @@ static void meet(struct wire *wire)
 		wire_wait_step(&wait);
 }
 
+/* Some MPI libraries, by being loaded, have malloc take all memory from one heap and keep
+ * what is freed.  Large arrays are to come from the system again and go back to it: between
+ * others, a message as large as a model would leave a hole that the next one no longer fits
+ * into. */
+static void give_large_memory_back(void)
+{
+	mallopt(M_MMAP_MAX, 1 << 16);
+	mallopt(M_MMAP_THRESHOLD, 4 << 20);
+	mallopt(M_TRIM_THRESHOLD, 64 << 20);
+}
+
 /* MPI's plugins leak, and are unloaded at once where they don't fit and at the
  * end, after which their leaks cannot be told from ours.  So they are left out,
  * and our own are looked for before the end. */
@@ -125,9 +137,10 @@ static void end_mpi(void)
 struct wire *wire_open(bool use_mpi, void (*on_failure)(const char *sentence))
 {
 	failure_hook = on_failure;
+	int provided = use_mpi ? start_mpi() : MPI_THREAD_SINGLE;
+	give_large_memory_back();
 	if (!use_mpi)
 		return wire_of(MPI_COMM_NULL);
-	int provided = start_mpi();
 	mpi_runs = true;
 	if (provided < MPI_THREAD_SERIALIZED)
 		on_failure("this MPI library does not allow calls from threads in turn (MPI_THREAD_SERIALIZED)");

@@ -9,6 +9,7 @@
  * AddressSanitizer, freed and unused parts are poisoned. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct arena_block;
@@ -18,9 +19,13 @@ struct arena {
 	struct arena_block *current;
 	size_t used;	   /* bytes handed out, counted over all blocks */
 	size_t high_water; /* the most ever in use, in bytes */
+	bool only_counts;  /* it gives out NULL and holds nothing */
 };
 
 void arena_init(struct arena *arena);
+/* One that only counts what allocations would take: for code that allocates without
+ * writing, to say beforehand what it will need. */
+void arena_init_counting(struct arena *arena);
 void arena_release(struct arena *arena);
 void *arena_alloc(struct arena *arena, size_t n, size_t size);	/* not zeroed */
 void *arena_calloc(struct arena *arena, size_t n, size_t size); /* zeroed */

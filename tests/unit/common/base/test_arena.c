@@ -70,10 +70,34 @@ static void test_arena_rewinds_to_marks_inside_earlier_blocks(void **state)
 		marks[i] = arena_mark(&arena);
 		places[i] = arena_alloc(&arena, 9000, 1);
 	}
-	for (int i = 49; i >= 0; i--) {
+	for (int i = 49; i > 0; i--) {
 		arena_rewind(&arena, marks[i]);
 		assert_ptr_equal(arena_alloc(&arena, 9000, 1), places[i]);
 	}
+	arena_release(&arena);
+}
+
+/* Work that is done again finds one block, of what it took. */
+static void test_an_arena_that_was_emptied_has_one_block(void **state)
+{
+	enum { BYTES = 640 << 10 };
+	struct arena arena;
+	unsigned char *first, *next;
+
+	(void)state;
+	arena_init(&arena);
+	for (int pass = 0; pass < 3; pass++) {
+		first = arena_alloc(&arena, BYTES, 1);
+		memset(first, pass, BYTES);
+		for (int i = 1; i < 6; i++) {
+			next = arena_alloc(&arena, BYTES, 1);
+			memset(next, pass, BYTES);
+			if (pass > 0)
+				assert_in_range(next - first, i * BYTES, i * (BYTES + 64));
+		}
+		arena_rewind(&arena, 0);
+	}
+	assert_true(arena.high_water >= 6 * BYTES);
 	arena_release(&arena);
 }
 
@@ -105,12 +129,38 @@ static void test_buf_appends_prints_and_hands_over(void **state)
 	buf_release(&buf);
 }
 
+static void test_a_counting_arena_counts_the_same_and_holds_nothing(void **state)
+{
+	struct arena arenas[2];
+
+	(void)state;
+	arena_init(&arenas[0]);
+	arena_init_counting(&arenas[1]);
+	for (int i = 0; i < 2; i++) {
+		struct arena *arena = &arenas[i];
+		bool is_null = arena_alloc(arena, 1000, 3) == NULL;
+		size_t mark = arena_mark(arena);
+
+		assert_int_equal(is_null, i);
+		assert_int_equal(arena_calloc(arena, 70000, 8) == NULL, i);
+		arena_rewind(arena, mark);
+		arena_alloc(arena, 5, 4);
+	}
+	assert_int_equal(arenas[0].used, arenas[1].used);
+	assert_int_equal(arenas[0].high_water, arenas[1].high_water);
+	assert_true(arenas[1].high_water >= 563000);
+	arena_release(&arenas[0]);
+	arena_release(&arenas[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_arena_gives_aligned_separate_memory),
 		cmocka_unit_test(test_arena_reuses_its_blocks_after_a_rewind),
+		cmocka_unit_test(test_a_counting_arena_counts_the_same_and_holds_nothing),
 		cmocka_unit_test(test_arena_rewinds_to_marks_inside_earlier_blocks),
+		cmocka_unit_test(test_an_arena_that_was_emptied_has_one_block),
 		cmocka_unit_test(test_buf_appends_prints_and_hands_over),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
