@@ -35,12 +35,19 @@ struct actor {
 	struct rollouts finished; /* not sent yet */
 };
 
+/* Sequences of a step that fall to one actor. */
+static int count_slots(const struct run_config *config, const struct topology *topology)
+{
+	int n_actors = topology->count[ROLE_ACTOR];
+
+	return (int)((config->rollout.batch_size + n_actors - 1) / n_actors);
+}
+
 /* The generator, whose cache must hold one of the longest sequences at least. */
 static enum status create_generator(struct actor *actor, int node_ranks, struct error *err)
 {
 	const struct run_config *config = actor->config;
-	int n_actors = actor->topology->count[ROLE_ACTOR];
-	int slots = (int)((config->rollout.batch_size + n_actors - 1) / n_actors);
+	int slots = count_slots(config, actor->topology);
 	int64_t longest = config->data.max_length + config->rollout.max_new_tokens;
 	size_t bytes = generator_cache_bytes(config->rollout.kv_cache_mb, node_ranks);
 
@@ -120,6 +127,24 @@ void actor_destroy(struct actor *actor)
 size_t actor_bytes(const struct actor *actor)
 {
 	return model_bytes(actor->model);
+}
+
+void actor_plan(struct ledger *ledger, const struct run_config *config, const struct model *policy,
+		bool has_base, const struct topology *topology, int node_ranks, int n_threads,
+		int n_prompt)
+{
+	const struct param_layout *layout = &policy->layout;
+	size_t bytes = generator_cache_bytes(config->rollout.kv_cache_mb, node_ranks);
+
+	if (has_base) {
+		ledger_add(ledger, "adapter", model_adapter_bytes(policy));
+	} else {
+		ledger_add(ledger, "weights", layout->n_floats * sizeof(float));
+		ledger_add(ledger, "packed weights", layout->n_packed_floats * sizeof(float));
+	}
+	ledger_add(ledger, "messages", model_trained(policy).layout->n_floats * sizeof(float));
+	generator_plan(ledger, policy, count_slots(config, topology), bytes, n_threads, n_prompt,
+		       (int)config->rollout.max_new_tokens);
 }
 
 static void take_weights(struct actor *actor, const struct message *message)

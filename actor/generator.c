@@ -97,18 +97,28 @@ static struct engine engine_create(const struct generator *generator)
 	return engine;
 }
 
+/* How slots and memory are dealt to engines, which are not made here. */
+static struct generator describe(const struct model *model, int max_slots, size_t cache_bytes,
+				 int n_threads)
+{
+	int n = model_is_small(model) ? n_threads : 1;
+	size_t n_blocks = cache_bytes / (size_t)n / kv_cache_block_bytes(model);
+
+	return (struct generator){.model = model,
+				  .n_engines = n,
+				  .n_slots = (max_slots + n - 1) / n,
+				  .n_blocks = n_blocks < MAX_BLOCKS ? (int)n_blocks : MAX_BLOCKS};
+}
+
 struct generator *generator_create(const struct model *model, int max_slots, size_t cache_bytes,
 				   struct pool *pool)
 {
 	struct generator *generator = xcalloc(1, sizeof *generator);
-	int n = model_is_small(model) ? pool_threads(pool) : 1;
-	size_t n_blocks = cache_bytes / (size_t)n / kv_cache_block_bytes(model);
+	int n;
 
-	generator->model = model;
+	*generator = describe(model, max_slots, cache_bytes, pool_threads(pool));
 	generator->pool = pool;
-	generator->n_engines = n;
-	generator->n_slots = (max_slots + n - 1) / n;
-	generator->n_blocks = n_blocks < MAX_BLOCKS ? (int)n_blocks : MAX_BLOCKS;
+	n = generator->n_engines;
 	generator->engines = xcalloc((size_t)n, sizeof *generator->engines);
 	for (int i = 0; i < n; i++)
 		generator->engines[i] = engine_create(generator);
@@ -140,6 +150,38 @@ size_t generator_cache_bytes(int64_t limit_mb, int n_ranks)
 int generator_positions(const struct generator *generator)
 {
 	return generator->n_blocks * ATTENTION_KEY_BLOCK;
+}
+
+static size_t larger(size_t a, size_t b)
+{
+	return a > b ? a : b;
+}
+
+/* Of an engine: its prompts, or its next tokens and their logits. */
+static size_t engine_bytes(const struct generator *g, int n_prompt)
+{
+	size_t v = (size_t)g->model->config.n_vocab, c = (size_t)g->model->config.n_channels;
+	size_t slots = (size_t)g->n_slots, rows = larger(1, LOGITS / v);
+	size_t most = (size_t)PREFILL_TOKENS + (size_t)n_prompt - 1;
+	size_t tokens = slots * (size_t)n_prompt < most ? slots * (size_t)n_prompt : most;
+	size_t logits = (slots < rows ? slots : rows) * v;
+
+	return larger(transformer_forward_bytes(g->model, (int)tokens) + tokens * sizeof(int32_t),
+		      logits * sizeof(float)) +
+	       2 * slots * c * sizeof(float);
+}
+
+void generator_plan(struct ledger *ledger, const struct model *model, int max_slots,
+		    size_t cache_bytes, int n_threads, int n_prompt, int n_new)
+{
+	struct generator g = describe(model, max_slots, cache_bytes, n_threads);
+	size_t blocks = (size_t)g.n_slots * (size_t)kv_cache_blocks_for(n_prompt + n_new);
+	size_t most = (size_t)g.n_blocks;
+
+	ledger_add(ledger, "keys and values",
+		   (size_t)g.n_engines * (blocks < most ? blocks : most) *
+			   kv_cache_block_bytes(model));
+	ledger_add(ledger, "activations", (size_t)g.n_engines * engine_bytes(&g, n_prompt));
 }
 
 /* --- choosing tokens --- */

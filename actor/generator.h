@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/base/ledger.h"
 #include "common/base/pool.h"
 #include "common/model/model.h"
 #include "common/model/stop_ids.h"
@@ -55,6 +56,11 @@ void generator_destroy(struct generator *generator);
 int generator_positions(const struct generator *generator);
 /* cache_bytes from a limit in MiB; 0: a quarter of the node's memory for its n_ranks. */
 size_t generator_cache_bytes(int64_t limit_mb, int n_ranks);
+
+/* What one would hold at most while it completes prompts of n_prompt ids by n_new: "keys and
+ * values" and "activations".  The model may be an outline. */
+void generator_plan(struct ledger *ledger, const struct model *model, int max_slots,
+		    size_t cache_bytes, int n_threads, int n_prompt, int n_new);
 
 /* Called as soon as a request is finished, in any order, one call at a time; may
  * be NULL. */

@@ -14,6 +14,7 @@
 #include "common/base/log.h"
 #include "common/model/hf_checkpoint.h"
 #include "deploy/commands.h"
+#include "deploy/roles.h"
 #include "learner/adapter.h"
 #include "learner/ppo.h"
 #include "learner/session.h"
@@ -52,19 +53,6 @@ static bool plays(const struct ring *ring, enum role role)
 	return topology_plays(&ring->topology, ring->rank, role);
 }
 
-static enum status deal_roles(struct ring *ring, struct error *err)
-{
-	const struct run_config *config = &ring->session.config;
-	int n = comm_size(ring->session.world), lanes = (int)config->train.lanes;
-
-	if (config->roles.given)
-		return topology_init(&ring->topology, n, (int)config->roles.learner,
-				     (int)config->roles.actor, (int)config->roles.reward, lanes,
-				     err);
-	topology_default(&ring->topology, n, lanes);
-	return STATUS_OK;
-}
-
 /* Ranks of one role work at the same time and share their node's cores; ranks of
  * different roles mostly work in turn. */
 static int ranks_sharing_cores(const struct ring *ring, const struct rank_info *infos)
@@ -86,27 +74,13 @@ static int ranks_sharing_cores(const struct ring *ring, const struct rank_info *
 	return most;
 }
 
-static void name_roles(const struct topology *topology, int rank, char *out, size_t size)
-{
-	size_t used = 0;
-
-	out[0] = '\0';
-	for (int role = 0; role < ROLE_COUNT; role++) {
-		int index = topology_index(topology, (enum role)role, rank);
-		if (index >= 0 && used < size)
-			used += (size_t)snprintf(out + used, size - used, "%s%s.%d",
-						 used ? "+" : "", role_name((enum role)role),
-						 index);
-	}
-}
-
 static void print_table(const struct ring *ring, const struct rank_info *infos)
 {
 	log_info("%-5s %-28s %-20s %7s %10s", "rank", "roles", "host", "threads", "memory");
 	for (int r = 0; r < ring->topology.n_ranks; r++) {
 		char roles[64], mapped[64] = "";
 
-		name_roles(&ring->topology, r, roles, sizeof roles);
+		topology_name(&ring->topology, r, roles, sizeof roles);
 		if (infos[r].mapped)
 			snprintf(mapped, sizeof mapped, ", and %.1f MiB of another rank's",
 				 (double)infos[r].mapped / (1 << 20));
@@ -127,7 +101,7 @@ static void make_team(struct ring *ring, struct rank_info *infos)
 	for (int r = 0; r < ring->topology.n_ranks; r++)
 		ring->node_ranks += strcmp(infos[r].host, mine.host) == 0;
 	ring->pool = pool_create(session_threads(&ring->session, ranks_sharing_cores(ring, infos)));
-	name_roles(&ring->topology, ring->rank, name, sizeof name);
+	topology_name(&ring->topology, ring->rank, name, sizeof name);
 	log_set_name(name);
 }
 
@@ -271,7 +245,8 @@ static void report_table(struct ring *ring, struct rank_info *infos)
 static enum status run_ring(struct ring *ring, struct error *err)
 {
 	struct rank_info *infos;
-	enum status status = deal_roles(ring, err);
+	enum status status = roles_deal(&ring->topology, &ring->session.config,
+					comm_size(ring->session.world), err);
 
 	if (status != STATUS_OK)
 		return status;

@@ -28,6 +28,7 @@ static const struct command_entry {
 	{"tokenize", tokenize_main, "text to ids, or ids to text, by a checkpoint's tokenizer"},
 	{"tokenizer-train", tokenizer_train_main, "learn a byte-level BPE tokenizer from text"},
 	{"merge", merge_main, "add a LoRA adapter to its base"},
+	{"plan", plan_main, "what a training will need, without starting it"},
 	{"inspect", inspect_main, "what a checkpoint holds and whether it is sound"},
 	{"status", status_main, "how far a run is"},
 	{"report", report_main, "a run as one HTML page: curves, values, samples"},

@@ -52,7 +52,10 @@ static enum status create(struct supervised *run, struct error *err)
 {
 	const char *path = run->config->model.path;
 	struct hf_load_options options = {
-		.head = HEAD_SCORE, .create_score = true, .seed = (uint64_t)run->config->run.seed};
+		.head = HEAD_SCORE,
+		.create_score = true,
+		.seed = (uint64_t)run->config->run.seed,
+		.is_outline = run->is_planned};
 	struct hf_labels labels = {0};
 	struct model_config found;
 	enum status status = hf_read_config(&found, path, err);
@@ -333,7 +336,7 @@ static const struct supervised_task head_task = {
 
 static const struct supervised_task *choose(const struct run_config *config);
 
-static const struct supervised_task task = {
+const struct supervised_task classify_task = {
 	CLASSIFY_TASK,	    .example = "rlhf classify classify.json --set classify.freeze=backbone",
 	.choose = choose,   .microbatch = microbatch,
 	.measure = measure,
@@ -341,10 +344,10 @@ static const struct supervised_task task = {
 
 static const struct supervised_task *choose(const struct run_config *config)
 {
-	return freeze_is_backbone(config->classify.freeze) ? &head_task : &task;
+	return freeze_is_backbone(config->classify.freeze) ? &head_task : &classify_task;
 }
 
 int classify_main(int argc, char **argv)
 {
-	return supervised_main(&task, argc, argv);
+	return supervised_main(&classify_task, argc, argv);
 }

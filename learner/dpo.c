@@ -176,7 +176,7 @@ static const struct stat stats[N_STATS] = {
 
 static const struct supervised_task *choose(const struct run_config *config);
 
-static const struct supervised_task task = {
+const struct supervised_task dpo_task = {
 	.command = COMMAND_DPO,
 	.example = "rlhf dpo dpo.json --set dpo.beta=0.05 --ranks 2",
 	.head = HEAD_LM,
@@ -195,10 +195,10 @@ static const struct supervised_task task = {
 
 static const struct supervised_task *choose(const struct run_config *config)
 {
-	return strcmp(config->dpo.loss_type, "kto") == 0 ? &kto_task : &task;
+	return strcmp(config->dpo.loss_type, "kto") == 0 ? &kto_task : &dpo_task;
 }
 
 int dpo_main(int argc, char **argv)
 {
-	return supervised_main(&task, argc, argv);
+	return supervised_main(&dpo_task, argc, argv);
 }

@@ -11,9 +11,12 @@
 /* Of the machine's memory, shared among the ranks on it. */
 #define SHARE_OF_MEMORY 0.25
 
-static double memory_of_rank(void)
+size_t embeddings_bytes(const struct dataset *dataset, const struct model *model, int n_ranks)
 {
-	return (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE) / comm_local_ranks();
+	double memory = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+	size_t bytes = (size_t)dataset->n * (size_t)model->config.n_channels * sizeof(float);
+
+	return (double)bytes > SHARE_OF_MEMORY * memory / n_ranks ? 0 : bytes;
 }
 
 void embeddings_init(struct embeddings *embeddings, const struct dataset *dataset,
@@ -22,7 +25,7 @@ void embeddings_init(struct embeddings *embeddings, const struct dataset *datase
 	size_t n = (size_t)dataset->n, width = (size_t)model->config.n_channels;
 
 	*embeddings = (struct embeddings){.dataset = dataset, .width = (int)width};
-	if ((double)n * (double)width * sizeof(float) > SHARE_OF_MEMORY * memory_of_rank())
+	if (embeddings_bytes(dataset, model, comm_local_ranks()) == 0)
 		return;
 	embeddings->rows = xcalloc(n * width, sizeof *embeddings->rows);
 	embeddings->known = xcalloc(n, sizeof *embeddings->known);

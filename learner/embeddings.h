@@ -14,6 +14,8 @@ struct embeddings {
 
 void embeddings_init(struct embeddings *embeddings, const struct dataset *dataset,
 		     const struct model *model);
+/* What one of n_ranks of a node keeps; 0 where they do not fit. */
+size_t embeddings_bytes(const struct dataset *dataset, const struct model *model, int n_ranks);
 void embeddings_release(struct embeddings *embeddings);
 /* Makes those of n rows known (rows NULL: of all), where they are kept.  Collective. */
 void embeddings_look(struct embeddings *embeddings, struct supervised *run, const int *rows, int n);

@@ -348,8 +348,12 @@ static const char *critic_origin(const struct run_config *config, const struct m
 static enum status ppo_load_model(struct ppo *ppo, struct model **model, struct buf *config_text,
 				  const char *dir, enum head_kind head, struct error *err)
 {
-	return state_load_model(model, config_text, dir, head, head == HEAD_SCORE,
-				(uint64_t)ppo->config->run.seed, ppo->setup.pool, err);
+	struct hf_load_options options = {.head = head,
+					  .create_score = head == HEAD_SCORE,
+					  .seed = (uint64_t)ppo->config->run.seed,
+					  .is_outline = ppo->setup.is_planned};
+
+	return state_load_model(model, config_text, dir, &options, ppo->setup.pool, err);
 }
 
 /* The policy as it starts, or as it was saved in dir, which may be NULL. */
@@ -511,7 +515,7 @@ enum status ppo_create(struct ppo **out, const struct ppo_setup *setup, struct e
 	*out = ppo;
 	ppo->setup = *setup;
 	ppo->config = config;
-	ppo->is_lead = comm_is_lead(setup->learners);
+	ppo->is_lead = setup->is_planned || comm_is_lead(setup->learners);
 	ppo->kl_coef = config->ppo.kl.coef;
 	ppo->saved_at = clock_now();
 	ppo->metrics.fd = ppo->rollouts.fd = -1;
@@ -524,6 +528,8 @@ enum status ppo_create(struct ppo **out, const struct ppo_setup *setup, struct e
 	if (status != STATUS_OK)
 		return status;
 	ppo->policy->recomputes = ppo->critic->recomputes = config->train.recompute;
+	if (setup->is_planned)
+		return load_prompts(ppo, err);
 	trainer_init(&ppo->policy_trainer, ppo->policy, &config->optimizer,
 		     (int)config->train.lanes, setup->learners, setup->pool);
 	trainer_init(&ppo->critic_trainer, ppo->critic, &config->critic.optimizer,

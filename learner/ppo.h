@@ -5,6 +5,9 @@
  * checkpoints; the other learners do their lanes of each gradient. */
 #pragma once
 
+#include <stdbool.h>
+
+#include "common/base/ledger.h"
 #include "common/base/pool.h"
 #include "common/model/hf_adapter.h"
 #include "common/run/config.h"
@@ -29,6 +32,8 @@ struct ppo_setup {
 	const char *judge;	/* identity of the reward sources */
 	const char *reference;	/* sha256 of its weights; empty: the base with its adapter */
 	struct run_dir *run;	/* lead learner only, else NULL */
+	bool is_planned; /* models are outlines, of which ppo_plan_* tell; only config, base and
+			  * adapter are there */
 };
 /* Loads policy and critic, or all state from the checkpoint.  Collective over
  * learners; the status may differ between them. */
@@ -42,3 +47,17 @@ void ppo_begin(struct ppo *ppo);
 void ppo_handle(struct ppo *ppo, struct message *message);
 /* Bytes of weights, optimizer and gradients this learner will hold. */
 size_t ppo_bytes(const struct ppo *ppo);
+
+/* What a planned run's steps look like where every completion is as long as it may be. */
+struct ppo_outlook {
+	const struct model *policy, *critic; /* outlines */
+	int longest_prompt, longest;	     /* ids, of a prompt and of a sequence */
+	double tokens, completions;	     /* ids of a step, and those of them that are made */
+	int *lengths;			     /* [n] of the sequences of the first step; owned */
+	int n;
+};
+void ppo_look(struct ppo_outlook *outlook, const struct ppo *ppo);
+void ppo_outlook_release(struct ppo_outlook *outlook);
+/* What learner `index` of the topology would hold. */
+void ppo_plan(struct ledger *ledger, const struct ppo *ppo, const struct ppo_outlook *outlook,
+	      const struct topology *topology, int index, int n_threads);

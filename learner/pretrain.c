@@ -91,6 +91,10 @@ static enum status create_model(struct supervised *run, struct error *err)
 		return error_set(err, STATUS_BAD_INPUT,
 				 "model.create describes a classifier, expected a causal language "
 				 "model");
+	if (run->is_planned) {
+		run->model = model_create_outline(&config, false);
+		return STATUS_OK;
+	}
 	status = model_check_memory(&config, "model.create", err);
 	if (status != STATUS_OK)
 		return status;
@@ -117,22 +121,22 @@ static enum status load_data(struct supervised *run, struct dataset *dataset, co
 				      run->model->config.max_positions, supervised_eos(run), err);
 }
 
+const struct supervised_task pretrain_task = {
+	.command = COMMAND_PRETRAIN,
+	.example = "rlhf pretrain pretrain.json --ranks 2",
+	.head = HEAD_LM,
+	.stats = language_stats,
+	.n_stats = N_LANGUAGE_STATS,
+	.n_numbers = N_LANGUAGE_STATS,
+	.create = create,
+	.load_data = load_data,
+	.weight = language_weight,
+	.microbatch = language_microbatch,
+	.measure = language_measure,
+	.add_metrics = language_add_metrics,
+};
+
 int pretrain_main(int argc, char **argv)
 {
-	static const struct supervised_task task = {
-		.command = COMMAND_PRETRAIN,
-		.example = "rlhf pretrain pretrain.json --ranks 2",
-		.head = HEAD_LM,
-		.stats = language_stats,
-		.n_stats = N_LANGUAGE_STATS,
-		.n_numbers = N_LANGUAGE_STATS,
-		.create = create,
-		.load_data = load_data,
-		.weight = language_weight,
-		.microbatch = language_microbatch,
-		.measure = language_measure,
-		.add_metrics = language_add_metrics,
-	};
-
-	return supervised_main(&task, argc, argv);
+	return supervised_main(&pretrain_task, argc, argv);
 }

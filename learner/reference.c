@@ -125,10 +125,11 @@ static enum status check_tokenizer(const struct supervised *run, const char *dir
 	return status;
 }
 
-static enum status load_model(struct model **model, const struct supervised *run, struct error *err)
+enum status reference_load(struct model **model, const struct supervised *run, bool is_outline,
+			   struct error *err)
 {
 	const char *dir = run->config->reference.path;
-	struct hf_load_options options = {.head = HEAD_LM};
+	struct hf_load_options options = {.head = HEAD_LM, .is_outline = is_outline};
 	int train = longest(&run->train), eval = longest(&run->eval);
 	enum status status = check_tokenizer(run, dir, err);
 
@@ -166,7 +167,7 @@ enum status reference_begin(struct reference *reference, struct supervised *run,
 		return load(reference, run, err);
 	comm_set_phase("reference");
 	if (run->config->reference.path) {
-		status = comm_agree(run->session.world, load_model(&other, run, err), err);
+		status = comm_agree(run->session.world, reference_load(&other, run, false, err), err);
 		model = other;
 	}
 	if (status == STATUS_OK) {

@@ -18,6 +18,10 @@ typedef double *reference_measure(struct supervised *run, const struct model *mo
  * it starts, if there is none).  Collective. */
 enum status reference_begin(struct reference *reference, struct supervised *run,
 			    reference_measure *measure, struct error *err);
+/* The model at reference.path, or its outline; the caller destroys it, after a failure
+ * too.  The data are loaded. */
+enum status reference_load(struct model **model, const struct supervised *run, bool is_outline,
+			   struct error *err);
 void reference_release(struct reference *reference);
 /* dir/reference.safetensors.  Lead only. */
 enum status reference_save(const struct reference *reference, const struct supervised *run,

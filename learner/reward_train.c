@@ -145,30 +145,31 @@ static void report(const struct supervised *run, struct buf *json)
 	free(margins);
 }
 
+static const struct stat stats[N_STATS] = {
+	[LOSS] = {"loss", PER_WEIGHT},
+	[ACCURACY] = {"accuracy", PER_WEIGHT},
+	[MARGIN] = {"margin", PER_WEIGHT},
+	[REWARD_CHOSEN] = {"chosen_rewards", PER_WEIGHT},
+	[REWARD_REJECTED] = {"rejected_rewards", PER_WEIGHT},
+};
+
+const struct supervised_task reward_train_task = {
+	.command = COMMAND_REWARD_TRAIN,
+	.example = "rlhf reward-train reward.json --ranks 2",
+	.head = HEAD_SCORE,
+	.stats = stats,
+	.n_stats = N_STATS,
+	.n_numbers = N_NUMBERS,
+	.create = create,
+	.load_data = load_data,
+	.prepare = pooled_choose_pad,
+	.microbatch = microbatch,
+	.measure = measure,
+	.describe = describe,
+	.report = report,
+};
+
 int reward_train_main(int argc, char **argv)
 {
-	static const struct stat stats[N_STATS] = {
-		[LOSS] = {"loss", PER_WEIGHT},
-		[ACCURACY] = {"accuracy", PER_WEIGHT},
-		[MARGIN] = {"margin", PER_WEIGHT},
-		[REWARD_CHOSEN] = {"chosen_rewards", PER_WEIGHT},
-		[REWARD_REJECTED] = {"rejected_rewards", PER_WEIGHT},
-	};
-	static const struct supervised_task task = {
-		.command = COMMAND_REWARD_TRAIN,
-		.example = "rlhf reward-train reward.json --ranks 2",
-		.head = HEAD_SCORE,
-		.stats = stats,
-		.n_stats = N_STATS,
-		.n_numbers = N_NUMBERS,
-		.create = create,
-		.load_data = load_data,
-		.prepare = pooled_choose_pad,
-		.microbatch = microbatch,
-		.measure = measure,
-		.describe = describe,
-		.report = report,
-	};
-
-	return supervised_main(&task, argc, argv);
+	return supervised_main(&reward_train_task, argc, argv);
 }

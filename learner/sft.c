@@ -17,22 +17,22 @@ static enum status load_data(struct supervised *run, struct dataset *dataset, co
 				     run->model->config.max_positions, supervised_eos(run), err);
 }
 
+const struct supervised_task sft_task = {
+	.command = COMMAND_SFT,
+	.example = "rlhf sft sft.json --set model.path=DIR --ranks 2",
+	.head = HEAD_LM,
+	.stats = language_stats,
+	.n_stats = N_LANGUAGE_STATS,
+	.n_numbers = N_LANGUAGE_STATS,
+	.create = create,
+	.load_data = load_data,
+	.weight = language_weight,
+	.microbatch = language_microbatch,
+	.measure = language_measure,
+	.add_metrics = language_add_metrics,
+};
+
 int sft_main(int argc, char **argv)
 {
-	static const struct supervised_task task = {
-		.command = COMMAND_SFT,
-		.example = "rlhf sft sft.json --set model.path=DIR --ranks 2",
-		.head = HEAD_LM,
-		.stats = language_stats,
-		.n_stats = N_LANGUAGE_STATS,
-		.n_numbers = N_LANGUAGE_STATS,
-		.create = create,
-		.load_data = load_data,
-		.weight = language_weight,
-		.microbatch = language_microbatch,
-		.measure = language_measure,
-		.add_metrics = language_add_metrics,
-	};
-
-	return supervised_main(&task, argc, argv);
+	return supervised_main(&sft_task, argc, argv);
 }

@@ -77,15 +77,13 @@ enum status state_save_model(const struct model *model, const struct buf *config
 }
 
 enum status state_load_model(struct model **model, struct buf *config_text, const char *dir,
-			     enum head_kind head, bool create_score, uint64_t seed,
-			     struct pool *pool, struct error *err)
+			     const struct hf_load_options *options, struct pool *pool,
+			     struct error *err)
 {
-	struct hf_load_options options = {
-		.head = head, .create_score = create_score, .seed = seed};
 	const char *slash = strrchr(dir, '/');
-	enum status status = hf_load(model, dir, &options, pool, err);
+	enum status status = hf_load(model, dir, options, pool, err);
 
-	if (status == STATUS_OK && fault_omits(slash ? slash + 1 : dir))
+	if (status == STATUS_OK && !options->is_outline && fault_omits(slash ? slash + 1 : dir))
 		zero_fill((*model)->weights, (*model)->layout.n_floats, pool);
 	return status == STATUS_OK ? hf_read_config_text(config_text, dir, err) : status;
 }

@@ -35,11 +35,10 @@ enum status state_save_model(const struct model *model, const struct buf *config
 			     const char *tokenizer_dir, const char *const *edits,
 			     const char *save_dtype, const char *dir, const char *name,
 			     struct error *err);
-/* Loads dir and appends the text of its config.json.  HEAD_SCORE: a causal language
- * model gets a new head, keyed by seed, if create_score. */
+/* hf_load of dir, and appends the text of its config.json. */
 enum status state_load_model(struct model **model, struct buf *config_text, const char *dir,
-			     enum head_kind head, bool create_score, uint64_t seed,
-			     struct pool *pool, struct error *err);
+			     const struct hf_load_options *options, struct pool *pool,
+			     struct error *err);
 
 /* dir/name, durably. */
 enum status state_write_text(const char *dir, const char *name, const char *text, size_t n,

@@ -124,9 +124,9 @@ static enum status train(struct supervised *run, struct error *err)
 
 /* --- setting up --- */
 
-static enum status check_ranks(const struct supervised *run, struct error *err)
+enum status supervised_check_ranks(const struct supervised *run, int n, struct error *err)
 {
-	int n = comm_size(run->session.world), lanes = (int)run->config->train.lanes;
+	int lanes = (int)run->config->train.lanes;
 	struct buf divisors = BUF_INIT;
 
 	if (lanes % n == 0) /* lanes is a power of two, so n is one */
@@ -198,8 +198,7 @@ static enum status open_metrics(struct supervised *run, uint64_t bytes, struct e
 	return status;
 }
 
-/* What this rank does by itself; may fail on some ranks only. */
-static enum status set_up_rank(struct supervised *run, uint64_t *metrics_bytes, struct error *err)
+enum status supervised_load(struct supervised *run, struct error *err)
 {
 	enum status status = load_tokenizer(run, err);
 
@@ -209,9 +208,18 @@ static enum status set_up_rank(struct supervised *run, uint64_t *metrics_bytes, 
 		status = run->task->freeze(run, err);
 	if (status == STATUS_OK)
 		status = load_data(run, err);
+	if (status == STATUS_OK)
+		run->model->recomputes = run->config->train.recompute;
+	return status;
+}
+
+/* What this rank does by itself; may fail on some ranks only. */
+static enum status set_up_rank(struct supervised *run, uint64_t *metrics_bytes, struct error *err)
+{
+	enum status status = supervised_load(run, err);
+
 	if (status != STATUS_OK)
 		return status;
-	run->model->recomputes = run->config->train.recompute;
 	trainer_init(&run->trainer, run->model, &run->config->optimizer,
 		     (int)run->config->train.lanes, run->session.world, run->pool);
 	if (run->session.checkpoint)
@@ -241,7 +249,7 @@ static enum status check_same_data(struct supervised *run, struct error *err)
 static enum status set_up(struct supervised *run, struct error *err)
 {
 	uint64_t metrics_bytes = 0;
-	enum status status = check_ranks(run, err);
+	enum status status = supervised_check_ranks(run, comm_size(run->session.world), err);
 
 	if (status != STATUS_OK)
 		return status;
@@ -256,7 +264,7 @@ static enum status set_up(struct supervised *run, struct error *err)
 	return status;
 }
 
-static void release(struct supervised *run)
+void supervised_release(struct supervised *run)
 {
 	if (run->task->release)
 		run->task->release(run);
@@ -291,6 +299,6 @@ int supervised_main(const struct supervised_task *task, int argc, char **argv)
 		status = session_begin(&run.session, &err);
 	if (status == STATUS_OK)
 		status = train(&run, &err);
-	release(&run);
+	supervised_release(&run);
 	return session_close(&run.session, status, &err);
 }

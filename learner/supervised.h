@@ -89,6 +89,7 @@ struct supervised {
 	const struct supervised_task *task;
 	struct session session;
 	const struct run_config *config;
+	bool is_planned; /* the model is an outline, and nothing is trained */
 	struct pool *pool;
 	struct model *model;
 	struct buf config_text;	   /* of the model's config.json */
@@ -109,6 +110,11 @@ struct supervised {
 
 /* The whole command.  Collective. */
 int supervised_main(const struct supervised_task *task, int argc, char **argv);
+
+/* Tokenizer, model and data, as the run begins.  pool and session are there. */
+enum status supervised_load(struct supervised *run, struct error *err);
+enum status supervised_check_ranks(const struct supervised *run, int n, struct error *err);
+void supervised_release(struct supervised *run);
 
 /* supervised_step.c: one update, and the evaluation behind it if one is due; the
  * lowest loss and its model are kept.  Collective. */

@@ -88,8 +88,12 @@ enum status supervised_save_result(struct supervised *run, const char *name, con
 enum status supervised_load_model(struct supervised *run, const char *dir, bool create_score,
 				  struct error *err)
 {
-	return state_load_model(&run->model, &run->config_text, dir, run->task->head, create_score,
-				(uint64_t)run->config->run.seed, run->pool, err);
+	struct hf_load_options options = {.head = run->task->head,
+					  .create_score = create_score,
+					  .seed = (uint64_t)run->config->run.seed,
+					  .is_outline = run->is_planned};
+
+	return state_load_model(&run->model, &run->config_text, dir, &options, run->pool, err);
 }
 
 enum status supervised_load_state(struct supervised *run, uint64_t *metrics_bytes,

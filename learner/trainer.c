@@ -21,9 +21,6 @@
 #include "common/ops/elementwise.h"
 #include "common/run/fault.h"
 
-/* Whole sequences of at most so many tokens make a microbatch. */
-enum { MICROBATCH_TOKENS = 1024 };
-
 double schedule_factor(const char *name, int64_t step, int64_t warmup, int64_t total)
 {
 	double k = (double)step, w = (double)warmup;
@@ -48,14 +45,25 @@ static int levels(int n)
 	return depth;
 }
 
+int optimizer_moments(const struct optimizer_config *optimizer)
+{
+	if (strcmp(optimizer->name, "adamw") == 0)
+		return 2;
+	return optimizer->momentum != 0;
+}
+
+static int count_gradients(const struct model *model, int n_local)
+{
+	return model_is_small(model) ? n_local : levels(n_local);
+}
+
 void trainer_init(struct trainer *trainer, struct model *model,
 		  const struct optimizer_config *optimizer, int lanes, struct comm *learners,
 		  struct pool *pool)
 {
 	struct trained trained = model_trained(model);
 	size_t n = trained.layout->n_floats;
-	bool is_adamw = strcmp(optimizer->name, "adamw") == 0;
-	int n_local = lanes / comm_size(learners);
+	int n_moments = optimizer_moments(optimizer);
 
 	*trainer = (struct trainer){.model = model,
 				    .trained = trained,
@@ -65,11 +73,11 @@ void trainer_init(struct trainer *trainer, struct model *model,
 				    .learners = learners,
 				    .pool = pool};
 	comm_part(learners, n, SUM_BLOCK, &trainer->begin, &trainer->end);
-	if (is_adamw || optimizer->momentum != 0)
+	if (n_moments > 0)
 		trainer->m = xaligned(trainer->end - trainer->begin, sizeof(float));
-	if (is_adamw)
+	if (n_moments > 1)
 		trainer->v = xaligned(trainer->end - trainer->begin, sizeof(float));
-	trainer->n_gradients = model_is_small(model) ? n_local : levels(n_local);
+	trainer->n_gradients = count_gradients(model, lanes / comm_size(learners));
 	trainer->gradients = xcalloc((size_t)trainer->n_gradients, sizeof *trainer->gradients);
 	for (int i = 0; i < trainer->n_gradients; i++)
 		trainer->gradients[i] = xaligned(n, sizeof(float));
@@ -97,7 +105,43 @@ size_t trainer_bytes(const struct trainer *trainer)
 				(trainer->end - trainer->begin) * n_moments);
 }
 
+void trainer_plan(struct ledger *ledger, const struct model *model,
+		  const struct optimizer_config *optimizer, int lanes, int rank, int n_learners)
+{
+	size_t n = model_trained(model).layout->n_floats, begin, end;
+
+	comm_part_of(rank, n_learners, n, SUM_BLOCK, &begin, &end);
+	ledger_add(ledger, "gradients",
+		   (size_t)count_gradients(model, lanes / n_learners) * n * sizeof(float));
+	ledger_add(ledger, "moments",
+		   (size_t)optimizer_moments(optimizer) * (end - begin) * sizeof(float));
+}
+
 /* --- lanes --- */
+
+/* Units of a lane: from lane_begin(lane) to lane_begin(lane + 1). */
+static int lane_begin(int n, int lanes, int lane)
+{
+	return (int)((int64_t)n * lane / lanes);
+}
+
+void trainer_cut(const int *lengths, int n, int lanes, struct microbatches *out)
+{
+	*out = (struct microbatches){0};
+	for (int lane = 0; lane < lanes; lane++)
+		for (int first = lane_begin(n, lanes, lane), end = lane_begin(n, lanes, lane + 1);
+		     first < end;) {
+			int tokens = 0;
+			int count = sequences_group(lengths, first, end, MICROBATCH_TOKENS);
+
+			for (int i = first; i < first + count; i++)
+				tokens += lengths[i];
+			out->most_tokens = tokens > out->most_tokens ? tokens : out->most_tokens;
+			out->most_units = count > out->most_units ? count : out->most_units;
+			out->first = out->n++ == 0 ? count : out->first;
+			first += count;
+		}
+}
 
 struct step {
 	struct trainer *trainer;
@@ -116,8 +160,8 @@ static void run_lane(const struct step *step, int local, float *grads, struct ar
 {
 	const struct trainer *trainer = step->trainer;
 	int lane = step->first_lane + local;
-	int first = (int)((int64_t)step->n * lane / trainer->lanes);
-	int end = (int)((int64_t)step->n * (lane + 1) / trainer->lanes);
+	int first = lane_begin(step->n, trainer->lanes, lane);
+	int end = lane_begin(step->n, trainer->lanes, lane + 1);
 
 	zero_fill(grads, trainer->trained.layout->n_floats, pool);
 	while (first < end) {

@@ -19,10 +19,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/base/ledger.h"
 #include "common/base/pool.h"
 #include "common/model/sequences.h"
 #include "common/run/config.h"
 #include "proto/comm.h"
+
+/* Whole sequences of at most so many tokens make a microbatch. */
+enum { MICROBATCH_TOKENS = 1024 };
 
 struct trainer {
 	struct model *model;   /* borrowed; what is trained of it is changed */
@@ -46,6 +50,20 @@ void trainer_init(struct trainer *trainer, struct model *model,
 void trainer_release(struct trainer *trainer);
 /* Of the model, its moments and its gradients on this learner, without activations. */
 size_t trainer_bytes(const struct trainer *trainer);
+/* Blocks of moments that an optimizer keeps: 0, 1 or 2. */
+int optimizer_moments(const struct optimizer_config *optimizer);
+/* What learner `rank` of `n_learners` would hold: "gradients" and "moments"; the model
+ * may be an outline. */
+void trainer_plan(struct ledger *ledger, const struct model *model,
+		  const struct optimizer_config *optimizer, int lanes, int rank, int n_learners);
+/* The microbatches of a minibatch of n units: how many they are, what the largest have, and
+ * the units of the first. */
+struct microbatches {
+	int64_t n;
+	int most_tokens, most_units;
+	int first;
+};
+void trainer_cut(const int *lengths, int n, int lanes, struct microbatches *out);
 
 /* Forward and backward of sequences [first, first + n) of the minibatch, adding
  * to grads (a flat block) and to stats [n_stats] (doubles, summed by the same

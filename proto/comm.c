@@ -464,6 +464,13 @@ void comm_part(const struct comm *comm, size_t n, size_t grain, size_t *begin, s
 	*end = elements(&a, half.first + half.count);
 }
 
+void comm_part_of(int rank, int size, size_t n, size_t grain, size_t *begin, size_t *end)
+{
+	struct comm comm = {.rank = rank, .size = size};
+
+	comm_part(&comm, n, grain, begin, end);
+}
+
 void comm_tree_scatter_float(struct comm *comm, float *x, size_t n, size_t grain)
 {
 	struct array a = floats(x, n, grain);

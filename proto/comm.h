@@ -63,6 +63,8 @@ void comm_tree_sum_double(struct comm *comm, double *x, size_t n);
 /* The two halves of that sum.  x[n] is cut into runs of whole blocks of `grain`
  * elements, one run a rank: [*begin, *end), which may be empty. */
 void comm_part(const struct comm *comm, size_t n, size_t grain, size_t *begin, size_t *end);
+/* The same for a rank of `size`.  Not collective. */
+void comm_part_of(int rank, int size, size_t n, size_t grain, size_t *begin, size_t *end);
 /* Of the sum, each rank gets its own part; the rest of its x is undefined. */
 void comm_tree_scatter_float(struct comm *comm, float *x, size_t n, size_t grain);
 /* Each rank's own part, to all. */

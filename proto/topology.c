@@ -117,3 +117,27 @@ int topology_index(const struct topology *topology, enum role role, int rank)
 	int index = rank - topology->first[role];
 	return index >= 0 && index < topology->count[role] ? index : -1;
 }
+
+void topology_name(const struct topology *topology, int rank, char *out, size_t size)
+{
+	size_t used = 0;
+
+	out[0] = '\0';
+	for (int role = 0; role < ROLE_COUNT; role++) {
+		int index = topology_index(topology, (enum role)role, rank);
+		if (index >= 0 && used < size)
+			used += (size_t)snprintf(out + used, size - used, "%s%s.%d",
+						 used ? "+" : "", role_name((enum role)role),
+						 index);
+	}
+}
+
+int topology_sharing(const struct topology *topology, int rank)
+{
+	int most = 1;
+
+	for (int role = 0; role < ROLE_COUNT; role++)
+		if (topology_plays(topology, rank, (enum role)role) && topology->count[role] > most)
+			most = topology->count[role];
+	return most;
+}

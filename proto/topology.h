@@ -2,6 +2,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "common/base/status.h"
 
@@ -25,3 +26,8 @@ void topology_default(struct topology *topology, int n_ranks, int lanes);
 bool topology_plays(const struct topology *topology, int rank, enum role role);
 int topology_rank(const struct topology *topology, enum role role, int index);
 int topology_index(const struct topology *topology, enum role role, int rank); /* -1 */
+/* "learner.0+reward.1" */
+void topology_name(const struct topology *topology, int rank, char *out, size_t size);
+/* Ranks of one role work at the same time: the most, itself included, that do so with this
+ * one where all are on one node. */
+int topology_sharing(const struct topology *topology, int rank);

@@ -129,3 +129,20 @@ void frozen_scores(const struct model *model, struct frozen_item *items, int n,
 	struct frozen frozen = {.model = model, .items = items, .pooling = pooling};
 	run_all(&frozen, n, score_group, workspace, pool);
 }
+
+size_t frozen_workspace_bytes(const struct model *model, int n, int length, int n_threads)
+{
+	int *lengths = xcalloc((size_t)n, sizeof *lengths), t;
+	size_t head, forward, ids;
+
+	for (int i = 0; i < n; i++)
+		lengths[i] = length;
+	t = sequences_most_tokens(model, lengths, n, GROUP_TOKENS, n_threads);
+	free(lengths);
+	forward = transformer_forward_bytes(model, t);
+	head = model->config.head == HEAD_LM ? head_logprobs_bytes(model, t) : 0;
+	ids = (size_t)t * (4 * sizeof(int32_t) + sizeof(uint8_t));
+	return (size_t)(model_is_small(model) ? n_threads : 1) *
+	       ((size_t)t * (size_t)model->config.n_channels * sizeof(float) + ids +
+		(forward > head ? forward : head));
+}

@@ -23,6 +23,9 @@ struct frozen_item {
 void frozen_logprobs(const struct model *model, struct frozen_item *items, int n,
 		     float inv_temperature, const int32_t *banned, int n_banned,
 		     struct workspace *workspace, struct pool *pool);
+/* The most that either takes of its workspace for n sequences of `length` ids.  The model may
+ * be an outline. */
+size_t frozen_workspace_bytes(const struct model *model, int n, int length, int n_threads);
 /* Scores of the position that is pooled. */
 void frozen_scores(const struct model *model, struct frozen_item *items, int n,
 		   enum pooling pooling, struct workspace *workspace, struct pool *pool);

@@ -40,6 +40,19 @@ enum status frozen_model_load(struct frozen_model *frozen, struct comm *comm, co
 	return STATUS_OK;
 }
 
+enum status frozen_model_outline(struct model **model, size_t *bytes, const char *dir,
+				 enum head_kind head, enum weight_type type, struct error *err)
+{
+	struct hf_frozen description;
+	enum status status = hf_frozen_describe(&description, dir, head, type, err);
+
+	if (status != STATUS_OK)
+		return status;
+	*bytes = hf_frozen_floats(&description) * sizeof(float);
+	*model = model_create_outline(&description.config, description.has_score_bias);
+	return STATUS_OK;
+}
+
 void frozen_model_count(const struct frozen_model *frozen, struct frozen_bytes *bytes)
 {
 	if (!frozen->model)

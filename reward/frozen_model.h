@@ -15,6 +15,10 @@ struct frozen_model {
 enum status frozen_model_load(struct frozen_model *frozen, struct comm *comm, const char *dir,
 			      enum head_kind head, enum weight_type type, struct pool *pool,
 			      struct error *err);
+/* The same without weights, an outline, and the bytes that these would take.  The caller
+ * destroys it. */
+enum status frozen_model_outline(struct model **model, size_t *bytes, const char *dir,
+				 enum head_kind head, enum weight_type type, struct error *err);
 /* Where weights lie: each copy of a node is filled by one of its ranks. */
 struct frozen_bytes {
 	size_t filled; /* by this rank */

@@ -199,3 +199,60 @@ void reward_handle(struct reward *reward, struct message *message)
 	buf_release(&payload);
 	rollouts_release(&list);
 }
+
+/* --- planning --- */
+
+/* Rollouts come in groups of so many, as actors send them. */
+enum { PLANNED_GROUP = 8 };
+
+/* A frozen model: its weights, here or on another rank, and what it works in. */
+static enum status plan_frozen(struct ledger *ledger, size_t *mapped, const char *what,
+			       const char *dir, enum head_kind head, const char *weights,
+			       bool is_first, int n_threads, int n, struct error *err)
+{
+	struct model *model = NULL;
+	enum weight_type type;
+	size_t bytes;
+	enum status status;
+
+	weight_type_parse(weights, &type);
+	status = frozen_model_outline(&model, &bytes, dir, head, type, err);
+	if (status != STATUS_OK)
+		return status;
+	if (is_first)
+		ledger_add(ledger, what, bytes);
+	else
+		*mapped += bytes;
+	ledger_add(ledger, "activations",
+		   frozen_workspace_bytes(model, PLANNED_GROUP, n, n_threads));
+	model_destroy(model);
+	return STATUS_OK;
+}
+
+enum status reward_plan(struct ledger *ledger, size_t *mapped, const struct run_config *config,
+			const struct model *policy, bool has_base, bool is_first, int n_threads,
+			int n, struct error *err)
+{
+	const char *path = config->reference.path ? config->reference.path : config->policy.path;
+	enum weight_type type = WEIGHTS_F32;
+	enum status status = choose_type(config, &type, err);
+
+	if (status == STATUS_OK && has_base && !config->reference.path && type == WEIGHTS_F32) {
+		if (config->lora.path)
+			ledger_add(ledger, "adapter", model_adapter_bytes(policy));
+		ledger_add(ledger, "activations",
+			   frozen_workspace_bytes(policy, PLANNED_GROUP, n, n_threads));
+	} else if (status == STATUS_OK) {
+		status = plan_frozen(ledger, mapped, "reference", path, HEAD_LM,
+				     config->reference.weights, is_first, n_threads, n, err);
+	}
+	for (int i = 0; i < config->reward.n_sources && status == STATUS_OK; i++) {
+		const struct reward_source *source = &config->reward.sources[i];
+
+		if (strcmp(source->type, "model") == 0)
+			status = plan_frozen(ledger, mapped, "reward models", source->path,
+					     HEAD_SCORE, source->weights, is_first, n_threads, n,
+					     err);
+	}
+	return status;
+}

@@ -1,6 +1,7 @@
 /* The reward rank's part of the ring. */
 #pragma once
 
+#include "common/base/ledger.h"
 #include "common/base/pool.h"
 #include "common/model/model.h"
 #include "common/run/config.h"
@@ -23,5 +24,11 @@ struct frozen_bytes reward_bytes(const struct reward *reward); /* of weights and
 const char *reward_identity(const struct reward *reward); /* who judges */
 /* Of the reference's weights, in hex; empty where it is the base and its adapter. */
 const char *reward_reference_sha256(const struct reward *reward);
+/* What a reward rank would hold for sequences of at most n ids; *mapped: of weights that the
+ * first reward rank of its node holds, where it is not that.  policy may be an outline, with
+ * its adapter if has_base; the base itself is the rank's. */
+enum status reward_plan(struct ledger *ledger, size_t *mapped, const struct run_config *config,
+			const struct model *policy, bool has_base, bool is_first, int n_threads,
+			int n, struct error *err);
 /* MESSAGE_ROLLOUTS: adds score and reference log-probabilities, sends on. */
 void reward_handle(struct reward *reward, struct message *message);

@@ -3,9 +3,17 @@
  * like the root of them. */
 #include "common/base/memory.h"
 
+#include <malloc.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
+
+static size_t at_most(size_t n, size_t most)
+{
+	return n < most ? n : most;
+}
 
 /* The number in a file, or SIZE_MAX. */
 static size_t read_limit(const char *path)
@@ -34,4 +42,46 @@ size_t memory_of_node(void)
 		bytes = limit < bytes ? limit : bytes;
 	}
 	return bytes;
+}
+
+/* The number behind a name in a file, times unit; `missing` where there is none. */
+static size_t read_named(const char *path, const char *name, size_t unit, size_t missing)
+{
+	FILE *file = fopen(path, "re");
+	unsigned long long value;
+	char line[128];
+	bool is_found = false;
+
+	while (file && !is_found && fgets(line, sizeof line, file))
+		is_found = strncmp(line, name, strlen(name)) == 0 &&
+			   sscanf(line + strlen(name), "%*[: ]%llu", &value) == 1;
+	if (file)
+		fclose(file);
+	return is_found ? (size_t)value * unit : missing;
+}
+
+/* What a control group has left: its limit less what it uses, of which files that are
+ * merely cached do not count. */
+static size_t group_left(void)
+{
+	size_t limit = read_limit("/sys/fs/cgroup/memory.max");
+	size_t used = read_limit("/sys/fs/cgroup/memory.current");
+
+	if (limit == SIZE_MAX || used == SIZE_MAX)
+		return SIZE_MAX;
+	used -= at_most(used, read_named("/sys/fs/cgroup/memory.stat", "inactive_file", 1, 0));
+	return limit - at_most(limit, used);
+}
+
+size_t memory_available(void)
+{
+	return at_most(at_most(read_named("/proc/meminfo", "MemAvailable", 1024, SIZE_MAX), group_left()),
+		       memory_of_node());
+}
+
+size_t memory_in_use(void)
+{
+	size_t resident = read_named("/proc/self/status", "VmRSS", 1024, 0);
+
+	return resident - at_most(resident, mallinfo2().fordblks);
 }

@@ -16,6 +16,17 @@ static int chunk_rows(int v)
 	return rows < 32 ? 32 : rows > 256 ? 256 : rows;
 }
 
+static int at_most(int n, int most)
+{
+	return n < most ? n : most;
+}
+
+/* For an arena that counts. */
+static void count_rows(struct arena *arena, int n, int width)
+{
+	arena_alloc(arena, (size_t)n * (size_t)width, sizeof(float));
+}
+
 static const struct param *lm_param(const struct model *model)
 {
 	enum param_id id = model->config.tied ? PARAM_TOKEN_EMBEDDING : PARAM_LM_HEAD;
@@ -140,6 +151,20 @@ void head_logprobs(const struct model *model, const float *hidden, const int *ro
 	arena_rewind(arena, mark);
 }
 
+size_t head_logprobs_bytes(const struct model *model, int n)
+{
+	const struct model_config *config = &model->config;
+	int v = config->n_vocab, chunk = at_most(chunk_rows(v), n);
+	struct arena arena;
+
+	arena_init_counting(&arena);
+	count_rows(&arena, chunk, config->n_channels);
+	count_rows(&arena, chunk, v);
+	if (param_find(&model->layout, PARAM_PROJECT_OUT, -1))
+		count_rows(&arena, chunk, config->n_embedding);
+	return arena.high_water;
+}
+
 void head_train(const struct model *model, const float *hidden, const int *rows,
 		const int32_t *targets, int n, float inv_temperature,
 		const struct head_ban *ban, head_loss *loss, void *context, uint8_t *is_top,
@@ -195,6 +220,27 @@ void head_train(const struct model *model, const float *hidden, const int *rows,
 		arena_rewind(arena, inner);
 	}
 	arena_rewind(arena, mark);
+}
+
+size_t head_train_bytes(const struct model *model, int n)
+{
+	const struct model_config *config = &model->config;
+	int v = config->n_vocab, chunk = at_most(chunk_rows(v), n);
+	struct arena arena;
+
+	arena_init_counting(&arena);
+	count_rows(&arena, chunk, config->n_channels);
+	count_rows(&arena, chunk, lm_param(model)->cols);
+	count_rows(&arena, chunk, v);
+	if (config->logit_cap > 0)
+		count_rows(&arena, chunk, v);
+	for (int i = 0; i < 4; i++)
+		count_rows(&arena, chunk, 1);
+	if (param_find(&model->layout, PARAM_PROJECT_OUT, -1)) {
+		count_rows(&arena, chunk, config->n_embedding);
+		count_rows(&arena, chunk, config->n_channels);
+	}
+	return arena.high_water;
 }
 
 void head_score(const struct model *model, const float *hidden, const int *rows, int n,

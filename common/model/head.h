@@ -47,6 +47,10 @@ void head_train(const struct model *model, const float *hidden, const int *rows,
 		const struct head_ban *ban, head_loss *loss, void *context, uint8_t *is_top,
 		float *dhidden, float *grads, struct arena *arena, struct pool *pool);
 
+/* The most that head_logprobs and head_train take of an arena for n entries. */
+size_t head_logprobs_bytes(const struct model *model, int n);
+size_t head_train_bytes(const struct model *model, int n);
+
 /* scores [n, n_labels] = hidden[rows[i]] W^T (+ b).  rows NULL: rows 0 .. n-1. */
 void head_score(const struct model *model, const float *hidden, const int *rows, int n,
 		float *scores, struct arena *arena, struct pool *pool);

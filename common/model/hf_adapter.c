@@ -334,9 +334,11 @@ static enum status create_adapter(struct model *model, const struct adapter_opti
 		status = plan_saved(&planning, options, &saved, err);
 	if (status == STATUS_OK) {
 		lora_attach(model, &planning.plan);
-		lora_init_random(model, options->seed);
 		write_config_text(&planning, options, targets.data, saved.data,
 				  &model->lora->config);
+	}
+	if (status == STATUS_OK && model->weights) {
+		lora_init_random(model, options->seed);
 		lora_pack(model, pool);
 	}
 	buf_release(&targets);
@@ -698,6 +700,8 @@ static enum status read_adapter(struct reader *reader, struct model *model, stru
 	if (status != STATUS_OK)
 		return status;
 	lora_attach(model, &reader->planning.plan);
+	if (!model->weights)
+		return STATUS_OK;
 	for (int m = 0; m < model->lora->n_modules && status == STATUS_OK; m++)
 		status = read_module(reader, model->lora, &model->lora->modules[m], err);
 	if (status == STATUS_OK)

@@ -47,7 +47,7 @@ static enum status load_tensors(struct model *model, struct hf_source *source, s
 	enum status status = hf_source_complain(source, &problems, err);
 
 	for (int i = 0; i < n && status == STATUS_OK; i++)
-		if (views[i])
+		if (views[i] && model->weights)
 			status = load_tensor(model, i, views[i], pool, err);
 	model->dtype = hf_source_dtype(views, n);
 	hf_problems_release(&problems);
@@ -114,17 +114,20 @@ enum status hf_load(struct model **out, const char *dir, const struct hf_load_op
 	struct model *model = NULL;
 	enum status status = hf_source_open(&source, dir, options, err);
 
-	if (status == STATUS_OK)
+	if (status == STATUS_OK && !options->is_outline)
 		status = model_check_memory(&source.config, dir, err);
 	if (status != STATUS_OK)
 		goto done;
-	model = model_create(&source.config, hf_source_has_bias(&source));
+	model = options->is_outline
+			? model_create_outline(&source.config, hf_source_has_bias(&source))
+			: model_create(&source.config, hf_source_has_bias(&source));
 	status = load_tensors(model, &source, pool, err);
 	if (status != STATUS_OK)
 		goto done;
-	if (source.new_score)
+	if (model->weights && source.new_score)
 		create_score_head(model, options->seed);
-	subtract_offset(model, source.head.offset);
+	if (model->weights)
+		subtract_offset(model, source.head.offset);
 	restore_dtype(model, dir);
 	*out = model;
 	model = NULL;

@@ -35,6 +35,7 @@ struct hf_load_options {
 	bool create_score;
 	int n_labels;
 	uint64_t seed;
+	bool is_outline; /* model_create_outline, of tensors that are there */
 };
 /* The model that hf_load would load, without its weights. */
 enum status hf_describe(struct model_config *config, const char *dir,

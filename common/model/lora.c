@@ -138,6 +138,9 @@ void lora_attach(struct model *model, const struct lora_plan *plan)
 	for (int i = 0; i < n; i++)
 		if (is_saved(model, &model->layout.items[i], plan))
 			add_saved(lora, &model->layout.items[i]);
+	model->lora = lora;
+	if (!model->weights)
+		return;
 	lora->values = xaligned(lora->layout.n_floats, sizeof *lora->values);
 	lora->packed = xaligned(lora->layout.n_packed_floats, sizeof *lora->packed);
 	for (int i = 0; i < lora->n_saved; i++) {
@@ -147,7 +150,40 @@ void lora_attach(struct model *model, const struct lora_plan *plan)
 		       (size_t)param->rows * (size_t)param->cols * sizeof *lora->values);
 	}
 	lora->base_hash = hash64(model->weights, model->layout.n_floats * sizeof *model->weights);
-	model->lora = lora;
+}
+
+static bool is_same_param(const struct param *a, const struct param *b)
+{
+	return a->id == b->id && a->layer == b->layer;
+}
+
+void lora_attach_like(struct model *model, const struct model *other)
+{
+	size_t n = (size_t)hf_tensor_count(model);
+	struct lora_plan plan = {.r = xcalloc(n, sizeof *plan.r),
+				 .scale = xcalloc(n, sizeof *plan.scale),
+				 .is_saved = xcalloc(n, sizeof *plan.is_saved)};
+
+	for (int i = 0; i < (int)n; i++) {
+		const struct param *param = hf_tensor_param(model, i);
+		struct hf_linear linear;
+		bool is_linear = hf_linear_describe(model, i, &linear);
+
+		for (int m = 0; is_linear && m < other->lora->n_modules; m++) {
+			const struct lora_module *module = &other->lora->modules[m];
+
+			if (is_same_param(module->param, param) && module->row == linear.row) {
+				plan.r[i] = module->r;
+				plan.scale[i] = module->scale;
+			}
+		}
+		for (int s = 0; s < other->lora->n_saved; s++)
+			plan.is_saved[i] |= is_same_param(other->lora->saved[s].param, param);
+	}
+	lora_attach(model, &plan);
+	free(plan.r);
+	free(plan.scale);
+	free(plan.is_saved);
 }
 
 void lora_destroy(struct lora *lora)
@@ -326,7 +362,7 @@ static const float *columns_of(const float *dy, int width, int row, int rows, in
 	if (rows == width)
 		return dy;
 	out = arena_alloc(arena, (size_t)t * (size_t)rows, sizeof *out);
-	for (int i = 0; i < t; i++)
+	for (int i = 0; out && i < t; i++)
 		memcpy(out + (size_t)i * (size_t)rows, dy + (size_t)i * (size_t)width + row,
 		       (size_t)rows * sizeof *out);
 	return out;
@@ -354,6 +390,21 @@ void lora_backward(const struct model *model, const struct param *param, const f
 		gemm_backward_weight(grads + module->a, du, x, t, module->r, param->cols, pool);
 		gemm_backward_input(dx, du, lora->values + module->a, t, module->r, param->cols,
 				    true, pool);
+		arena_rewind(arena, mark);
+	}
+}
+
+void lora_count_backward(const struct model *model, const struct param *param, int t,
+			 struct arena *arena)
+{
+	int first, end = modules_of(model, param, &first);
+
+	for (int m = first; m < end; m++) {
+		const struct lora_module *module = &model->lora->modules[m];
+		size_t mark = arena_mark(arena);
+
+		arena_alloc(arena, (size_t)t * (size_t)module->r, sizeof(float));
+		columns_of(NULL, param->rows, module->row, module->rows, t, arena);
 		arena_rewind(arena, mark);
 	}
 }

@@ -53,9 +53,12 @@ struct lora_plan {
 	float *scale;	/* [hf_tensor_count] */
 	bool *is_saved; /* [hf_tensor_count] */
 };
-/* Gives the model adapters of zeros and copies of what is saved. */
+/* Gives the model adapters of zeros and copies of what is saved; an outline gets neither. */
 void lora_attach(struct model *model, const struct lora_plan *plan);
 void lora_destroy(struct lora *lora); /* NULL is fine */
+/* Gives a model of the same kind but fewer layers the adapters of zeros and the copies that
+ * the other's layers have. */
+void lora_attach_like(struct model *model, const struct model *other);
 /* A uniform within 1 / sqrt(in), keyed by (seed, tensor, element); B zero. */
 void lora_init_random(struct model *model, uint64_t seed);
 /* The flat block into panels, and what is saved into the model's weights. */
@@ -78,3 +81,6 @@ void lora_forward(const struct model *model, const struct param *param, const fl
 void lora_backward(const struct model *model, const struct param *param, const float *dy,
 		   const float *x, const float *low, float *dx, float *grads, int t,
 		   struct arena *arena, struct pool *pool);
+/* What lora_backward allocates, for an arena that counts. */
+void lora_count_backward(const struct model *model, const struct param *param, int t,
+			 struct arena *arena);

@@ -73,6 +73,11 @@ size_t model_panel_floats(const struct param_layout *layout, enum weight_type ty
 	return type == WEIGHTS_BF16 ? (layout->n_packed_floats + 1) / 2 : layout->n_packed_floats;
 }
 
+struct model *model_create_outline(const struct model_config *config, bool has_score_bias)
+{
+	return create(config, has_score_bias);
+}
+
 struct model *model_create_frozen(const struct model_config *config, bool has_score_bias,
 				  enum weight_type type, float *memory)
 {
@@ -237,14 +242,18 @@ static size_t own_floats(const struct model *model)
 	       (model_is_packed(model) ? model_panel_floats(&model->layout, type) : 0);
 }
 
-size_t model_bytes(const struct model *model)
+size_t model_adapter_bytes(const struct model *model)
 {
 	const struct param_layout *adapters = model->lora ? &model->lora->layout : NULL;
+
+	return adapters ? (adapters->n_floats + adapters->n_packed_floats) * sizeof(float) : 0;
+}
+
+size_t model_bytes(const struct model *model)
+{
 	size_t floats = model->is_shared ? 0 : own_floats(model);
 
-	if (adapters)
-		floats += adapters->n_floats + adapters->n_packed_floats;
-	return floats * sizeof(float);
+	return floats * sizeof(float) + model_adapter_bytes(model);
 }
 
 struct trained model_trained(const struct model *model)

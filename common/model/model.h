@@ -28,7 +28,7 @@ struct model {
 	struct model_config config;
 	enum dtype dtype; /* of the checkpoint it came from, which saving keeps */
 	struct param_layout layout;
-	float *weights;	  /* [layout.n_floats], 64-byte aligned */
+	float *weights;	  /* [layout.n_floats], 64-byte aligned; NULL in an outline */
 	/* [layout.n_packed_floats] of panels in one of two types, or both NULL: products read
 	 * weights. */
 	float *packed;
@@ -44,6 +44,9 @@ struct model {
 
 /* Weights are zero.  Nothing is packed: a model that is trained stays so. */
 struct model *model_create(const struct model_config *config, bool has_score_bias);
+/* One that nothing can be computed with, because it has no weights (nor has an adapter
+ * that is attached to it): it says how large things are. */
+struct model *model_create_outline(const struct model_config *config, bool has_score_bias);
 /* For forward passes alone.  memory, aligned to 64 bytes, holds the flat block of the
  * frozen layout and panels of that type behind it; it is borrowed until model_destroy. */
 struct model *model_create_frozen(const struct model_config *config, bool has_score_bias,
@@ -74,6 +77,7 @@ void model_product(const struct model *model, const struct param *param, const f
 
 /* Of its own weights and adapters, packed ones too. */
 size_t model_bytes(const struct model *model);
+size_t model_adapter_bytes(const struct model *model); /* of these, the adapters' */
 
 /* The flat block that training changes: the weights, or what the adapters hold. */
 struct trained {

@@ -73,6 +73,24 @@ static int balanced_tokens(const int *lengths, int n, int max_tokens, int n_thre
 	return share < max_tokens ? (int)share : max_tokens;
 }
 
+int sequences_most_tokens(const struct model *model, const int *lengths, int n, int max_tokens,
+			  int n_threads)
+{
+	int most = 0;
+
+	if (model_is_small(model))
+		max_tokens = balanced_tokens(lengths, n, max_tokens, n_threads);
+	for (int first = 0, end; first < n; first = end) {
+		int tokens = 0;
+
+		end = first + sequences_group(lengths, first, n, max_tokens);
+		for (int i = first; i < end; i++)
+			tokens += lengths[i];
+		most = tokens > most ? tokens : most;
+	}
+	return most;
+}
+
 void sequences_run(const struct model *model, const int *lengths, int n, int max_tokens,
 		   sequences_work *work, void *context, struct workspace *workspace,
 		   struct pool *pool)

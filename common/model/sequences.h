@@ -32,6 +32,9 @@ typedef void sequences_work(void *context, int first, int count, struct arena *a
 void sequences_run(const struct model *model, const int *lengths, int n, int max_tokens,
 		   sequences_work *work, void *context, struct workspace *workspace,
 		   struct pool *pool);
+/* Tokens of the largest group that sequences_run makes of them with n_threads. */
+int sequences_most_tokens(const struct model *model, const int *lengths, int n, int max_tokens,
+			  int n_threads);
 
 /* Number of sequences of lengths[first..n) in the group that begins at first. */
 int sequences_group(const int *lengths, int first, int n, int max_tokens);

@@ -48,6 +48,14 @@ void transformer_backward(const struct model *model, const struct batch *batch,
 			  const struct kept *kept, float *dhidden, float *grads,
 			  struct arena *arena, struct pool *pool);
 
+/* The most that transformer_forward takes of an arena for T positions, without kept; what
+ * it leaves there with kept; and the most that it takes then, with transformer_backward.
+ * hidden and dhidden are the caller's.  The model may be an outline.  Not counted are
+ * angles of positions that the model's tables do not hold. */
+size_t transformer_forward_bytes(const struct model *model, int t);
+size_t transformer_kept_bytes(const struct model *model, int t);
+size_t transformer_train_bytes(const struct model *model, int t);
+
 /* Runs whole sequences, sequence b into the empty slot slots[b], where room for it has
  * been reserved.
  * last_hidden [n_seqs, C]: the hidden state of each sequence's last position. */

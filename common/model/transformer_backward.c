@@ -270,3 +270,78 @@ void transformer_backward(const struct model *model, const struct batch *batch,
 		embed_backward(&b, dx);
 	arena_rewind(arena, mark);
 }
+
+/* --- counting, in the order of the functions above --- */
+
+static void count_rows(struct arena *arena, int t, int width)
+{
+	arena_alloc(arena, (size_t)t * (size_t)width, sizeof(float));
+}
+
+static void count_project(const struct model *model, enum param_id id, int layer, int t,
+			  struct arena *arena)
+{
+	if (model->lora)
+		lora_count_backward(model, param_find(&model->layout, id, layer), t, arena);
+}
+
+static void count_mlp(const struct model *model, int layer, int t, struct arena *arena)
+{
+	size_t mark = arena_mark(arena);
+
+	count_rows(arena, t, model->config.n_ff);
+	count_rows(arena, t, up_width(&model->config));
+	count_project(model, PARAM_DOWN_WEIGHT, layer, t, arena);
+	count_project(model, PARAM_UP_WEIGHT, layer, t, arena);
+	arena_rewind(arena, mark);
+}
+
+static void count_attention(const struct model *model, int layer, int t, struct arena *arena)
+{
+	const struct model_config *config = &model->config;
+	size_t mark = arena_mark(arena), inner;
+
+	count_rows(arena, t, config->n_heads * config->head_dim);
+	count_rows(arena, t, qkv_width(config));
+	count_project(model, PARAM_O_WEIGHT, layer, t, arena);
+	inner = arena_mark(arena);
+	if (config->has_head_norm)
+		count_rows(arena, t, qk_width(config));
+	arena_rewind(arena, inner);
+	count_project(model, PARAM_QKV_WEIGHT, layer, t, arena);
+	arena_rewind(arena, mark);
+}
+
+static void count_layer(const struct model *model, int layer, int t, struct arena *arena)
+{
+	const struct model_config *config = &model->config;
+	size_t mark = arena_mark(arena);
+
+	if (model->recomputes)
+		transformer_count_rerun(model, layer, t, arena);
+	count_rows(arena, t, config->n_channels);
+	if (config_is_parallel(config))
+		count_rows(arena, t, config->n_channels);
+	if (config_has_post_norm(config))
+		count_rows(arena, t, config->n_channels);
+	count_mlp(model, layer, t, arena);
+	count_attention(model, layer, t, arena);
+	arena_rewind(arena, mark);
+}
+
+void transformer_count_backward(const struct model *model, int t, struct arena *arena)
+{
+	const struct model_config *config = &model->config;
+	int first = model->lora ? lora_first_layer(model->lora) : -1;
+	size_t mark = arena_mark(arena);
+
+	if (config->has_final_norm)
+		count_rows(arena, t, config->n_channels);
+	for (int l = config->n_layers - 1; l >= 0 && l >= first; l--)
+		count_layer(model, l, t, arena);
+	if (first < 0 && config->n_embedding != config->n_channels) {
+		count_rows(arena, t, config->n_embedding);
+		count_rows(arena, t, config->n_embedding);
+	}
+	arena_rewind(arena, mark);
+}

@@ -241,12 +241,14 @@ static void kept_alloc(struct kept *kept, const struct model *model, int t, stru
 
 	kept->layers = arena_calloc(arena, (size_t)config->n_layers, sizeof *kept->layers);
 	for (int l = 0; l < config->n_layers; l++) {
+		struct kept_layer counted, *at = kept->layers ? &kept->layers[l] : &counted;
+
 		if (model->recomputes) {
-			kept->layers[l].input = floats(arena, t, config->n_channels);
+			at->input = floats(arena, t, config->n_channels);
 			continue;
 		}
-		layer_alloc(&kept->layers[l], model, l, t, NULL, true, arena);
-		layer_alloc_kept(&kept->layers[l], config, t, arena);
+		layer_alloc(at, model, l, t, NULL, true, arena);
+		layer_alloc_kept(at, config, t, arena);
 	}
 	kept->final_input = floats(arena, t, config->n_channels);
 	kept->final_mean = floats(arena, t, 1);
@@ -433,4 +435,86 @@ void transformer_rerun(const struct model *model, const struct batch *batch,
 	layer_alloc_kept(at, &model->config, rows.t, arena);
 	run.branch = floats(arena, rows.t, model->config.n_channels);
 	run_layer(&run, layer, at, floats(arena, rows.t, model->config.n_channels));
+}
+
+/* --- counting, in the order of the functions above --- */
+
+static void count_rows(const struct model *model, int t, struct arena *arena)
+{
+	arena_alloc(arena, (size_t)t, sizeof(int));
+	arena_alloc(arena, (size_t)t, sizeof(int));
+	for (int i = 0; i < 2; i++)
+		if (model->angles[i])
+			arena_alloc(arena, (size_t)t, sizeof(float *));
+}
+
+/* What a pass works in besides the arrays of its layers. */
+static void count_scratch(const struct model *model, int t, struct arena *arena)
+{
+	const struct model_config *config = &model->config;
+	size_t mark;
+
+	floats(arena, t, config->n_channels);
+	mark = arena_mark(arena);
+	if (config->n_embedding != config->n_channels)
+		floats(arena, t, config->n_embedding);
+	arena_rewind(arena, mark);
+}
+
+/* layer_alloc takes an input that is not NULL for one that is there. */
+static float there;
+
+size_t transformer_forward_bytes(const struct model *model, int t)
+{
+	struct arena arena;
+	struct kept_layer at;
+
+	arena_init_counting(&arena);
+	count_rows(model, t, &arena);
+	layer_alloc(&at, model, -1, t, NULL, false, &arena);
+	count_scratch(model, t, &arena);
+	return arena.high_water;
+}
+
+static void count_kept(const struct model *model, int t, struct arena *arena)
+{
+	struct kept kept;
+
+	arena_init_counting(arena);
+	count_rows(model, t, arena);
+	kept_alloc(&kept, model, t, arena);
+}
+
+size_t transformer_kept_bytes(const struct model *model, int t)
+{
+	struct arena arena;
+
+	count_kept(model, t, &arena);
+	return arena.high_water;
+}
+
+size_t transformer_train_bytes(const struct model *model, int t)
+{
+	struct arena arena;
+	struct kept_layer at;
+	size_t mark;
+
+	count_kept(model, t, &arena);
+	mark = arena_mark(&arena);
+	count_scratch(model, t, &arena);
+	if (model->recomputes)
+		layer_alloc(&at, model, model->lora ? -1 : 0, t, &there, true, &arena);
+	arena_rewind(&arena, mark);
+	transformer_count_backward(model, t, &arena);
+	return arena.high_water;
+}
+
+void transformer_count_rerun(const struct model *model, int layer, int t, struct arena *arena)
+{
+	struct kept_layer at;
+
+	layer_alloc(&at, model, layer, t, &there, true, arena);
+	layer_alloc_kept(&at, &model->config, t, arena);
+	floats(arena, t, model->config.n_channels);
+	floats(arena, t, model->config.n_channels);
 }

@@ -98,5 +98,9 @@ void transformer_rerun(const struct model *model, const struct batch *batch,
 		       const struct kept *kept, int layer, struct arena *arena,
 		       struct pool *pool);
 
+/* What transformer_rerun and the backward pass allocate, counted by the arena. */
+void transformer_count_rerun(const struct model *model, int layer, int t, struct arena *arena);
+void transformer_count_backward(const struct model *model, int t, struct arena *arena);
+
 /* The rows of whole sequences; positions count from 0 in each. */
 struct rows batch_rows(const struct batch *batch, struct arena *arena);

@@ -119,6 +119,7 @@ static void check_optimizer(struct comm *world, struct comm *self,
 {
 	struct model *model = new_model(), *alone = new_model();
 	struct trainer shared, single;
+	struct ledger planned = {0};
 	struct error err = {""};
 	double norm, norm_alone;
 	char dir[64];
@@ -126,6 +127,8 @@ static void check_optimizer(struct comm *world, struct comm *self,
 	make_dir(world, dir);
 	trainer_init(&shared, model, optimizer, LANES, world, NULL);
 	trainer_init(&single, alone, optimizer, LANES, self, NULL);
+	trainer_plan(&planned, model, optimizer, LANES, comm_rank(world), comm_size(world));
+	CHECK(ledger_sum(&planned) + model_bytes(model) == trainer_bytes(&shared));
 	CHECK(single.begin == 0 && single.end == model->layout.n_floats);
 	CHECK(comm_size(world) == 1 || shared.end - shared.begin < model->layout.n_floats);
 	for (uint32_t i = 0; i < STEPS; i++) {
