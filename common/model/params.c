@@ -166,6 +166,7 @@ void param_layout_init(struct param_layout *layout, const struct model_config *c
 		add_stream_norm(layout, config, PARAM_FINAL_SCALE, -1);
 	add_projection(layout, config, PARAM_PROJECT_OUT, config->n_embedding, config->n_channels);
 	add_head(layout, config, has_score_bias);
+	layout->n_weights = layout->n_floats;
 }
 
 void param_layout_freeze(struct param_layout *layout)

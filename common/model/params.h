@@ -62,6 +62,7 @@ struct param_layout {
 	struct param *items;
 	int n;
 	size_t n_floats;	/* length of the flat block */
+	size_t n_weights;	/* the same where nothing is left out of it */
 	size_t n_packed_floats; /* length of the packed block at the current ISA level */
 	int *index;		/* [L + 1][PARAM_COUNT]: item or -1; row L is outside layers */
 	int n_layers;

@@ -10,7 +10,7 @@ enum { SMALL_MODEL_FLOATS = 1 << 21 };
 
 bool model_is_small(const struct model *model)
 {
-	return model->layout.n_floats <= SMALL_MODEL_FLOATS;
+	return model->layout.n_weights <= SMALL_MODEL_FLOATS;
 }
 
 void workspace_init(struct workspace *workspace, struct pool *pool)
