@@ -16,8 +16,6 @@
 #include "common/text/chat.h"
 #include "proto/rollout.h"
 
-enum { GROUP_SEQUENCES = 8 };
-
 struct actor {
 	const struct run_config *config;
 	const struct topology *topology;
@@ -201,7 +199,7 @@ static void request_done(void *context, struct request *request)
 
 	take_completion(actor, request);
 	rollouts_push(&actor->finished, rollout);
-	if (actor->finished.n >= GROUP_SEQUENCES)
+	if (actor->finished.n >= ROLLOUT_GROUP)
 		send_group(actor);
 }
 

@@ -82,6 +82,15 @@ size_t plan_measure_bytes(const struct model *model, int t, int n_seqs)
 	       larger(transformer_forward_bytes(model, t), head);
 }
 
+int plan_arenas(const struct model *model, int lanes, int n_learners, int n_threads)
+{
+	int n_local = lanes / n_learners;
+
+	if (!model_is_small(model))
+		return 1;
+	return n_threads < n_local ? n_threads : n_local;
+}
+
 /* --- files --- */
 
 static enum dtype result_dtype(const struct model *model, const char *save_dtype)

@@ -51,6 +51,8 @@ void plan_add_weights(struct ledger *ledger, const struct model *model);
 /* What is allocated for a microbatch of t tokens in n_seqs sequences, trained or measured. */
 size_t plan_train_bytes(const struct model *model, int t, int n_seqs);
 size_t plan_measure_bytes(const struct model *model, int t, int n_seqs);
+/* Microbatches that a learner works on at a time, each in an arena of its own. */
+int plan_arenas(const struct model *model, int lanes, int n_learners, int n_threads);
 /* The most that saving a model takes besides. */
 size_t plan_saving_bytes(const struct model *model, const char *save_dtype);
 /* The files of a model and its optimizer in a checkpoint; those of the result; and how many

@@ -59,20 +59,15 @@ static size_t training_bytes(const struct ppo *ppo, const struct ppo_outlook *ou
 {
 	const struct run_config *config = ppo->config;
 	const struct model *models[2] = {ppo->policy, ppo->critic};
-	int lanes = (int)config->train.lanes, n_local = lanes / n_learners;
+	int lanes = (int)config->train.lanes;
 	int n = outlook->n / (int)config->ppo.minibatches;
 	struct microbatches cut;
 	size_t bytes = 0;
 
 	trainer_cut(outlook->lengths, n, lanes, &cut);
-	for (int m = 0; m < 2; m++) {
-		int n_arenas = !model_is_small(models[m]) ? 1
-			       : n_threads < n_local	  ? n_threads
-							  : n_local;
-
-		bytes += (size_t)n_arenas *
+	for (int m = 0; m < 2; m++)
+		bytes += (size_t)plan_arenas(models[m], lanes, n_learners, n_threads) *
 			 plan_train_bytes(models[m], cut.most_tokens, cut.most_tokens);
-	}
 	return bytes;
 }
 

@@ -116,9 +116,8 @@ static int measured_tokens(const struct supervised *run, const struct dataset *s
 static size_t activation_bytes(const struct supervised *run, const struct steps *steps, int n_ranks)
 {
 	const struct model *model = run->model;
-	int n_local = (int)run->config->train.lanes / n_ranks;
 	int n_threads = steps->n_threads;
-	int n_arenas = !model_is_small(model) ? 1 : n_threads < n_local ? n_threads : n_local;
+	int n_arenas = plan_arenas(model, (int)run->config->train.lanes, n_ranks, n_threads);
 	int eval_tokens = measured_tokens(run, &run->eval, n_threads);
 	int train_tokens = trains_head_alone(run) ? steps->most_measured : 0;
 	size_t trained = trains_head_alone(run)

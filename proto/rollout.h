@@ -12,6 +12,9 @@
 
 enum finish_reason { FINISH_STOP = 1, FINISH_LENGTH = 2 };
 
+/* Finished ones that an actor sends together, so that judging begins early. */
+enum { ROLLOUT_GROUP = 8 };
+
 struct rollout {
 	int64_t step;		 /* learner: the iteration, from 1 */
 	int32_t row;		 /* learner: place in the batch of this step, from 0 */

@@ -202,9 +202,6 @@ void reward_handle(struct reward *reward, struct message *message)
 
 /* --- planning --- */
 
-/* Rollouts come in groups of so many, as actors send them. */
-enum { PLANNED_GROUP = 8 };
-
 /* A frozen model: its weights, here or on another rank, and what it works in. */
 static enum status plan_frozen(struct ledger *ledger, size_t *mapped, const char *what,
 			       const char *dir, enum head_kind head, const char *weights,
@@ -224,7 +221,7 @@ static enum status plan_frozen(struct ledger *ledger, size_t *mapped, const char
 	else
 		*mapped += bytes;
 	ledger_add(ledger, "activations",
-		   frozen_workspace_bytes(model, PLANNED_GROUP, n, n_threads));
+		   frozen_workspace_bytes(model, ROLLOUT_GROUP, n, n_threads));
 	model_destroy(model);
 	return STATUS_OK;
 }
@@ -241,7 +238,7 @@ enum status reward_plan(struct ledger *ledger, size_t *mapped, const struct run_
 		if (config->lora.path)
 			ledger_add(ledger, "adapter", model_adapter_bytes(policy));
 		ledger_add(ledger, "activations",
-			   frozen_workspace_bytes(policy, PLANNED_GROUP, n, n_threads));
+			   frozen_workspace_bytes(policy, ROLLOUT_GROUP, n, n_threads));
 	} else if (status == STATUS_OK) {
 		status = plan_frozen(ledger, mapped, "reference", path, HEAD_LM,
 				     config->reference.weights, is_first, n_threads, n, err);

@@ -19,14 +19,6 @@ void ledger_add(struct ledger *ledger, const char *what, size_t bytes)
 	ledger->items[i].bytes += bytes;
 }
 
-size_t ledger_find(const struct ledger *ledger, const char *what)
-{
-	for (int i = 0; i < ledger->n; i++)
-		if (strcmp(ledger->items[i].what, what) == 0)
-			return ledger->items[i].bytes;
-	return 0;
-}
-
 size_t ledger_sum(const struct ledger *ledger)
 {
 	size_t sum = 0;

@@ -19,5 +19,4 @@ struct ledger {
 
 /* Adds to the item of that name, which is made if there is none.  Nothing is not listed. */
 void ledger_add(struct ledger *ledger, const char *what, size_t bytes);
-size_t ledger_find(const struct ledger *ledger, const char *what); /* 0 if it is not listed */
 size_t ledger_sum(const struct ledger *ledger);

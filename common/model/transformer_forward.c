@@ -18,7 +18,6 @@
 #include "common/model/rotary.h"
 #include "common/ops/activation.h"
 #include "common/ops/elementwise.h"
-#include "common/ops/gemm.h"
 #include "common/ops/rope.h"
 
 /* What all layers of a pass share. */
