@@ -3,12 +3,17 @@
 # shellcheck shell=bash
 
 # Runs COMMAND CONFIG on RANKS ranks (0: alone) until it is done, killing it once on
-# each launch for which KILLS are left; who is killed is random, and when, within MS
-# milliseconds.
-run_with_kills() { # RUN KILLS MS RANKS COMMAND CONFIG
-	local run=$1 kills=$2 ms=$3 ranks=$4 command=$5 config=$6
-	local launches=0 most=$((4 * $2 + 40)) rc pid victims victim after start=()
+# each launch for which KILLS are left; who is killed is random, and when, within the
+# time that a whole run takes.
+run_with_kills() { # RUN KILLS RANKS COMMAND CONFIG
+	local run=$1 kills=$2 ranks=$3 command=$4 config=$5
+	local launches=0 most=$((4 * $2 + 40)) rc pid victims victim after began ms start=()
 	[ "$ranks" -eq 0 ] || start=(mpirun --oversubscribe -n "$ranks")
+	began=${EPOCHREALTIME/[.,]/}
+	"${start[@]}" "$RLHF" "$command" "$config" --set run.dir="$run" 2>"$run.log" ||
+		fail "$run: $(tail -n 3 "$run.log")"
+	ms=$(((${EPOCHREALTIME/[.,]/} - began) / 1000 + 1))
+	rm -rf "$run"
 	while :; do
 		launches=$((launches + 1))
 		[ $launches -le $most ] || fail "$run: no end after $launches launches"

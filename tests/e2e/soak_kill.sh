@@ -8,12 +8,12 @@
 make_toy
 mpirun --oversubscribe -n 4 "$RLHF" ppo config.json --set run.dir=whole 2>log || fail "$(cat log)"
 for i in 1 2 3 4 5 6 7 8 9 10; do
-	run_with_kills "random-$i" 5 1000 4 ppo config.json
+	run_with_kills "random-$i" 5 4 ppo config.json
 done
 
 mv whole whole-ppo
 make_rows
 "$RLHF" pretrain pretrain.json --set run.dir=whole 2>log || fail "$(cat log)"
-run_with_kills alone 100 300 0 pretrain pretrain.json
-run_with_kills two 50 500 2 pretrain pretrain.json
-run_with_kills four 50 700 4 pretrain pretrain.json
+run_with_kills alone 100 0 pretrain pretrain.json
+run_with_kills two 50 2 pretrain pretrain.json
+run_with_kills four 50 4 pretrain pretrain.json

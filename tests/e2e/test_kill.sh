@@ -16,10 +16,10 @@ kill_at 0 checkpoint.after_rename 3
 kill_at 4 ppo.updated 3
 kill_at 4 actor.prompts 4
 kill_at 4 reward.rollouts 5
-run_with_kills random 5 1000 4 ppo config.json
+run_with_kills random 5 4 ppo config.json
 
 mv whole whole-ppo
 make_rows
 "$RLHF" pretrain pretrain.json --set run.dir=whole 2>log || fail "$(cat log)"
-run_with_kills alone 3 300 0 pretrain pretrain.json
-run_with_kills together 2 500 2 pretrain pretrain.json
+run_with_kills alone 3 0 pretrain pretrain.json
+run_with_kills together 2 2 pretrain pretrain.json
