@@ -22,6 +22,7 @@ struct actor {
 	struct channel *channel;
 	struct pool *pool;
 	struct model *model;
+	struct param_layout layout; /* of the weights that come; empty where they are adapters */
 	struct stop_ids stop;
 	struct generator *generator;
 	int64_t version; /* of the weights; -1 before the first */
@@ -61,19 +62,22 @@ static enum status create_generator(struct actor *actor, int node_ranks, struct 
 			 bytes >> 20, generator_positions(actor->generator), longest);
 }
 
-/* The policy without weights that mean anything, or as it starts where it has an
+/* The policy, packed alone and without weights yet, or as it starts where it has an
  * adapter. */
 static enum status create_model(struct actor *actor, const struct model_config *description,
 				const struct model *base, const struct adapter_options *adapter,
 				struct error *err)
 {
-	if (!base) {
-		actor->model = model_create(description, false);
-		model_pack(actor->model, actor->pool);
-		return STATUS_OK;
+	enum weight_type type;
+
+	if (base) {
+		actor->model = model_share(base);
+		return hf_adapter_attach(actor->model, adapter, actor->pool, err);
 	}
-	actor->model = model_share(base);
-	return hf_adapter_attach(actor->model, adapter, actor->pool, err);
+	weight_type_parse(actor->config->rollout.weights, &type);
+	param_layout_init(&actor->layout, description, false);
+	actor->model = model_create_frozen(description, false, type, NULL);
+	return STATUS_OK;
 }
 
 /* Everything the actor needs but the weights, which come from the learner. */
@@ -116,6 +120,7 @@ void actor_destroy(struct actor *actor)
 		return;
 	generator_destroy(actor->generator);
 	model_destroy(actor->model);
+	param_layout_release(&actor->layout);
 	rollouts_release(&actor->work);
 	rollouts_release(&actor->finished);
 	free(actor->requests);
@@ -127,19 +132,30 @@ size_t actor_bytes(const struct actor *actor)
 	return model_bytes(actor->model);
 }
 
+static void plan_weights(struct ledger *ledger, const struct run_config *config,
+			 const struct model *policy)
+{
+	struct param_layout frozen;
+	enum weight_type type;
+
+	weight_type_parse(config->rollout.weights, &type);
+	param_layout_init(&frozen, &policy->config, false);
+	param_layout_freeze(&frozen);
+	ledger_add(ledger, "packed weights",
+		   (frozen.n_floats + model_panel_floats(&frozen, type)) * sizeof(float));
+	param_layout_release(&frozen);
+}
+
 void actor_plan(struct ledger *ledger, const struct run_config *config, const struct model *policy,
 		bool has_base, const struct topology *topology, int node_ranks, int n_threads,
 		int n_prompt)
 {
-	const struct param_layout *layout = &policy->layout;
 	size_t bytes = generator_cache_bytes(config->rollout.kv_cache_mb, node_ranks);
 
-	if (has_base) {
+	if (has_base)
 		ledger_add(ledger, "adapter", model_adapter_bytes(policy));
-	} else {
-		ledger_add(ledger, "weights", layout->n_floats * sizeof(float));
-		ledger_add(ledger, "packed weights", layout->n_packed_floats * sizeof(float));
-	}
+	else
+		plan_weights(ledger, config, policy);
 	ledger_add(ledger, "messages", model_trained(policy).layout->n_floats * sizeof(float));
 	generator_plan(ledger, policy, count_slots(config, topology), bytes, n_threads, n_prompt,
 		       (int)config->rollout.max_new_tokens);
@@ -147,14 +163,20 @@ void actor_plan(struct ledger *ledger, const struct run_config *config, const st
 
 static void take_weights(struct actor *actor, const struct message *message)
 {
-	struct trained trained = model_trained(actor->model);
-	size_t bytes = trained.layout->n_floats * sizeof(float);
+	struct trained adapters = model_trained(actor->model);
+	bool is_whole = actor->model->lora == NULL;
+	size_t bytes = sizeof(float) * (is_whole ? &actor->layout : adapters.layout)->n_floats;
 
 	if (message->payload.length != bytes)
 		die("weights from rank %d are %zu bytes, expected %zu", message->source,
 		    message->payload.length, bytes);
-	memcpy(trained.values, message->payload.data, bytes);
-	model_pack_trained(actor->model, actor->pool);
+	if (is_whole) {
+		model_fill(actor->model, &actor->layout, (const float *)message->payload.data,
+			   actor->pool);
+	} else {
+		memcpy(adapters.values, message->payload.data, bytes);
+		model_pack_trained(actor->model, actor->pool);
+	}
 	actor->version = message->step;
 }
 

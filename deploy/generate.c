@@ -286,7 +286,7 @@ static enum status prepare(struct line_job *job, struct error *err)
 	size_t bytes = generator_cache_bytes(generate->kv_cache_mb, job->node_ranks);
 
 	if (!model_is_packed(job->model)) /* an adapter has been loaded */
-		model_pack(job->model, job->pool);
+		model_pack(job->model, WEIGHTS_F32, job->pool);
 	generate->generator = generator_create(job->model, MAX_SLOTS, bytes, job->pool);
 	if (stop_ids_read(&generate->stop, job->model_dir, config, err) != STATUS_OK)
 		return STATUS_BAD_INPUT;

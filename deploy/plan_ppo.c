@@ -27,11 +27,14 @@ struct planning {
 /* Weights that the roles of a rank share. */
 static void plan_base(const struct planning *p, struct ledger *ledger, bool is_packed)
 {
+	enum weight_type type;
+
 	if (!p->base)
 		return;
+	weight_type_parse(p->session->config.rollout.weights, &type);
 	ledger_add(ledger, "weights", p->base->layout.n_floats * sizeof(float));
 	ledger_add(ledger, "packed weights",
-		   is_packed ? p->base->layout.n_packed_floats * sizeof(float) : 0);
+		   is_packed ? model_panel_floats(&p->base->layout, type) * sizeof(float) : 0);
 }
 
 static enum status plan_rank(const struct planning *p, int r, struct error *err)

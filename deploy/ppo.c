@@ -131,13 +131,17 @@ static enum status load_base(struct ring *ring, struct error *err)
 {
 	const struct run_config *config = &ring->session.config;
 	struct hf_load_options options = {.head = HEAD_LM};
+	enum weight_type type;
 	enum status status = STATUS_OK;
 
 	if (config->lora.given) {
+		weight_type_parse(config->rollout.weights, &type);
 		ring->adapter = adapter_options(config, config->policy.path);
 		status = hf_load(&ring->base, config->policy.path, &options, ring->pool, err);
+		if (status == STATUS_OK && type == WEIGHTS_BF16)
+			model_round(ring->base, ring->pool);
 		if (status == STATUS_OK && plays(ring, ROLE_ACTOR))
-			model_pack(ring->base, ring->pool);
+			model_pack(ring->base, type, ring->pool);
 	}
 	return comm_agree(ring->session.world, status, err);
 }

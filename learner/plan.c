@@ -40,6 +40,7 @@ void plan_add_weights(struct ledger *ledger, const struct model *model)
 	size_t weights = model->layout.n_floats * sizeof(float);
 
 	ledger_add(ledger, "weights", weights);
+	ledger_add(ledger, "rounded weights", model->has_masters ? weights : 0);
 	ledger_add(ledger, "adapter", model_adapter_bytes(model));
 }
 

@@ -360,11 +360,17 @@ static enum status ppo_load_model(struct ppo *ppo, struct model **model, struct 
 static enum status load_policy(struct ppo *ppo, const char *dir, struct error *err)
 {
 	const char *path = ppo->config->policy.path;
+	enum weight_type type;
 	enum status status;
 
-	if (!ppo->setup.base)
-		return ppo_load_model(ppo, &ppo->policy, &ppo->policy_config, dir ? dir : path,
-				      HEAD_LM, err);
+	if (!ppo->setup.base) {
+		status = ppo_load_model(ppo, &ppo->policy, &ppo->policy_config, dir ? dir : path,
+					HEAD_LM, err);
+		weight_type_parse(ppo->config->rollout.weights, &type);
+		if (status == STATUS_OK && type == WEIGHTS_BF16)
+			model_keep_masters(ppo->policy, ppo->setup.pool);
+		return status;
+	}
 	ppo->policy = model_share(ppo->setup.base);
 	status = adapter_attach(ppo->policy, &ppo->setup.adapter, dir, ppo->setup.pool, err);
 	if (status == STATUS_OK && ppo->policy->lora->n_saved > 0)

@@ -231,7 +231,7 @@ void probe_decode(struct probe *probe, const struct model *model, int slots, str
 		ones[i] = 1;
 	bench_init(&bench, model, ones, slots, 1, pool);
 	free(ones);
-	model_pack(bench.model, pool);
+	model_pack(bench.model, WEIGHTS_F32, pool);
 	probe->decode = seconds_of(run_forward, &bench, DECODE_SECONDS);
 	probe->logits = seconds_of(run_logits, &bench, DECODE_SECONDS);
 	bench_release(&bench);

@@ -59,7 +59,7 @@ enum status state_save_model(const struct model *model, const struct buf *config
 		.tokenizer_dir = tokenizer_dir,
 		.edits = edits,
 		.as = HF_SAVE_STATE};
-	size_t n = model->layout.n_floats, bad = first_non_finite(model->weights, n, NULL);
+	size_t n = model->layout.n_floats, bad = first_non_finite(model_masters(model), n, NULL);
 	char *path = path_join(dir, name);
 	enum status status;
 

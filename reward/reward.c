@@ -58,16 +58,23 @@ static enum status load_frozen(struct reward *reward, struct comm *rewards, cons
 	return status;
 }
 
+/* Whether the reference can be the policy's base, if there is one: held in the same type.
+ * With an adapter to start from it has to. */
 static enum status choose_type(const struct run_config *config, enum weight_type *type,
-			       struct error *err)
+			       bool *shares_base, struct error *err)
 {
+	enum weight_type policy_type;
+
 	weight_type_parse(config->reference.weights, type);
-	if (*type == WEIGHTS_F32 || config->reference.path || !config->lora.path)
+	weight_type_parse(config->rollout.weights, &policy_type);
+	*shares_base = !config->reference.path && *type == policy_type;
+	if (*shares_base || config->reference.path || !config->lora.path)
 		return STATUS_OK;
 	return error_set(err, STATUS_BAD_INPUT,
-			 "\"reference.weights\" is bf16, but the reference is a base with the "
-			 "adapter %s, expected f32, or a merged model as \"reference.path\"",
-			 config->lora.path);
+			 "\"reference.weights\" is %s, but the reference is a base with the "
+			 "adapter %s, expected %s as \"rollout.weights\" says, or a merged model "
+			 "as \"reference.path\"",
+			 config->reference.weights, config->lora.path, config->rollout.weights);
 }
 
 /* The reference; *n_positions is what the reward models have to read as well. */
@@ -78,17 +85,17 @@ static enum status load_reference(struct reward *reward, const struct model *bas
 	const char *path = config->reference.path ? config->reference.path : config->policy.path;
 	struct model_config policy;
 	enum weight_type type = WEIGHTS_F32;
+	bool shares_base = false;
 	enum status status = hf_read_config(&policy, config->policy.path, err);
 
 	if (status == STATUS_OK)
-		status = choose_type(config, &type, err);
+		status = choose_type(config, &type, &shares_base, err);
 	if (status == STATUS_OK)
 		status = stop_ids_read(&reward->stop, config->policy.path, &policy, err);
 	status = comm_agree(rewards, status, err);
 	if (status == STATUS_OK)
-		status = base && !config->reference.path && type == WEIGHTS_F32
-				 ? share_base(reward, base, err)
-				 : load_frozen(reward, rewards, path, type, err);
+		status = base && shares_base ? share_base(reward, base, err)
+					     : load_frozen(reward, rewards, path, type, err);
 	if (status == STATUS_OK && reward->reference->config.n_vocab != policy.n_vocab)
 		status = error_set(err, STATUS_BAD_INPUT,
 				   "%s: the reference has %d vocabulary rows, the policy %s has %d",
@@ -232,9 +239,10 @@ enum status reward_plan(struct ledger *ledger, size_t *mapped, const struct run_
 {
 	const char *path = config->reference.path ? config->reference.path : config->policy.path;
 	enum weight_type type = WEIGHTS_F32;
-	enum status status = choose_type(config, &type, err);
+	bool shares_base = false;
+	enum status status = choose_type(config, &type, &shares_base, err);
 
-	if (status == STATUS_OK && has_base && !config->reference.path && type == WEIGHTS_F32) {
+	if (status == STATUS_OK && has_base && shares_base) {
 		if (config->lora.path)
 			ledger_add(ledger, "adapter", model_adapter_bytes(policy));
 		ledger_add(ledger, "activations",

@@ -98,7 +98,7 @@ static enum status write_tensor(const struct saving *saving, const struct tensor
 	void *stored = saving->dtype == DTYPE_F32 ? values : xmalloc(spec->bytes);
 	enum status status;
 
-	hf_tensor_gather(saving->model, (int)i, saving->model->weights, values);
+	hf_tensor_gather(saving->model, (int)i, model_masters(saving->model), values);
 	if (saving->dtype != DTYPE_F32)
 		dtype_from_float(saving->dtype, values, tensor->n_elements, stored);
 	status = check_range(saving, tensor, values, stored, err);
@@ -254,7 +254,7 @@ static enum status write_weights(const struct model *model, const char *dir,
 				.dir = dir,
 				.dtype = dtype_to_write(model, options->as),
 				.n = hf_tensor_count(model)};
-	size_t n = model->layout.n_floats, bad = first_non_finite(model->weights, n, NULL);
+	size_t n = model->layout.n_floats, bad = first_non_finite(model_masters(model), n, NULL);
 	enum status status;
 
 	if (bad < n)

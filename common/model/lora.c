@@ -283,8 +283,7 @@ void lora_merge(struct model *model, struct pool *pool)
 	}
 	lora_destroy(lora);
 	model->lora = NULL;
-	if (model->packed)
-		model_pack(model, pool);
+	model_repack(model, pool);
 }
 
 int lora_first_layer(const struct lora *lora)

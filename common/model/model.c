@@ -11,6 +11,7 @@
 #include "common/base/rng.h"
 #include "common/model/lora.h"
 #include "common/model/rotary.h"
+#include "common/ops/elementwise.h"
 #include "common/ops/gemm.h"
 
 enum { MAX_ANGLES = 8192 };
@@ -84,6 +85,10 @@ struct model *model_create_frozen(const struct model_config *config, bool has_sc
 	struct model *model = create(config, has_score_bias);
 
 	param_layout_freeze(&model->layout);
+	if (!memory)
+		memory = model->memory =
+			xaligned(model->layout.n_floats + model_panel_floats(&model->layout, type),
+				 sizeof *memory);
 	model->is_frozen = true;
 	model->weights = memory;
 	if (type == WEIGHTS_BF16)
@@ -158,9 +163,12 @@ void model_destroy(struct model *model)
 		return;
 	}
 	param_layout_release(&model->layout);
+	free(model->memory);
 	if (!model->is_frozen) {
 		free(model->weights);
+		free(model->masters);
 		free(model->packed);
+		free(model->packed_bf16);
 	}
 	free(model->angles[0]);
 	free(model->angles[1]);
@@ -206,18 +214,87 @@ void model_unpack_row(const struct model *model, const struct param *param, int 
 
 void model_pack_param(struct model *model, const struct param *param, struct pool *pool)
 {
-	if (model->packed && param->packed_offset != SIZE_MAX)
+	if (model_is_packed(model) && param->packed_offset != SIZE_MAX)
 		model_pack_rows(model, param, 0, param->rows, model->weights + param->offset, pool);
 }
 
-void model_pack(struct model *model, struct pool *pool)
+void model_pack(struct model *model, enum weight_type type, struct pool *pool)
 {
+	size_t n = model->layout.n_packed_floats;
+
 	ASSERT(!model->is_shared && !model->is_frozen);
-	if (!model->packed)
-		model->packed = xaligned(model->layout.n_packed_floats, sizeof *model->packed);
+	if (type == WEIGHTS_BF16 && !model->packed_bf16)
+		model->packed_bf16 = xaligned(n, sizeof *model->packed_bf16);
+	else if (type == WEIGHTS_F32 && !model->packed)
+		model->packed = xaligned(n, sizeof *model->packed);
+	model_repack(model, pool);
+}
+
+void model_repack(struct model *model, struct pool *pool)
+{
 	for (int i = 0; i < model->layout.n; i++)
 		model_pack_param(model, &model->layout.items[i], pool);
 }
+
+void model_fill(struct model *frozen, const struct param_layout *layout, const float *values,
+		struct pool *pool)
+{
+	ASSERT(frozen->is_frozen && layout->n == frozen->layout.n);
+	for (int i = 0; i < layout->n; i++) {
+		const struct param *param = &frozen->layout.items[i];
+		const float *from = values + layout->items[i].offset;
+
+		if (param->offset != SIZE_MAX)
+			memcpy(frozen->weights + param->offset, from,
+			       (size_t)param->rows * (size_t)param->cols * sizeof *from);
+		if (param->packed_offset != SIZE_MAX)
+			model_pack_rows(frozen, param, 0, param->rows, from, pool);
+	}
+}
+
+/* --- rounded weights --- */
+
+/* weights = values, those of products rounded. */
+static void take_rounded(struct model *model, const float *values, struct pool *pool)
+{
+	for (int i = 0; i < model->layout.n; i++) {
+		const struct param *param = &model->layout.items[i];
+		size_t n = (size_t)param->rows * (size_t)param->cols;
+		float *out = model->weights + param->offset;
+
+		if (param->packed_offset != SIZE_MAX)
+			round_to_bf16(out, values + param->offset, n, pool);
+		else if (values != model->weights)
+			memcpy(out, values + param->offset, n * sizeof *out);
+	}
+}
+
+void model_round(struct model *model, struct pool *pool)
+{
+	ASSERT(!model_is_packed(model) && !model->is_shared);
+	if (model->weights)
+		take_rounded(model, model->weights, pool);
+}
+
+void model_keep_masters(struct model *model, struct pool *pool)
+{
+	size_t n = model->layout.n_floats;
+
+	ASSERT(!model->lora && !model->has_masters);
+	model->has_masters = true;
+	if (!model->weights)
+		return;
+	model->masters = xaligned(n, sizeof *model->masters);
+	memcpy(model->masters, model->weights, n * sizeof *model->masters);
+	model_round(model, pool);
+}
+
+const float *model_masters(const struct model *model)
+{
+	return model->has_masters ? model->masters : model->weights;
+}
+
+/* --- products --- */
 
 void model_product(const struct model *model, const struct param *param, const float *x,
 		   const float *bias, float *y, int t, struct pool *pool)
@@ -238,7 +315,7 @@ static size_t own_floats(const struct model *model)
 {
 	enum weight_type type = model->packed_bf16 ? WEIGHTS_BF16 : WEIGHTS_F32;
 
-	return model->layout.n_floats +
+	return model->layout.n_floats * (model->has_masters ? 2 : 1) +
 	       (model_is_packed(model) ? model_panel_floats(&model->layout, type) : 0);
 }
 
@@ -260,15 +337,19 @@ struct trained model_trained(const struct model *model)
 {
 	if (model->lora)
 		return (struct trained){&model->lora->layout, model->lora->values};
-	return (struct trained){&model->layout, model->weights};
+	return (struct trained){&model->layout,
+				model->has_masters ? model->masters : model->weights};
 }
 
 void model_pack_trained(struct model *model, struct pool *pool)
 {
-	if (model->lora)
+	if (model->lora) {
 		lora_pack(model, pool);
-	else if (model->packed)
-		model_pack(model, pool);
+		return;
+	}
+	if (model->masters)
+		take_rounded(model, model->masters, pool);
+	model_repack(model, pool);
 }
 
 float *model_gradient(const struct model *model, float *block, enum param_id id, int layer)

@@ -29,11 +29,16 @@ struct model {
 	enum dtype dtype; /* of the checkpoint it came from, which saving keeps */
 	struct param_layout layout;
 	float *weights;	  /* [layout.n_floats], 64-byte aligned; NULL in an outline */
+	/* [layout.n_floats]: what training changes and saving takes, where weights are
+	 * these rounded; or NULL: the weights are that themselves. */
+	float *masters;
+	bool has_masters; /* of an outline, too */
 	/* [layout.n_packed_floats] of panels in one of two types, or both NULL: products read
 	 * weights. */
 	float *packed;
 	uint16_t *packed_bf16;
-	bool is_frozen;	  /* these are somebody else's, and weights lacks what is packed */
+	bool is_frozen;	  /* weights lacks what is packed */
+	float *memory;	  /* where weights and panels of a frozen model are, if they are its own */
 	float *angles[2]; /* of rotary, local_rotary: [n_angles][rotary_dim] cos | sin; or NULL */
 	int n_angles;	  /* positions of which they are kept; others are made when needed */
 	float *ones;	  /* [C], for norms without weights; or NULL */
@@ -48,7 +53,8 @@ struct model *model_create(const struct model_config *config, bool has_score_bia
  * that is attached to it): it says how large things are. */
 struct model *model_create_outline(const struct model_config *config, bool has_score_bias);
 /* For forward passes alone.  memory, aligned to 64 bytes, holds the flat block of the
- * frozen layout and panels of that type behind it; it is borrowed until model_destroy. */
+ * frozen layout and panels of that type behind it; it is borrowed until model_destroy.
+ * NULL: the model has its own, not yet filled. */
 struct model *model_create_frozen(const struct model_config *config, bool has_score_bias,
 				  enum weight_type type, float *memory);
 /* Floats of memory that panels of a type take. */
@@ -58,9 +64,20 @@ void model_destroy(struct model *model); /* NULL is fine */
  * and outlive it; without adapters. */
 struct model *model_share(const struct model *model);
 
-/* The flat weights into panels beside them, which decoding wants; again after each change
- * of the weights. */
-void model_pack(struct model *model, struct pool *pool);
+/* The flat weights into panels beside them, which decoding wants.  model_repack after each
+ * change of the weights: nothing where there are no panels. */
+void model_pack(struct model *model, enum weight_type type, struct pool *pool);
+void model_repack(struct model *model, struct pool *pool);
+/* A frozen model's weights from a flat block of the layout that is not frozen. */
+void model_fill(struct model *frozen, const struct param_layout *layout, const float *values,
+		struct pool *pool);
+/* Rounds the weights of products to bfloat16, which is what WEIGHTS_BF16 makes of them. */
+void model_round(struct model *model, struct pool *pool);
+/* Training goes on in float32 beside weights that are kept so rounded.  The model may be
+ * an outline. */
+void model_keep_masters(struct model *model, struct pool *pool);
+/* What is saved: the masters, or the weights [layout.n_floats]. */
+const float *model_masters(const struct model *model);
 /* Rows [row, row + rows) of one of them from values, where row begins a panel. */
 void model_pack_rows(struct model *model, const struct param *param, int row, int rows,
 		     const float *values, struct pool *pool);
@@ -85,7 +102,8 @@ struct trained {
 	float *values; /* [layout->n_floats] */
 };
 struct trained model_trained(const struct model *model);
-/* After a change of it, before the next forward pass: renews what is packed of it. */
+/* After a change of it, before the next forward pass: renews what is rounded or packed of
+ * it. */
 void model_pack_trained(struct model *model, struct pool *pool);
 /* A parameter's place in a block of that layout; NULL if it is absent or frozen. */
 float *model_gradient(const struct model *model, float *block, enum param_id id, int layer);

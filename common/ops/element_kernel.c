@@ -94,6 +94,14 @@ static void softcap_backward(float *dy, const float *y, float cap, size_t n)
 	}
 }
 
+static void round_bf16(float *y, const float *x, size_t n)
+{
+	for (size_t i = 0; i < n; i += VL) {
+		int lanes = lanes_left(n, i);
+		store(y + i, vf_round_bf16(load(x + i, lanes)), lanes);
+	}
+}
+
 /* x * 0 is 0 for a finite x and NaN otherwise. */
 static bool is_finite(const float *x, size_t n)
 {
@@ -128,13 +136,19 @@ static double sum_of_squares(const float *x, size_t n)
 	return part[0];
 }
 
+/* A zero of either sign gives 0: a sum that lacks a zero term may have the other one. */
+ALWAYS_INLINE vf scaled_gradient(const float *g, float scale, int lanes)
+{
+	return vf_fma(load(g, lanes), vf_set1(scale), vf_set1(0));
+}
+
 static void adamw(float *w, float *m, float *v, const float *g, size_t n,
 		  const struct adamw_coefficients *k)
 {
 	const struct adamw_coefficients c = *k;
 	for (size_t i = 0; i < n; i += VL) {
 		int lanes = lanes_left(n, i);
-		vf grad = load(g + i, lanes) * vf_set1(c.grad_scale);
+		vf grad = scaled_gradient(g + i, c.grad_scale, lanes);
 		vf mean = vf_fma(vf_set1(c.beta1), load(m + i, lanes),
 				 vf_set1(c.one_minus_beta1) * grad);
 		vf square = vf_fma(vf_set1(c.beta2), load(v + i, lanes),
@@ -155,7 +169,7 @@ static void sgd(float *w, float *m, const float *g, size_t n, const struct sgd_c
 		int lanes = lanes_left(n, i);
 		vf weight = load(w + i, lanes);
 		vf step = vf_fma(vf_set1(c.weight_decay), weight,
-				 load(g + i, lanes) * vf_set1(c.grad_scale));
+				 scaled_gradient(g + i, c.grad_scale, lanes));
 		if (m) {
 			step = vf_fma(vf_set1(c.momentum), load(m + i, lanes), step);
 			store(m + i, step, lanes);
@@ -255,6 +269,7 @@ const struct element_kernels LEVELED(element_kernels) = {
 	.scale = scale,
 	.softcap = softcap,
 	.softcap_backward = softcap_backward,
+	.round_bf16 = round_bf16,
 	.is_finite = is_finite,
 	.sum_of_squares = sum_of_squares,
 	.adamw = adamw,

@@ -30,6 +30,8 @@ struct element_kernels {
 	/* y = cap tanh(y / cap); dy *= 1 - (y / cap)^2 */
 	void (*softcap)(float *y, float cap, size_t n);
 	void (*softcap_backward)(float *dy, const float *y, float cap, size_t n);
+	/* y = the bfloat16 nearest to x */
+	void (*round_bf16)(float *y, const float *x, size_t n);
 	bool (*is_finite)(const float *x, size_t n);
 	double (*sum_of_squares)(const float *x, size_t n);
 	void (*adamw)(float *w, float *m, float *v, const float *g, size_t n,

@@ -68,6 +68,18 @@ void scale_in_place(float *y, float factor, size_t n, struct pool *pool)
 	split_run(pool, n, SPLIT_ELEMENTS, scale_piece, &args);
 }
 
+static void round_piece(void *args, size_t begin, size_t end)
+{
+	const struct arrays *a = args;
+	element_kernels()->round_bf16(a->y + begin, a->x + begin, end - begin);
+}
+
+void round_to_bf16(float *y, const float *x, size_t n, struct pool *pool)
+{
+	struct arrays args = {.y = y, .x = x};
+	split_run(pool, n, SPLIT_ELEMENTS, round_piece, &args);
+}
+
 void softcap_forward(float *y, float cap, size_t n, struct pool *pool)
 {
 	struct arrays args = {.y = y, .factor = cap};

@@ -18,6 +18,10 @@ void scale_in_place(float *y, float factor, size_t n, struct pool *pool); /* y *
 void softcap_forward(float *y, float cap, size_t n, struct pool *pool);
 void softcap_backward(float *dy, const float *y, float cap, size_t n, struct pool *pool);
 
+/* y = the bfloat16 nearest to x, the even one of two, as gemm_pack_bf16 rounds; y may be
+ * x. */
+void round_to_bf16(float *y, const float *x, size_t n, struct pool *pool);
+
 /* y[t,:] = table[ids[t],:], or += */
 void embedding_forward(float *y, const float *table, const int32_t *ids, int t, int c,
 		       struct pool *pool);

@@ -67,12 +67,16 @@ ALWAYS_INLINE vf vf_load_bf16(const uint16_t *p)
 	return (vf)(__builtin_convertvector(*(const vh *)p, vu) << 16);
 }
 /* To the nearest of them, to the even one of two; a NaN stays one. */
-ALWAYS_INLINE void vf_store_bf16(uint16_t *p, vf x)
+ALWAYS_INLINE vf vf_round_bf16(vf x)
 {
-	vu bits = (vu)x, up = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+	vu bits = (vu)x, up = bits + 0x7fff + (bits >> 16 & 1);
 	vu is_nan = (vu)((bits & 0x7fffffff) > 0x7f800000);
 
-	*(vh *)p = __builtin_convertvector((is_nan & (bits >> 16 | 0x40)) | (~is_nan & up), vh);
+	return (vf)(((is_nan & (bits | 0x400000)) | (~is_nan & up)) & 0xffff0000);
+}
+ALWAYS_INLINE void vf_store_bf16(uint16_t *p, vf x)
+{
+	*(vh *)p = __builtin_convertvector((vu)vf_round_bf16(x) >> 16, vh);
 }
 #if KERNEL_LEVEL == 1
 /* All ones in the first n lanes. */

@@ -66,7 +66,7 @@ struct run_config {
 	} reward;
 	struct {
 		char *path;
-		char *weights; /* "f32" or "bf16"; NULL: f32 */
+		char *weights; /* "f32" or "bf16" */
 	} reference;
 	struct {
 		char *path;
@@ -91,6 +91,7 @@ struct run_config {
 		int64_t batch_size, max_new_tokens, min_new_tokens;
 		double temperature;
 		int64_t samples_per_prompt, kv_cache_mb;
+		char *weights; /* "f32" or "bf16" */
 	} rollout;
 	struct {
 		int64_t iterations, epochs, minibatches;

@@ -150,6 +150,7 @@ const struct config_key config_keys[] = {
 	 .help = "frozen reference; null: the policy as it starts"},
 	{.name = "reference.weights", .type = KEY_CHOICE, .commands = PPO,
 	 .offset = AT(reference.weights), .fallback = "\"f32\"", .choices = "f32|bf16",
+	 .inherit = "rollout.weights",
 	 .help = "how its weights are held: bf16 rounds them, to half the memory"},
 	{.name = "critic.path", .type = KEY_TEXT, .commands = PPO, .offset = AT(critic.path),
 	 .fallback = "null", .help = "start of the critic; null: the first reward model"},
@@ -234,6 +235,10 @@ const struct config_key config_keys[] = {
 	{.name = "rollout.temperature", .type = KEY_NUMBER, .commands = PPO,
 	 .offset = AT(rollout.temperature), .fallback = "1.0", .min = 0, .max = 1e6,
 	 .flags = KEY_ABOVE_MIN, .help = "divides the logits"},
+	{.name = "rollout.weights", .type = KEY_CHOICE, .commands = PPO,
+	 .offset = AT(rollout.weights), .fallback = "\"f32\"", .choices = "f32|bf16",
+	 .help = "the policy's weights in products: bf16 rounds them, for actors in half the "
+		 "memory, and trains them in float32"},
 	{.name = "rollout.kv_cache_mb", .type = KEY_INT, .commands = PPO,
 	 .offset = AT(rollout.kv_cache_mb), .fallback = "0", .min = 0, .max = MAX_COUNT,
 	 .flags = KEY_MAY_CHANGE,

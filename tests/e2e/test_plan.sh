@@ -92,6 +92,8 @@ if ! grep -q __asan_init symbols; then
 	close 0 ppo ppo.json
 	close 4 ppo ppo.json
 	close 0 ppo ppo.json --set lora.r=4
+	close 4 ppo ppo.json --set rollout.weights=bf16
+	close 0 ppo ppo.json --set rollout.weights=bf16 --set lora.r=4
 fi
 
 # What is refused, and what is printed.

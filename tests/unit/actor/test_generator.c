@@ -40,7 +40,7 @@ static const struct stop_ids no_stop = {.n = 0};
 static struct model *with_random_weights(struct model *model)
 {
 	model_init_random(model, 5, .5);
-	model_pack(model, NULL);
+	model_pack(model, WEIGHTS_F32, NULL);
 	return model;
 }
 

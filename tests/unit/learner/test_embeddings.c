@@ -44,7 +44,7 @@ static int set_up(void **state)
 	run.session.world = comm_init();
 	run.model = model_create(&config, false);
 	model_init_random(run.model, 3, .2);
-	model_pack(run.model, NULL);
+	model_pack(run.model, WEIGHTS_F32, NULL);
 	run.trainer.microbatch_tokens = 8;
 	workspace_init(&run.trainer.workspace, NULL);
 	run.train.n = N_ROWS;

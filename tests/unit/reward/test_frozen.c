@@ -43,7 +43,7 @@ static struct model *new_model(enum head_kind head, int max_positions)
 		model = scorer;
 	}
 	model_init_random(model, 5, .3);
-	model_pack(model, NULL);
+	model_pack(model, WEIGHTS_F32, NULL);
 	return model;
 }
 

@@ -75,7 +75,7 @@ static void open_fixture(struct fixture *f, const char *text)
 			f->model->weights[param->offset + (size_t)k] +=
 				0.2F * sinf((float)(i * 7 + k * 3));
 	}
-	model_pack(f->model, NULL);
+	model_pack(f->model, WEIGHTS_F32, NULL);
 	for (int i = 0; i < LENGTH; i++)
 		f->ids[i] = (i * i + 7 * i + 3) % V;
 	arena_init(&f->arena);
@@ -217,11 +217,11 @@ static double slope(struct fixture *f, const struct param *param, const float *d
 	for (int side = 0; side < 2; side++) {
 		for (size_t i = 0; i < n; i++)
 			w[i] = before[i] + (float)((side ? step : -step) * direction[i]);
-		model_pack(f->model, NULL);
+		model_pack(f->model, WEIGHTS_F32, NULL);
 		loss[side] = loss_of(f);
 	}
 	memcpy(w, before, n * sizeof *w);
-	model_pack(f->model, NULL);
+	model_pack(f->model, WEIGHTS_F32, NULL);
 	free(before);
 	return (loss[1] - loss[0]) / (2 * step);
 }
