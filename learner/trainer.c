@@ -154,14 +154,18 @@ struct step {
 	int n_stats;
 };
 
+/* Units of the minibatch in front of a lane of this learner. */
+static int units_before(const struct step *step, int local)
+{
+	return lane_begin(step->n, step->trainer->lanes, step->first_lane + local);
+}
+
 /* All microbatches of one lane into a zeroed buffer. */
 static void run_lane(const struct step *step, int local, float *grads, struct arena *arena,
 		     struct pool *pool)
 {
 	const struct trainer *trainer = step->trainer;
-	int lane = step->first_lane + local;
-	int first = lane_begin(step->n, trainer->lanes, lane);
-	int end = lane_begin(step->n, trainer->lanes, lane + 1);
+	int first = units_before(step, local), end = units_before(step, local + 1);
 
 	zero_fill(grads, trainer->trained.layout->n_floats, pool);
 	while (first < end) {
@@ -180,19 +184,25 @@ static void run_lane_alone(void *args, int local, int thread)
 	run_lane(step, local, trainer->gradients[local], &trainer->workspace.arenas[thread], NULL);
 }
 
-/* Lanes [first, first + n) into gradients[depth], n a power of two. */
-static void sum_lanes(const struct step *step, int first, int n, int depth)
+/* Lanes [first, first + n) into gradients[depth], n a power of two.  False if no unit is
+ * in them: then nothing is there, and nothing needs to be added. */
+static bool sum_lanes(const struct step *step, int first, int n, int depth)
 {
 	struct trainer *trainer = step->trainer;
 	float **sums = trainer->gradients + depth;
+	bool left, right;
 
+	if (units_before(step, first) == units_before(step, first + n))
+		return false;
 	if (n == 1) {
 		run_lane(step, first, sums[0], &trainer->workspace.arenas[0], trainer->pool);
-		return;
+		return true;
 	}
-	sum_lanes(step, first, n / 2, depth);
-	sum_lanes(step, first + n / 2, n / 2, depth + 1);
-	add_into(sums[0], sums[1], trainer->trained.layout->n_floats, trainer->pool);
+	left = sum_lanes(step, first, n / 2, depth);
+	right = sum_lanes(step, first + n / 2, n / 2, left ? depth + 1 : depth);
+	if (left && right)
+		add_into(sums[0], sums[1], trainer->trained.layout->n_floats, trainer->pool);
+	return true;
 }
 
 static void sum_local_lanes(const struct step *step)
@@ -200,7 +210,9 @@ static void sum_local_lanes(const struct step *step)
 	struct trainer *trainer = step->trainer;
 
 	if (!model_is_small(trainer->model)) {
-		sum_lanes(step, 0, step->n_lanes, 0);
+		if (!sum_lanes(step, 0, step->n_lanes, 0))
+			zero_fill(trainer->gradients[0], trainer->trained.layout->n_floats,
+				  trainer->pool);
 		return;
 	}
 	pool_run(trainer->pool, step->n_lanes, run_lane_alone, (void *)step);

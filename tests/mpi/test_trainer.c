@@ -15,9 +15,11 @@
 #include "tests/mpi/check.h"
 
 enum { LANES = 8, UNITS = 11, STEPS = 3 };
+/* Words of a vocabulary that makes about six blocks of the sums of squares, so that eight
+ * learners get unequal parts; and of one that makes the model large. */
+enum { SMALL = 12000, LARGE = 70000 };
 
-/* About six blocks of the sums of squares, so that eight learners get unequal parts. */
-static struct model *new_model(void)
+static struct model *new_model(int n_vocab)
 {
 	struct model_config config = {.norm = NORM_LAYER,
 				      .position = POSITION_LEARNED,
@@ -29,7 +31,7 @@ static struct model *new_model(void)
 				      .head_dim = 16,
 				      .n_ff = 32,
 				      .n_layers = 1,
-				      .n_vocab = 12000,
+				      .n_vocab = n_vocab,
 				      .n_embedding = 32,
 				      .max_positions = 8,
 				      .tied = true,
@@ -43,6 +45,7 @@ static struct model *new_model(void)
 struct toy {
 	uint32_t step;
 	int bad_unit; /* whose gradient is not a number; -1: none */
+	bool has_zeros; /* every third number is a negative zero */
 	size_t n;
 };
 
@@ -62,6 +65,8 @@ static void microbatch(void *context, int first, int n, float *grads, double *st
 			for (size_t j = 0; j < 4 && k + j < toy->n; j++)
 				grads[k + j] += (float)(int32_t)words[j] * 1e-8f;
 		}
+		for (size_t k = 0; toy->has_zeros && k < toy->n; k += 3)
+			grads[k] = -0.0f;
 		if (i == toy->bad_unit)
 			grads[toy->n / 2] = NAN;
 		stats[0] += 1.0 / (i + 1);
@@ -117,7 +122,7 @@ static void make_dir(struct comm *world, char dir[64])
 static void check_optimizer(struct comm *world, struct comm *self,
 			    const struct optimizer_config *optimizer)
 {
-	struct model *model = new_model(), *alone = new_model();
+	struct model *model = new_model(SMALL), *alone = new_model(SMALL);
 	struct trainer shared, single;
 	struct ledger planned = {0};
 	struct error err = {""};
@@ -172,6 +177,43 @@ static void check_optimizer(struct comm *world, struct comm *self,
 		CHECK(file_remove_tree(dir, &err) == STATUS_OK);
 }
 
+/* Fewer units than lanes: a learner skips lanes, and all of them where it has no unit,
+ * which the others add as zeros.  So a sum may be a zero of either sign, which a weight
+ * that is one would show. */
+static void check_empty_lanes(struct comm *world, struct comm *self,
+			      const struct optimizer_config *optimizer, int n_vocab)
+{
+	static const int lengths[3] = {3, 1, 2};
+	struct model *model = new_model(n_vocab), *alone = new_model(n_vocab);
+	struct trainer shared, single;
+
+	trainer_init(&shared, model, optimizer, LANES, world, NULL);
+	trainer_init(&single, alone, optimizer, LANES, self, NULL);
+	CHECK(model_is_small(model) == (n_vocab == SMALL));
+	for (size_t k = 0; k < model->layout.n_floats; k += 3)
+		model->weights[k] = alone->weights[k] = -0.0f;
+	for (uint32_t i = 0; i < 2; i++) {
+		struct toy toy = {.step = i,
+				  .bad_unit = -1,
+				  .has_zeros = true,
+				  .n = model->layout.n_floats};
+		double stats[2] = {0}, norms[2] = {0};
+
+		CHECK(trainer_step(&shared, lengths, 3 - (int)i, 1e-2, microbatch, &toy, &stats[0],
+				   1, &norms[0]));
+		CHECK(trainer_step(&single, lengths, 3 - (int)i, 1e-2, microbatch, &toy, &stats[1],
+				   1, &norms[1]));
+		CHECK(norms[0] == norms[1] && norms[0] > 0 && stats[0] == stats[1]);
+		CHECK(same_weights(model, alone));
+		CHECK(!shared.m || memcmp(shared.m, single.m + shared.begin,
+					  (shared.end - shared.begin) * sizeof(float)) == 0);
+	}
+	trainer_release(&shared);
+	trainer_release(&single);
+	model_destroy(model);
+	model_destroy(alone);
+}
+
 int main(void)
 {
 	static char adamw[] = "adamw", sgd[] = "sgd";
@@ -182,9 +224,13 @@ int main(void)
 					     .max_grad_norm = 1};
 
 	check_optimizer(world, self, &optimizer);
+	check_empty_lanes(world, self, &optimizer, SMALL);
+	check_empty_lanes(world, self, &optimizer, LARGE);
 	optimizer.name = sgd;
 	optimizer.momentum = .9;
 	check_optimizer(world, self, &optimizer);
+	optimizer.momentum = optimizer.weight_decay = 0;
+	check_empty_lanes(world, self, &optimizer, LARGE);
 	comm_free(self);
 	return check_end(world);
 }
