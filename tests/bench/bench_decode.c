@@ -45,22 +45,15 @@ static float *make_values(const struct param *param)
 	return values;
 }
 
-/* In *memory, which the caller frees after the model. */
-static struct model *make_model(const char *text, enum weight_type type, float **memory,
-				struct pool *pool)
+static struct model *make_model(const char *text, enum weight_type type, struct pool *pool)
 {
-	struct param_layout layout;
 	struct model_config config;
 	struct model *model;
 	struct error err;
 
 	if (hf_parse_config(&config, text, strlen(text), "bench_decode", &err) != STATUS_OK)
 		die("%s", err.text);
-	param_layout_init(&layout, &config, false);
-	param_layout_freeze(&layout);
-	*memory = xaligned(layout.n_floats + model_panel_floats(&layout, type), sizeof **memory);
-	param_layout_release(&layout);
-	model = model_create_frozen(&config, false, type, *memory);
+	model = model_create_frozen(&config, false, type, NULL);
 	for (int i = 0; i < model->layout.n; i++) {
 		const struct param *param = &model->layout.items[i];
 		float *values = make_values(param);
@@ -163,8 +156,7 @@ static void bench(const char *shape, const char *text, enum weight_type weight_t
 {
 	static const int batches[] = {1, 8, 32};
 	const char *type = weight_type == WEIGHTS_BF16 ? "bf16" : "f32";
-	float *memory;
-	struct model *model = make_model(text, weight_type, &memory, pool);
+	struct model *model = make_model(text, weight_type, pool);
 	const struct model_config *config = &model->config;
 	struct generator *generator =
 		generator_create(model, BATCH_MAX, (size_t)4 << 30, pool);
@@ -193,7 +185,6 @@ static void bench(const char *shape, const char *text, enum weight_type weight_t
 	print(shape, "prefill", type, LONG_PROMPT, LONG_PROMPT / seconds, flops / (2 * weights));
 	generator_destroy(generator);
 	model_destroy(model);
-	free(memory);
 }
 
 static void bench_shape(const char *shape, const char *text, struct pool *pool)
