@@ -142,7 +142,7 @@ static void plan_weights(struct ledger *ledger, const struct run_config *config,
 	param_layout_init(&frozen, &policy->config, false);
 	param_layout_freeze(&frozen);
 	ledger_add(ledger, "packed weights",
-		   (frozen.n_floats + model_panel_floats(&frozen, type)) * sizeof(float));
+		   model_frozen_floats(&frozen, type) * sizeof(float));
 	param_layout_release(&frozen);
 }
 

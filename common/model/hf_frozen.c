@@ -69,18 +69,13 @@ enum status hf_frozen_describe(struct hf_frozen *frozen, const char *dir, enum h
 	return status;
 }
 
-static size_t weight_floats(const struct param_layout *layout, enum weight_type type)
-{
-	return layout->n_floats + model_panel_floats(layout, type);
-}
-
 size_t hf_frozen_floats(const struct hf_frozen *frozen)
 {
 	struct model shape;
 	size_t n;
 
 	describe_shape(&shape, frozen);
-	n = weight_floats(&shape.layout, frozen->type) + HASH_FLOATS;
+	n = model_frozen_floats(&shape.layout, frozen->type) + HASH_FLOATS;
 	param_layout_release(&shape.layout);
 	return n;
 }

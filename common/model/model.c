@@ -74,6 +74,11 @@ size_t model_panel_floats(const struct param_layout *layout, enum weight_type ty
 	return type == WEIGHTS_BF16 ? (layout->n_packed_floats + 1) / 2 : layout->n_packed_floats;
 }
 
+size_t model_frozen_floats(const struct param_layout *layout, enum weight_type type)
+{
+	return layout->n_floats + model_panel_floats(layout, type);
+}
+
 struct model *model_create_outline(const struct model_config *config, bool has_score_bias)
 {
 	return create(config, has_score_bias);
@@ -87,8 +92,7 @@ struct model *model_create_frozen(const struct model_config *config, bool has_sc
 	param_layout_freeze(&model->layout);
 	if (!memory)
 		memory = model->memory =
-			xaligned(model->layout.n_floats + model_panel_floats(&model->layout, type),
-				 sizeof *memory);
+			xaligned(model_frozen_floats(&model->layout, type), sizeof *memory);
 	model->is_frozen = true;
 	model->weights = memory;
 	if (type == WEIGHTS_BF16)
@@ -222,7 +226,6 @@ void model_pack(struct model *model, enum weight_type type, struct pool *pool)
 {
 	size_t n = model->layout.n_packed_floats;
 
-	ASSERT(!model->is_shared && !model->is_frozen);
 	if (type == WEIGHTS_BF16 && !model->packed_bf16)
 		model->packed_bf16 = xaligned(n, sizeof *model->packed_bf16);
 	else if (type == WEIGHTS_F32 && !model->packed)
@@ -232,6 +235,7 @@ void model_pack(struct model *model, enum weight_type type, struct pool *pool)
 
 void model_repack(struct model *model, struct pool *pool)
 {
+	ASSERT(!model->is_shared && !model->is_frozen);
 	for (int i = 0; i < model->layout.n; i++)
 		model_pack_param(model, &model->layout.items[i], pool);
 }
@@ -289,7 +293,7 @@ void model_keep_masters(struct model *model, struct pool *pool)
 	model_round(model, pool);
 }
 
-const float *model_masters(const struct model *model)
+float *model_masters(const struct model *model)
 {
 	return model->has_masters ? model->masters : model->weights;
 }
@@ -337,8 +341,7 @@ struct trained model_trained(const struct model *model)
 {
 	if (model->lora)
 		return (struct trained){&model->lora->layout, model->lora->values};
-	return (struct trained){&model->layout,
-				model->has_masters ? model->masters : model->weights};
+	return (struct trained){&model->layout, model_masters(model)};
 }
 
 void model_pack_trained(struct model *model, struct pool *pool)

@@ -57,8 +57,9 @@ struct model *model_create_outline(const struct model_config *config, bool has_s
  * NULL: the model has its own, not yet filled. */
 struct model *model_create_frozen(const struct model_config *config, bool has_score_bias,
 				  enum weight_type type, float *memory);
-/* Floats of memory that panels of a type take. */
+/* Floats of memory that panels of a type take, and all of a frozen layout's. */
 size_t model_panel_floats(const struct param_layout *layout, enum weight_type type);
+size_t model_frozen_floats(const struct param_layout *layout, enum weight_type type);
 void model_destroy(struct model *model); /* NULL is fine */
 /* Another model with the same weights in the same memory, which must stay as they are
  * and outlive it; without adapters. */
@@ -77,7 +78,7 @@ void model_round(struct model *model, struct pool *pool);
  * an outline. */
 void model_keep_masters(struct model *model, struct pool *pool);
 /* What is saved: the masters, or the weights [layout.n_floats]. */
-const float *model_masters(const struct model *model);
+float *model_masters(const struct model *model);
 /* Rows [row, row + rows) of one of them from values, where row begins a panel. */
 void model_pack_rows(struct model *model, const struct param *param, int row, int rows,
 		     const float *values, struct pool *pool);
