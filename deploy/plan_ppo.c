@@ -132,6 +132,7 @@ static void plan_speed(const struct planning *p)
 	const struct model *policy = p->look.policy;
 	double tokens = p->look.tokens, made = p->look.completions;
 	double critic = layers_of(p, p->look.critic);
+	double valued = 1 - 1 / (double)config->ppo.minibatches; /* before the epochs */
 	struct probe probe;
 
 	if (!p->plan->has_speed ||
@@ -142,7 +143,7 @@ static void plan_speed(const struct planning *p)
 		generation_seconds(p, &probe) +
 		/* the reference, the judges, the values, and then the epochs */
 		tokens * probe.forward * policy->config.n_layers + made * probe.head / 3 +
-		tokens * probe.forward * critic * (config->reward.n_sources + 1) +
+		tokens * probe.forward * critic * (config->reward.n_sources + valued) +
 		(double)config->ppo.epochs *
 			(probe_train(&probe, policy, tokens, made) +
 			 tokens * probe.layer * critic +

@@ -71,18 +71,19 @@ static size_t training_bytes(const struct ppo *ppo, const struct ppo_outlook *ou
 	return bytes;
 }
 
-/* Values of this learner's share, and the rollouts that are verified. */
+/* Values of this learner's share of all but the first minibatch. */
 static size_t measuring_bytes(const struct ppo *ppo, const struct ppo_outlook *outlook,
 			      int n_learners, int n_threads)
 {
-	int n = (outlook->n + n_learners - 1) / n_learners;
-	int t = sequences_most_tokens(ppo->critic, outlook->lengths, n, MICROBATCH_TOKENS,
+	int first = outlook->n / (int)ppo->config->ppo.minibatches;
+	int n = (outlook->n - first + n_learners - 1) / n_learners;
+	int t = sequences_most_tokens(ppo->critic, outlook->lengths + first, n, MICROBATCH_TOKENS,
 				      n_threads);
-	size_t value = plan_measure_bytes(ppo->critic, t, t);
-	size_t verified = plan_measure_bytes(ppo->policy, t, t);
 
-	return (size_t)(model_is_small(ppo->policy) ? n_threads : 1) *
-	       (value > verified ? value : verified);
+	if (n == 0)
+		return 0;
+	return (size_t)(model_is_small(ppo->critic) ? n_threads : 1) *
+	       plan_measure_bytes(ppo->critic, t, t);
 }
 
 /* Every learner holds all rollouts, with what was sampled and six numbers a token. */

@@ -1,16 +1,22 @@
 /* One PPO iteration, from judged rollouts to new weights.
  *
- *   1. values of every completion position, by the critic      (A.4)
- *   2. rewards with the KL penalty, advantages, returns        (B.4, B.7)
- *   3. for each epoch, for each minibatch of a keyed permutation:
- *        an optimizer step of the policy on the clipped ratio  (B.8)
+ *   1. rewards with the KL penalty                             (B.4)
+ *   2. values of every completion position, by the critic      (A.4)
+ *   3. advantages, returns                                     (B.7)
+ *   4. for each epoch, for each minibatch of a keyed permutation:
  *        an optimizer step of the critic on the clipped value
+ *        an optimizer step of the policy on the clipped ratio  (B.8)
  *
  * A cell is one completion token.  Sequence i of the batch owns the cells
- * cells[i] .. cells[i+1]-1.  Every learner holds all rollouts and computes 2 by
- * itself; 1 and 3 are shared.  The old log-probabilities are the actor's: they
- * come from the same forward code, so the first ratio is exactly 1; a few
- * rollouts of each step are recomputed to prove it. */
+ * cells[i] .. cells[i+1]-1.  Every learner holds all rollouts and computes 1 and
+ * 3 by itself; 2 and 4 are shared.
+ *
+ * Nothing is computed twice.  The critic's first step runs forward over the first
+ * minibatch with the weights that its values are asked of, and the returns of a
+ * sequence need its own values alone: so that pass computes them, and before it
+ * only those of the other minibatches are.  The old log-probabilities are the
+ * actor's: they come from the same forward code, so the first ratio is exactly 1;
+ * the policy's first step compares some of them with its own, bit by bit. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,8 +36,7 @@ struct iteration {
 	int *lengths; /* [n] prompt and completion */
 	int *cells;   /* [n + 1] */
 	float *old_logprob, *ref_logprob, *values, *rewards, *advantages, *returns; /* [cells] */
-	float *scores;	/* [n] after the missing-EOS rule */
-	int value_begin; /* first sequence of this learner's share of the values */
+	float *scores; /* [n] after the missing-EOS rule */
 };
 
 /* A part of the batch as the forward pass wants it. */
@@ -45,7 +50,7 @@ struct part {
 	struct head_ban ban;
 };
 
-/* Sequences order[first .. first+n) of the iteration (order NULL: as they are). */
+/* Sequences order[first .. first+n) of the iteration. */
 static void part_build(struct part *part, const struct iteration *it, const int *order, int first,
 		       int n, struct arena *arena)
 {
@@ -55,7 +60,7 @@ static void part_build(struct part *part, const struct iteration *it, const int 
 
 	offsets[0] = 0;
 	for (int b = 0; b < n; b++) {
-		int i = order ? order[first + b] : first + b;
+		int i = order[first + b];
 		offsets[b + 1] = offsets[b] + it->lengths[i];
 		k += it->rollouts[i].n_completion;
 	}
@@ -70,7 +75,7 @@ static void part_build(struct part *part, const struct iteration *it, const int 
 				      .applies = part->early};
 	k = 0;
 	for (int b = 0; b < n; b++) {
-		int i = order ? order[first + b] : first + b;
+		int i = order[first + b];
 		const struct rollout *rollout = &it->rollouts[i];
 
 		memcpy(ids + t, rollout->ids, (size_t)it->lengths[i] * sizeof *ids);
@@ -102,103 +107,75 @@ static float inverse_temperature(const struct ppo *ppo)
 
 /* --- values before the update --- */
 
-static void value_group(void *context, int first, int n, struct arena *arena, struct pool *pool)
+static void returns_of(struct iteration *it, int i)
 {
-	struct iteration *it = context;
-	int begin = it->value_begin;
-	size_t mark = arena_mark(arena);
-	struct part part;
-	float *hidden;
+	const struct run_config *config = it->ppo->config;
 
-	part_build(&part, it, NULL, begin + first, n, arena);
-	hidden = part_hidden(&part, it->ppo->critic, NULL, arena, pool);
-	head_score(it->ppo->critic, hidden, part.rows, part.n_cells,
-		   it->values + it->cells[begin + first], arena, pool);
-	arena_rewind(arena, mark);
+	ppo_gae(it->advantages, it->returns, it->rewards, it->values, it->cells + i, 1,
+		config->ppo.gamma, config->ppo.lam);
 }
 
-/* Each learner judges its share of the sequences; all get all values. */
-static void compute_values(struct iteration *it)
+/* Sequences order[0 .. n), of which this learner knows the values of [begin, end), and the
+ * next one what follows: afterwards all know all, and what comes of them. */
+static void exchange_values(struct iteration *it, const int *order, int n, int begin, int end)
 {
-	struct ppo *ppo = it->ppo;
-	struct comm *learners = ppo->setup.learners;
-	int w = comm_size(learners), r = comm_rank(learners);
-	int begin = (int)((int64_t)it->n * r / w), end = (int)((int64_t)it->n * (r + 1) / w);
+	struct comm *learners = it->ppo->setup.learners;
 	struct buf mine = BUF_INIT, all = BUF_INIT;
+	const char *at;
 
-	it->value_begin = begin;
-	if (end > begin)
-		sequences_run(ppo->critic, it->lengths + begin, end - begin,
-			      ppo->critic_trainer.microbatch_tokens, value_group, it,
-			      &ppo->workspace, ppo->setup.pool);
-	if (w > 1) {
-		buf_append(&mine, it->values + it->cells[begin],
-			   (size_t)(it->cells[end] - it->cells[begin]) * sizeof(float));
-		comm_allgather_buf(learners, &mine, &all);
-		memcpy(it->values, all.data, all.length);
+	for (int k = begin; k < end; k++)
+		buf_append(&mine, it->values + it->cells[order[k]],
+			   (size_t)it->rollouts[order[k]].n_completion * sizeof(float));
+	comm_allgather_buf(learners, &mine, &all);
+	at = all.data;
+	for (int k = 0; k < n; k++) {
+		size_t bytes = (size_t)it->rollouts[order[k]].n_completion * sizeof(float);
+
+		memcpy(it->values + it->cells[order[k]], at, bytes);
+		at += bytes;
+		returns_of(it, order[k]);
 	}
 	buf_release(&mine);
 	buf_release(&all);
 }
 
-/* --- proof that actor and learner agree --- */
-
-/* The chosen rollouts: order[first .. first + n). */
-struct verification {
+/* Sequences order[0 .. ) of this learner's share. */
+struct valuation {
 	struct iteration *it;
 	const int *order;
 };
 
-static void verify_rollout(const struct ppo *ppo, const struct rollout *rollout,
-			   const float *logprob)
+static void value_group(void *context, int first, int n, struct arena *arena, struct pool *pool)
 {
-	for (int t = 0; t < rollout->n_completion; t++)
-		if (memcmp(&logprob[t], &rollout->logprob[t], sizeof(float)) != 0)
-			die("step %lld, row %d, token %d: the actor's log-probability is %.9g and "
-			    "the learner's %.9g; they must be equal to the bit",
-			    (long long)ppo->step + 1, rollout->row, t, rollout->logprob[t],
-			    logprob[t]);
-}
-
-static void verify_group(void *context, int first, int n, struct arena *arena, struct pool *pool)
-{
-	const struct verification *verification = context;
-	struct iteration *it = verification->it;
-	struct ppo *ppo = it->ppo;
+	const struct valuation *valuation = context;
+	struct iteration *it = valuation->it;
 	size_t mark = arena_mark(arena);
 	struct part part;
-	float *hidden, *logprob;
+	float *hidden, *values;
 
-	part_build(&part, it, verification->order, first, n, arena);
-	hidden = part_hidden(&part, ppo->policy, NULL, arena, pool);
-	logprob = arena_alloc(arena, (size_t)part.n_cells, sizeof *logprob);
-	head_logprobs(ppo->policy, hidden, part.rows, part.targets, part.n_cells,
-		      inverse_temperature(ppo), &part.ban, logprob, NULL, NULL, arena, pool);
-	for (int i = first; i < first + n; i++) {
-		const struct rollout *rollout = &it->rollouts[verification->order[i]];
-
-		verify_rollout(ppo, rollout, logprob);
-		logprob += rollout->n_completion;
-	}
+	part_build(&part, it, valuation->order, first, n, arena);
+	hidden = part_hidden(&part, it->ppo->critic, NULL, arena, pool);
+	values = arena_alloc(arena, (size_t)part.n_cells, sizeof *values);
+	head_score(it->ppo->critic, hidden, part.rows, part.n_cells, values, arena, pool);
+	for (int k = 0; k < part.n_cells; k++)
+		it->values[part.cells[k]] = values[k];
 	arena_rewind(arena, mark);
 }
 
-static void verify_rollouts(struct iteration *it)
+/* Each learner judges its share of sequences order[0 .. n); all get all values. */
+static void compute_values(struct iteration *it, const int *order, int n)
 {
 	struct ppo *ppo = it->ppo;
-	int n = ppo->config->ppo.verify < it->n ? (int)ppo->config->ppo.verify : it->n;
-	int *order = xcalloc((size_t)n, sizeof *order), *lengths = xcalloc((size_t)n, sizeof(int));
-	struct verification verification = {.it = it, .order = order};
+	int w = comm_size(ppo->setup.learners), r = comm_rank(ppo->setup.learners);
+	int begin = (int)((int64_t)n * r / w), end = (int)((int64_t)n * (r + 1) / w);
+	struct valuation valuation = {.it = it, .order = order + begin};
+	int *lengths = xcalloc((size_t)(end - begin), sizeof *lengths);
 
-	for (int j = 0; j < n; j++) {
-		order[j] = (int)rng_permute((uint64_t)ppo->config->run.seed, RNG_VERIFY,
-					    (uint32_t)(ppo->step + 1), 0, (uint64_t)j,
-					    (uint64_t)it->n);
-		lengths[j] = it->lengths[order[j]];
-	}
-	sequences_run(ppo->policy, lengths, n, ppo->policy_trainer.microbatch_tokens, verify_group,
-		      &verification, &ppo->workspace, ppo->setup.pool);
-	free(order);
+	for (int k = begin; k < end; k++)
+		lengths[k - begin] = it->lengths[order[k]];
+	sequences_run(ppo->critic, lengths, end - begin, ppo->critic_trainer.microbatch_tokens,
+		      value_group, &valuation, &ppo->workspace, ppo->setup.pool);
+	exchange_values(it, order, n, begin, end);
 	free(lengths);
 }
 
@@ -209,6 +186,7 @@ struct minibatch {
 	struct iteration *it;
 	const int *order;
 	double n_tokens; /* cells of the whole minibatch, over all learners */
+	bool is_first;	 /* of the step: the weights are still those that sampled */
 };
 
 enum { POLICY_LOSS, POLICY_APPROXKL, POLICY_CLIPPED, POLICY_RATIO, POLICY_DEVIATION,
@@ -217,8 +195,24 @@ enum { POLICY_LOSS, POLICY_APPROXKL, POLICY_CLIPPED, POLICY_RATIO, POLICY_DEVIAT
 struct policy_loss {
 	const struct minibatch *minibatch;
 	const struct part *part;
+	int n_verified; /* cells of the part, from its beginning */
 	double *stats;
 };
+
+/* The proof that actor and learner agree. */
+static void verify_cell(const struct iteration *it, int cell, float logprob)
+{
+	int i = 0;
+
+	if (memcmp(&logprob, &it->old_logprob[cell], sizeof logprob) == 0)
+		return;
+	while (it->cells[i + 1] <= cell)
+		i++;
+	die("step %lld, row %d, token %d: the actor's log-probability is %.9g and the learner's "
+	    "%.9g; they must be equal to the bit",
+	    (long long)it->ppo->step + 1, it->rollouts[i].row, cell - it->cells[i],
+	    it->old_logprob[cell], logprob);
+}
 
 static void policy_loss(void *context, int first, int n, const float *logprob,
 			const float *entropy, float *dlogprob)
@@ -229,6 +223,9 @@ static void policy_loss(void *context, int first, int n, const float *logprob,
 
 	for (int i = 0; i < n; i++) {
 		int cell = loss->part->cells[first + i];
+
+		if (first + i < loss->n_verified)
+			verify_cell(it, cell, logprob[i]);
 		struct ppo_token token = ppo_policy_loss(
 			logprob[i], it->old_logprob[cell], it->advantages[cell],
 			config->ppo.cliprange, config->ppo.cliprange);
@@ -243,6 +240,19 @@ static void policy_loss(void *context, int first, int n, const float *logprob,
 	}
 }
 
+/* Cells of sequences [first, first + n) of a minibatch, a part, that belong to the first
+ * ppo.verify ones. */
+static int verified_cells(const struct minibatch *minibatch, int first, int n)
+{
+	const struct iteration *it = minibatch->it;
+	int cells = 0;
+
+	for (int k = first; minibatch->is_first && k < first + n && k < it->ppo->config->ppo.verify;
+	     k++)
+		cells += it->rollouts[minibatch->order[k]].n_completion;
+	return cells;
+}
+
 static void policy_microbatch(void *context, int first, int n, float *grads, double *stats,
 			      struct arena *arena, struct pool *pool)
 {
@@ -252,7 +262,10 @@ static void policy_microbatch(void *context, int first, int n, float *grads, dou
 	size_t mark = arena_mark(arena);
 	struct part part;
 	struct kept kept;
-	struct policy_loss loss = {.minibatch = minibatch, .part = &part, .stats = stats};
+	struct policy_loss loss = {.minibatch = minibatch,
+				   .part = &part,
+				   .n_verified = verified_cells(minibatch, first, n),
+				   .stats = stats};
 	float *hidden, *dhidden;
 
 	part_build(&part, it, minibatch->order, first, n, arena);
@@ -268,6 +281,19 @@ static void policy_microbatch(void *context, int first, int n, float *grads, dou
 }
 
 enum { VALUE_LOSS, VALUE_CLIPPED, VALUE_ERROR, VALUE_STATS };
+
+/* The values of sequences [first, first + n) of the first minibatch, a part, and their
+ * returns. */
+static void first_values(const struct minibatch *minibatch, int first, int n,
+			 const struct part *part, const float *values)
+{
+	struct iteration *it = minibatch->it;
+
+	for (int i = 0; i < part->n_cells; i++)
+		it->values[part->cells[i]] = values[i];
+	for (int k = first; k < first + n; k++)
+		returns_of(it, minibatch->order[k]);
+}
 
 static void value_microbatch(void *context, int first, int n, float *grads, double *stats,
 			     struct arena *arena, struct pool *pool)
@@ -289,6 +315,8 @@ static void value_microbatch(void *context, int first, int n, float *grads, doub
 			       (size_t)part.batch.offsets[n] * (size_t)model->config.n_channels,
 			       sizeof *dhidden);
 	head_score(model, hidden, part.rows, part.n_cells, values, arena, pool);
+	if (minibatch->is_first)
+		first_values(minibatch, first, n, &part, values);
 	for (int i = 0; i < part.n_cells; i++) {
 		int cell = part.cells[i], clipped;
 		double dvalue, error = (double)values[i] - it->returns[cell];
@@ -305,12 +333,46 @@ static void value_microbatch(void *context, int first, int n, float *grads, doub
 	arena_rewind(arena, mark);
 }
 
+static void report_values(const struct iteration *it, struct ppo_report *report)
+{
+	int n = it->cells[it->n];
+
+	for (int t = 0; t < n; t++) {
+		report->value_mean += it->values[t];
+		report->return_mean += it->returns[t];
+	}
+	report->value_mean /= n;
+	report->return_mean /= n;
+	for (int t = 0; t < n; t++) {
+		double d = it->returns[t] - report->return_mean;
+		report->return_var += d * d;
+	}
+	report->return_var /= n;
+}
+
+/* The advantages that the policy's steps use, once all values are known. */
+static void finish_advantages(struct iteration *it, struct ppo_report *report)
+{
+	report_values(it, report);
+	if (it->ppo->config->ppo.whiten_advantages)
+		ppo_whiten(it->advantages, it->cells[it->n], 1);
+}
+
+/* What the critic's first step found, for all learners. */
+static void share_first_values(const struct minibatch *minibatch, int n)
+{
+	int begin, end;
+
+	trainer_share(&minibatch->it->ppo->critic_trainer, n, &begin, &end);
+	exchange_values(minibatch->it, minibatch->order, n, begin, end);
+}
+
 /* One optimizer step of both models; adds this inner step to the report. */
 static void update_minibatch(struct iteration *it, const int *order, int n, int inner,
 			     double learning_rate, double critic_rate, struct ppo_report *report)
 {
 	struct ppo *ppo = it->ppo;
-	struct minibatch minibatch = {.it = it, .order = order};
+	struct minibatch minibatch = {.it = it, .order = order, .is_first = inner == 0};
 	int *lengths = xcalloc((size_t)n, sizeof *lengths);
 	double policy[POLICY_STATS], value[VALUE_STATS], norm, ratio, delta;
 
@@ -318,12 +380,16 @@ static void update_minibatch(struct iteration *it, const int *order, int n, int 
 		lengths[i] = it->lengths[order[i]];
 		minibatch.n_tokens += it->rollouts[order[i]].n_completion;
 	}
-	trainer_step(&ppo->policy_trainer, lengths, n, learning_rate, policy_microbatch, &minibatch,
-		     policy, POLICY_STATS, &norm);
-	report->actor_norm += norm;
 	trainer_step(&ppo->critic_trainer, lengths, n, critic_rate, value_microbatch, &minibatch,
 		     value, VALUE_STATS, &norm);
 	report->critic_norm += norm;
+	if (minibatch.is_first) {
+		share_first_values(&minibatch, n);
+		finish_advantages(it, report);
+	}
+	trainer_step(&ppo->policy_trainer, lengths, n, learning_rate, policy_microbatch, &minibatch,
+		     policy, POLICY_STATS, &norm);
+	report->actor_norm += norm;
 	free(lengths);
 
 	report->policy_loss += policy[POLICY_LOSS] / minibatch.n_tokens;
@@ -333,7 +399,7 @@ static void update_minibatch(struct iteration *it, const int *order, int n, int 
 	report->value_loss += value[VALUE_LOSS] / minibatch.n_tokens;
 	report->value_clipfrac += value[VALUE_CLIPPED] / minibatch.n_tokens;
 	report->value_error += value[VALUE_ERROR] / minibatch.n_tokens;
-	if (inner == 0)
+	if (minibatch.is_first)
 		report->first_ratio_deviation = policy[POLICY_DEVIATION] / minibatch.n_tokens;
 	/* Welford's update of mean and variance over inner steps. */
 	ratio = policy[POLICY_RATIO] / minibatch.n_tokens;
@@ -347,6 +413,7 @@ static void update_epochs(struct iteration *it, struct ppo_report *report)
 	struct ppo *ppo = it->ppo;
 	const struct run_config *config = ppo->config;
 	int n_minibatches = (int)config->ppo.minibatches, inner = 0;
+	int first_n = it->n / n_minibatches; /* of the first minibatch */
 	int *order = xcalloc((size_t)it->n, sizeof *order);
 	double factor = schedule_factor(config->schedule.name, ppo->step,
 					config->schedule.warmup_steps, config->ppo.iterations);
@@ -359,6 +426,8 @@ static void update_epochs(struct iteration *it, struct ppo_report *report)
 			order[i] = (int)rng_permute((uint64_t)config->run.seed, RNG_MINIBATCH,
 						    (uint32_t)(ppo->step + 1), (uint32_t)e,
 						    (uint64_t)i, (uint64_t)it->n);
+		if (e == 0 && n_minibatches > 1)
+			compute_values(it, order + first_n, it->n - first_n);
 		for (int k = 0; k < n_minibatches; k++, inner++) {
 			int first = (int)((int64_t)it->n * k / n_minibatches);
 			int end = (int)((int64_t)it->n * (k + 1) / n_minibatches);
@@ -454,45 +523,18 @@ static void report_rollouts(const struct iteration *it, struct ppo_report *repor
 	report->rlhf_reward = report->scores + report->non_score_reward;
 }
 
-static void report_values(const struct iteration *it, struct ppo_report *report)
-{
-	int n = it->cells[it->n];
-
-	for (int t = 0; t < n; t++) {
-		report->value_mean += it->values[t];
-		report->return_mean += it->returns[t];
-	}
-	report->value_mean /= n;
-	report->return_mean /= n;
-	for (int t = 0; t < n; t++) {
-		double d = it->returns[t] - report->return_mean;
-		report->return_var += d * d;
-	}
-	report->return_var /= n;
-}
-
 void ppo_update(struct ppo *ppo, const struct rollouts *batch, struct ppo_report *report)
 {
 	const struct run_config *config = ppo->config;
 	struct iteration it;
-	int n_cells;
 
 	*report = (struct ppo_report){0};
 	iteration_init(&it, ppo, batch);
-	n_cells = it.cells[it.n];
 	report_rollouts(&it, report);
-	if (ppo->is_lead)
-		verify_rollouts(&it);
-	compute_values(&it);
 	ppo_rewards(it.rewards, it.old_logprob, it.ref_logprob, it.scores, it.cells, it.n,
 		    ppo->kl_coef);
 	if (config->ppo.whiten_rewards)
-		ppo_whiten(it.rewards, n_cells, 0);
-	ppo_gae(it.advantages, it.returns, it.rewards, it.values, it.cells, it.n, config->ppo.gamma,
-		config->ppo.lam);
-	report_values(&it, report);
-	if (config->ppo.whiten_advantages)
-		ppo_whiten(it.advantages, n_cells, 1);
+		ppo_whiten(it.rewards, it.cells[it.n], 0);
 	update_epochs(&it, report);
 	report->var_explained =
 		report->return_var > 0 ? 1 - report->value_error / report->return_var : 0;

@@ -143,6 +143,15 @@ void trainer_cut(const int *lengths, int n, int lanes, struct microbatches *out)
 		}
 }
 
+void trainer_share(const struct trainer *trainer, int n, int *begin, int *end)
+{
+	int size = comm_size(trainer->learners), rank = comm_rank(trainer->learners);
+	int n_lanes = trainer->lanes / size;
+
+	*begin = lane_begin(n, trainer->lanes, n_lanes * rank);
+	*end = lane_begin(n, trainer->lanes, n_lanes * (rank + 1));
+}
+
 struct step {
 	struct trainer *trainer;
 	const int *lengths;

@@ -65,6 +65,10 @@ struct microbatches {
 };
 void trainer_cut(const int *lengths, int n, int lanes, struct microbatches *out);
 
+/* Which of n units, [*begin, *end), are this learner's in trainer_step; the next learner's
+ * follow. */
+void trainer_share(const struct trainer *trainer, int n, int *begin, int *end);
+
 /* Forward and backward of sequences [first, first + n) of the minibatch, adding
  * to grads (a flat block) and to stats [n_stats] (doubles, summed by the same
  * tree).  Called from several threads at once when the model is small (then pool

@@ -12,7 +12,6 @@ enum rng_stream {
 	RNG_INIT = 3,	   /* key: tensor, element */
 	RNG_DATA = 4,	   /* generators of data */
 	RNG_MINIBATCH = 5, /* key: step, epoch */
-	RNG_VERIFY = 6,	   /* key: step */
 	RNG_ADAPTER = 7,   /* key: tensor, element */
 };
 

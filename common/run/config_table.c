@@ -281,7 +281,8 @@ const struct config_key config_keys[] = {
 	 .help = "advantages of mean 0 and deviation 1"},
 	{.name = "ppo.verify", .type = KEY_INT, .commands = PPO, .offset = AT(ppo.verify),
 	 .fallback = "4", .min = 0, .max = MAX_SIZE,
-	 .help = "completions of a step whose log-probabilities the learner recomputes"},
+	 .help = "completions of the first minibatch whose log-probabilities learner and "
+		 "actor must agree on to the bit"},
 	{.name = "ppo.kl.coef", .type = KEY_NUMBER, .commands = PPO, .offset = AT(ppo.kl.coef),
 	 .fallback = "0.05", .min = 0, .max = MAX_REAL,
 	 .help = "weight of the KL penalty against the reference"},

@@ -32,10 +32,10 @@
 #     generate         layers(B (T - 1)) + head(B N) + attention
 #     reward model     layers(B T) + attention
 #     reference        layers(B T) + head(B N) + attention
-#     values           layers(B T) + attention
 #     each epoch       policy 3 layers(B T) + 3 head(B N) + 3.5 attention
 #                      critic 3 layers(B T) + 3.5 attention
-# Optimizer steps, softmax, messages and the like are not counted.
+# The values before the first epoch are those of its own forward pass.  Optimizer steps,
+# softmax, messages and the like are not counted.
 set -euo pipefail
 objects=$(cd "$1" && pwd)
 shift
@@ -139,7 +139,7 @@ arithmetic() { # B P N EPOCHS LAYERS W H HEADS*D
 		head = 2 * b * n * h
 		attention = b * 4 * l * d * t * (t + 1) / 2
 		generate = 2 * b * (t - 1) * w + head + attention
-		frozen = 3 * layers + head + 3 * attention # reward model, reference, values
+		frozen = 2 * layers + head + 2 * attention # reward model, reference
 		epoch = 6 * layers + 3 * head + 7 * attention
 		printf "%.1f", (generate + frozen + e * epoch) * 1e-9
 	}'
