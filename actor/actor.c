@@ -6,6 +6,7 @@
 #include "actor/actor.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -208,6 +209,8 @@ static void take_completion(struct actor *actor, struct request *request)
 	memcpy(rollout->ids + p, request->completion, n * sizeof *rollout->ids);
 	rollout->logprob = request->logprob;
 	request->logprob = NULL;
+	if (fault_nan("actor.logprob"))
+		rollout->logprob[0] = NAN;
 	rollout->n_completion = request->n_completion;
 	rollout->finish = request->finish;
 	rollout->weights_version = actor->version;

@@ -29,3 +29,15 @@ head -n 1 alone/metrics.jsonl | grep -q '"objective/kl":0,' || fail 'KL is not 0
 "$RLHF" inspect alone/final >/dev/null || fail 'the result is not sound'
 "$RLHF" ppo config.json --set run.dir=alone 2>log || fail 'a finished run did not exit 0'
 grep -q 'finished' log || fail 'a finished run did not say so'
+
+# A log-probability that is not the learner's ends the run before anything is updated.
+differs() { # RANKS DIR
+	if RLHF_FAULT=nan:actor.logprob:5 on "$1" "$RLHF" ppo config.json --set run.dir="$2" \
+		--set ppo.minibatches=1 --set ppo.verify=16 2>log; then
+		fail "$2: a wrong log-probability went unnoticed"
+	fi
+	grep -q 'step 1, row [0-9]*, token 0: .* must be equal to the bit' log || fail "$2: $(cat log)"
+	[ ! -s "$2/metrics.jsonl" ] || fail "$2: the step was taken"
+}
+differs 0 wrong
+differs 4 wrong-4
