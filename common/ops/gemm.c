@@ -223,8 +223,7 @@ struct stage {
 	const float *panels;   /* B [panel][depth][width] */
 	size_t panel_stride;   /* floats */
 	int rows_per_task;     /* a multiple of kernels.rows */
-	int panels_per_task;
-	int n_panel_tasks;
+	int n_panels, n_panel_tasks;
 };
 
 /* Length of the pieces, at most `most`, that a range is cut into evenly; a
@@ -427,6 +426,12 @@ static void stage_block(const struct stage *s, int panel, int k0, int depth, int
 	}
 }
 
+/* Where part i of n begins, when so many things are cut evenly. */
+static int part_begin(int things, int n, int i)
+{
+	return (int)((int64_t)things * i / n);
+}
+
 static int most_depth(const struct product *p)
 {
 	return p->is_c_transposed ? FLAT_DEPTH : BLOCK_DEPTH;
@@ -446,9 +451,9 @@ static void stage_task(void *args, int task, int thread)
 	const struct product *p = s->product;
 	const int row = s->row + task / s->n_panel_tasks * s->rows_per_task;
 	const int end = min_int(s->row + s->rows, row + s->rows_per_task);
-	const int first_panel = task % s->n_panel_tasks * s->panels_per_task;
-	const int end_panel =
-		min_int(ceil_div(p->columns, p->kernels->width), first_panel + s->panels_per_task);
+	const int column_task = task % s->n_panel_tasks;
+	const int first_panel = part_begin(s->n_panels, s->n_panel_tasks, column_task);
+	const int end_panel = part_begin(s->n_panels, s->n_panel_tasks, column_task + 1);
 	const int block = even_piece(s->depth, most_depth(p));
 	(void)thread;
 	for (int panel = first_panel; panel < end_panel; panel++) {
@@ -462,22 +467,31 @@ static void stage_task(void *args, int task, int thread)
 	}
 }
 
-/* Few tasks for little work, else some for each thread: columns first, then rows. */
+/* Parts that n is cut into evenly, as many as asked for if it has so many, each of at
+ * least `least`. */
+static int cut_evenly(int n, int wanted, int least)
+{
+	const int most = n / least > 1 ? n / least : 1;
+
+	return min_int(wanted, most);
+}
+
+/* Few tasks for little work, else some for each thread, and as many for one as for the
+ * other: columns first, then rows. */
 static void stage_run(struct stage *s, struct pool *pool)
 {
 	const struct product *p = s->product;
-	const int tile = p->kernels->rows, n_panels = ceil_div(p->columns, p->kernels->width);
-	const int wanted = pool_threads(pool) == 1 ? 1 : 4 * pool_threads(pool);
+	const int threads = pool_threads(pool), wanted = threads == 1 ? 1 : 4 * threads;
+	const int tile = p->kernels->rows;
 	int n_row_tasks = ceil_div(s->rows, most_rows(s));
-	int rows = ceil_div(s->rows, n_row_tasks);
+	int rows = ceil_div(s->rows, n_row_tasks), n = ceil_div(wanted, n_row_tasks);
 	const double panel_madds =
 		(double)p->kernels->width * (s->depth + 1) * (rows < 8 ? 8 : rows);
-	const int least = min_int(n_panels, 1 + (int)(TASK_MADDS / panel_madds));
 
-	s->panels_per_task = ceil_div(n_panels, min_int(n_panels, ceil_div(wanted, n_row_tasks)));
-	if (s->panels_per_task < least)
-		s->panels_per_task = least;
-	s->n_panel_tasks = ceil_div(n_panels, s->panels_per_task);
+	while (n * n_row_tasks % threads != 0)
+		n++;
+	s->n_panels = ceil_div(p->columns, p->kernels->width);
+	s->n_panel_tasks = cut_evenly(s->n_panels, n, 1 + (int)(TASK_MADDS / panel_madds));
 	if (s->n_panel_tasks * n_row_tasks < wanted) {
 		n_row_tasks = ceil_div(wanted, s->n_panel_tasks);
 		rows = ceil_div(s->rows, n_row_tasks);
