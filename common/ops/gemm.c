@@ -44,7 +44,7 @@
 #include "common/ops/isa.h"
 
 enum {
-	BLOCK_DEPTH = 2048,	/* the most that a tile walks down at once */
+	BLOCK_DEPTH = 1536,	/* the most that a tile walks down at once */
 	FLAT_DEPTH = 768,	/* the same where W is flat */
 	FLAT_FLOATS = 72 << 10, /* of W that stay in a cache while panels pass by */
 	TASK_ROWS = 512,	/* rows of A that do */

@@ -9,7 +9,8 @@
  * Where B comes from memory, what keeps enough of it on the way is mostly the
  * CPU's own look-ahead: it sees as many multiply-adds ahead as it can hold, and
  * the fewer rows share a vector of B, the more of B that is.  The first tile of a
- * block helps it by prefetching some way ahead.  It waits for memory all the same
+ * block helps it by prefetching, a little ahead if it has few rows, where more would be
+ * in the way, and far ahead if it has all.  It waits for memory all the same
  * and the tiles that come after it, which find the block in a cache, do not; so
  * those fetch the next block meanwhile, each a part of it, and the smaller the better:
  * requests that wait stand in the way of loads.  All prefetching goes
@@ -35,7 +36,10 @@
 #endif
 #define WIDTH (VECTORS * VL)
 #define DEPTH_STEP 4 /* k unrolled in the main loop */
-#define PREFETCH_BYTES 4096 /* how far ahead */
+/* How far ahead, in bytes: of a tile of few rows, which the CPU looks ahead of far enough
+ * by itself, and of a full one. */
+#define PREFETCH_NEAR 1024
+#define PREFETCH_FAR 8192
 
 /* Nothing, B itself, or a part of the next block. */
 enum prefetch { NOTHING, OWN, HALF, THIRD, QUARTER, SIXTH = 6 };
@@ -171,7 +175,8 @@ ALWAYS_INLINE void tile(const struct gemm_tile *t, const int rows, const int vec
 	const int row_bytes = WIDTH * (element == FLOAT ? 4 : 2);
 	const int parts = (int)prefetch, step_lines = DEPTH_STEP * row_bytes / 64;
 	const int lines = prefetch == NOTHING ? 0 : (step_lines + parts - 1) / parts;
-	const char *ahead = prefetch == OWN ? b + PREFETCH_BYTES : t->next;
+	const int distance = rows < ROWS ? PREFETCH_NEAR : PREFETCH_FAR;
+	const char *ahead = prefetch == OWN ? b + distance : t->next;
 	vf c[ROWS][VECTORS];
 
 	UNROLL
@@ -312,7 +317,7 @@ static void transpose(float *out, size_t out_stride, const float *in, size_t in_
 static void widen(float *out, const uint16_t *in, size_t n)
 {
 	for (size_t i = 0; i < n; i += VL) {
-		__builtin_prefetch((const char *)(in + i) + PREFETCH_BYTES, 0, 2);
+		__builtin_prefetch((const char *)(in + i) + PREFETCH_FAR, 0, 2);
 		vf_store(out + i, vf_load_bf16(in + i));
 	}
 }
@@ -358,7 +363,7 @@ const struct gemm_kernels LEVELED(gemm_kernels) = {
 	.rows = ROWS,
 	.width = WIDTH,
 	.lanes = VL,
-	.prefetch_bytes = PREFETCH_BYTES,
+	.prefetch_bytes = PREFETCH_FAR,
 #if VECTORS == 3
 	.tile = {{EACH_HEIGHT(TILE_NAME, 1)},
 		 {EACH_HEIGHT(TILE_NAME, 2)},

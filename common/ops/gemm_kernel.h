@@ -35,7 +35,7 @@ struct gemm_kernels {
 	int rows;	    /* of the largest tile */
 	int width;	    /* floats in a row of a panel */
 	int lanes;	    /* of a vector */
-	int prefetch_bytes; /* how far ahead */
+	int prefetch_bytes; /* how far ahead a first tile with all rows fetches */
 	/* A in place: [vectors that hold the columns - 1][rows - 1]. */
 	gemm_tile_function *tile[GEMM_VECTORS_MAX][GEMM_ROWS_MAX];
 	/* The same at full width, fetching B from memory some way ahead of use. */
