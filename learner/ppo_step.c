@@ -115,8 +115,18 @@ static void returns_of(struct iteration *it, int i)
 		config->ppo.gamma, config->ppo.lam);
 }
 
-/* Sequences order[0 .. n), of which this learner knows the values of [begin, end), and the
- * next one what follows: afterwards all know all, and what comes of them. */
+/* The values of sequences order[0 .. n), a part, and what comes of them. */
+static void take_values(struct iteration *it, const int *order, int n, const struct part *part,
+			const float *values)
+{
+	for (int k = 0; k < part->n_cells; k++)
+		it->values[part->cells[k]] = values[k];
+	for (int k = 0; k < n; k++)
+		returns_of(it, order[k]);
+}
+
+/* Sequences order[0 .. n), of which this learner has taken the values of [begin, end), and
+ * the next one those that follow: afterwards all have all. */
 static void exchange_values(struct iteration *it, const int *order, int n, int begin, int end)
 {
 	struct comm *learners = it->ppo->setup.learners;
@@ -131,9 +141,11 @@ static void exchange_values(struct iteration *it, const int *order, int n, int b
 	for (int k = 0; k < n; k++) {
 		size_t bytes = (size_t)it->rollouts[order[k]].n_completion * sizeof(float);
 
-		memcpy(it->values + it->cells[order[k]], at, bytes);
+		if (k < begin || k >= end) {
+			memcpy(it->values + it->cells[order[k]], at, bytes);
+			returns_of(it, order[k]);
+		}
 		at += bytes;
-		returns_of(it, order[k]);
 	}
 	buf_release(&mine);
 	buf_release(&all);
@@ -157,8 +169,7 @@ static void value_group(void *context, int first, int n, struct arena *arena, st
 	hidden = part_hidden(&part, it->ppo->critic, NULL, arena, pool);
 	values = arena_alloc(arena, (size_t)part.n_cells, sizeof *values);
 	head_score(it->ppo->critic, hidden, part.rows, part.n_cells, values, arena, pool);
-	for (int k = 0; k < part.n_cells; k++)
-		it->values[part.cells[k]] = values[k];
+	take_values(it, valuation->order + first, n, &part, values);
 	arena_rewind(arena, mark);
 }
 
@@ -223,13 +234,12 @@ static void policy_loss(void *context, int first, int n, const float *logprob,
 
 	for (int i = 0; i < n; i++) {
 		int cell = loss->part->cells[first + i];
-
-		if (first + i < loss->n_verified)
-			verify_cell(it, cell, logprob[i]);
 		struct ppo_token token = ppo_policy_loss(
 			logprob[i], it->old_logprob[cell], it->advantages[cell],
 			config->ppo.cliprange, config->ppo.cliprange);
 
+		if (first + i < loss->n_verified)
+			verify_cell(it, cell, logprob[i]);
 		dlogprob[i] = (float)(token.dlogprob / loss->minibatch->n_tokens);
 		loss->stats[POLICY_LOSS] += token.loss;
 		loss->stats[POLICY_APPROXKL] += token.approxkl;
@@ -282,19 +292,6 @@ static void policy_microbatch(void *context, int first, int n, float *grads, dou
 
 enum { VALUE_LOSS, VALUE_CLIPPED, VALUE_ERROR, VALUE_STATS };
 
-/* The values of sequences [first, first + n) of the first minibatch, a part, and their
- * returns. */
-static void first_values(const struct minibatch *minibatch, int first, int n,
-			 const struct part *part, const float *values)
-{
-	struct iteration *it = minibatch->it;
-
-	for (int i = 0; i < part->n_cells; i++)
-		it->values[part->cells[i]] = values[i];
-	for (int k = first; k < first + n; k++)
-		returns_of(it, minibatch->order[k]);
-}
-
 static void value_microbatch(void *context, int first, int n, float *grads, double *stats,
 			     struct arena *arena, struct pool *pool)
 {
@@ -316,7 +313,7 @@ static void value_microbatch(void *context, int first, int n, float *grads, doub
 			       sizeof *dhidden);
 	head_score(model, hidden, part.rows, part.n_cells, values, arena, pool);
 	if (minibatch->is_first)
-		first_values(minibatch, first, n, &part, values);
+		take_values(it, minibatch->order + first, n, &part, values);
 	for (int i = 0; i < part.n_cells; i++) {
 		int cell = part.cells[i], clipped;
 		double dvalue, error = (double)values[i] - it->returns[cell];

@@ -467,15 +467,6 @@ static void stage_task(void *args, int task, int thread)
 	}
 }
 
-/* Parts that n is cut into evenly, as many as asked for if it has so many, each of at
- * least `least`. */
-static int cut_evenly(int n, int wanted, int least)
-{
-	const int most = n / least > 1 ? n / least : 1;
-
-	return min_int(wanted, most);
-}
-
 /* Few tasks for little work, else some for each thread, and as many for one as for the
  * other: columns first, then rows. */
 static void stage_run(struct stage *s, struct pool *pool)
@@ -487,11 +478,12 @@ static void stage_run(struct stage *s, struct pool *pool)
 	int rows = ceil_div(s->rows, n_row_tasks), n = ceil_div(wanted, n_row_tasks);
 	const double panel_madds =
 		(double)p->kernels->width * (s->depth + 1) * (rows < 8 ? 8 : rows);
+	const int least = 1 + (int)(TASK_MADDS / panel_madds);
 
 	while (n * n_row_tasks % threads != 0)
 		n++;
 	s->n_panels = ceil_div(p->columns, p->kernels->width);
-	s->n_panel_tasks = cut_evenly(s->n_panels, n, 1 + (int)(TASK_MADDS / panel_madds));
+	s->n_panel_tasks = min_int(n, s->n_panels < least ? 1 : s->n_panels / least);
 	if (s->n_panel_tasks * n_row_tasks < wanted) {
 		n_row_tasks = ceil_div(wanted, s->n_panel_tasks);
 		rows = ceil_div(s->rows, n_row_tasks);
