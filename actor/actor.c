@@ -157,7 +157,6 @@ void actor_plan(struct ledger *ledger, const struct run_config *config, const st
 		ledger_add(ledger, "adapter", model_adapter_bytes(policy));
 	else
 		plan_weights(ledger, config, policy);
-	ledger_add(ledger, "messages", model_trained(policy).layout->n_floats * sizeof(float));
 	generator_plan(ledger, policy, count_slots(config, topology), bytes, n_threads, n_prompt,
 		       (int)config->rollout.max_new_tokens);
 }
@@ -168,14 +167,14 @@ static void take_weights(struct actor *actor, const struct message *message)
 	bool is_whole = actor->model->lora == NULL;
 	size_t bytes = sizeof(float) * (is_whole ? &actor->layout : adapters.layout)->n_floats;
 
-	if (message->payload.length != bytes)
+	if (message->length != bytes)
 		die("weights from rank %d are %zu bytes, expected %zu", message->source,
-		    message->payload.length, bytes);
+		    message->length, bytes);
 	if (is_whole) {
-		model_fill(actor->model, &actor->layout, (const float *)message->payload.data,
+		model_fill(actor->model, &actor->layout, (const float *)message->data,
 			   actor->pool);
 	} else {
-		memcpy(adapters.values, message->payload.data, bytes);
+		memcpy(adapters.values, message->data, bytes);
 		model_pack_trained(actor->model, actor->pool);
 	}
 	actor->version = message->step;
@@ -242,7 +241,7 @@ static void generate(struct actor *actor, const struct message *message)
 	int32_t **prompts; /* finished rollouts leave with copies: others are compared with them */
 	struct error err;
 
-	if (rollouts_decode(&actor->work, message->payload.data, message->payload.length, &err) !=
+	if (rollouts_decode(&actor->work, message->data, message->length, &err) !=
 	    STATUS_OK)
 		die("prompts from rank %d: %s", message->source, err.text);
 	if (message->step != actor->version + 1)

@@ -20,7 +20,7 @@ enum status actor_create(struct actor **actor, const struct run_config *config,
 void actor_destroy(struct actor *actor);
 size_t actor_bytes(const struct actor *actor); /* weights that it holds */
 /* What an actor would hold for prompts of n_prompt ids.  policy may be an outline, with its
- * adapter if has_base; the base itself is the rank's. */
+ * adapter if has_base; the base itself and the weights as they arrive are the rank's. */
 void actor_plan(struct ledger *ledger, const struct run_config *config, const struct model *policy,
 		bool has_base, const struct topology *topology, int node_ranks, int n_threads,
 		int n_prompt);

@@ -37,6 +37,11 @@ static void plan_base(const struct planning *p, struct ledger *ledger, bool is_p
 		   is_packed ? model_panel_floats(&p->base->layout, type) * sizeof(float) : 0);
 }
 
+static size_t trained_bytes(const struct model *model)
+{
+	return model_trained(model).layout->n_floats * sizeof(float);
+}
+
 static enum status plan_rank(const struct planning *p, int r, struct error *err)
 {
 	const struct run_config *config = &p->session->config;
@@ -56,6 +61,9 @@ static enum status plan_rank(const struct planning *p, int r, struct error *err)
 	if (topology_plays(topology, r, ROLE_ACTOR))
 		actor_plan(&rank->memory, config, p->look.policy, p->base, topology,
 			   topology->n_ranks, n_threads, p->look.longest_prompt);
+	/* The learner that sends them lends its own. */
+	if (topology_plays(topology, r, ROLE_ACTOR) && r != topology_rank(topology, ROLE_LEARNER, 0))
+		ledger_add(&rank->memory, "messages", trained_bytes(p->look.policy));
 	if (topology_plays(topology, r, ROLE_REWARD))
 		status = reward_plan(&rank->memory, &rank->mapped, config, p->look.policy, p->base,
 				     is_first, n_threads, p->look.longest, err);
@@ -66,11 +74,6 @@ static enum status plan_rank(const struct planning *p, int r, struct error *err)
 }
 
 /* --- traffic and files --- */
-
-static size_t trained_bytes(const struct model *model)
-{
-	return model_trained(model).layout->n_floats * sizeof(float);
-}
 
 static void plan_traffic(const struct planning *p)
 {

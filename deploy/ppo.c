@@ -211,15 +211,15 @@ static enum status turn(struct ring *ring, struct error *err)
 			break;
 		case MESSAGE_STOP:
 			status = (enum status)message.step;
-			error_set(err, status, "%.*s", (int)message.payload.length,
-				  message.payload.data);
+			error_set(err, status, "%.*s", (int)message.length,
+				  message.length > 0 ? message.data : "");
 			message_release(&message);
 			channel_flush(ring->channel);
 			return status;
 		case MESSAGE_TYPES:
 			die("message of no type from rank %d", message.source);
 		}
-		message_release(&message);
+		channel_recycle(ring->channel, &message);
 		comm_set_phase("waiting");
 	}
 }

@@ -27,18 +27,17 @@
 
 /* --- sending --- */
 
+/* Lent: they stay as they are until the rollouts of all of them are here. */
 static void send_weights(struct ppo *ppo)
 {
 	const struct topology *topology = ppo->setup.topology;
 	int n = topology->count[ROLE_ACTOR], *to = xcalloc((size_t)n, sizeof *to);
 	struct trained trained = model_trained(ppo->policy);
-	struct buf payload = BUF_INIT;
 
 	for (int a = 0; a < n; a++)
 		to[a] = topology_rank(topology, ROLE_ACTOR, a);
-	buf_append(&payload, trained.values, trained.layout->n_floats * sizeof *trained.values);
-	channel_send_all(ppo->setup.channel, to, n, MESSAGE_WEIGHTS, ppo->step, &payload);
-	buf_release(&payload);
+	channel_lend_all(ppo->setup.channel, to, n, MESSAGE_WEIGHTS, ppo->step, trained.values,
+			 trained.layout->n_floats * sizeof *trained.values);
 	free(to);
 }
 
@@ -235,6 +234,8 @@ static void train(struct ppo *ppo, const struct rollouts *batch)
 	enum status status = STATUS_OK;
 	struct error err = {""};
 
+	/* An actor without prompts may still be taking the weights that change now. */
+	channel_flush(ppo->setup.channel);
 	comm_set_phase("update");
 	ppo_update(ppo, batch, &report);
 	ppo->step++;
@@ -270,7 +271,6 @@ static void train_together(struct ppo *ppo)
 			to[i] = topology_rank(topology, ROLE_LEARNER, i + 1);
 		rollouts_encode(&ppo->collected, &payload);
 		channel_send_all(ppo->setup.channel, to, n, MESSAGE_TRAIN, ppo->step + 1, &payload);
-		channel_flush(ppo->setup.channel);
 		buf_release(&payload);
 		free(to);
 	}
@@ -291,8 +291,7 @@ void ppo_handle(struct ppo *ppo, struct message *message)
 	struct rollouts list = {0};
 	struct error err;
 
-	if (rollouts_decode(&list, message->payload.data, message->payload.length, &err) !=
-	    STATUS_OK)
+	if (rollouts_decode(&list, message->data, message->length, &err) != STATUS_OK)
 		die("message from rank %d: %s", message->source, err.text);
 	for (size_t i = 0; i < list.n; i++)
 		check_rollout(ppo, &list.items[i], message->source);

@@ -115,7 +115,4 @@ void ppo_plan(struct ledger *ledger, const struct ppo *ppo, const struct ppo_out
 	if (index > 0)
 		return;
 	ledger_add(ledger, "saving", policy > critic ? policy : critic);
-	if (topology_rank(topology, ROLE_ACTOR, 0) != topology_rank(topology, ROLE_LEARNER, 0))
-		ledger_add(ledger, "messages",
-			   model_trained(ppo->policy).layout->n_floats * sizeof(float));
 }

@@ -11,7 +11,9 @@
  * The first whole one that has no unfinished one of the same sender before it is
  * next.  A message to the own rank goes into that list directly.
  *
- * Payloads that are going out are kept until all receivers have them. */
+ * Payloads that are going out are kept until all receivers have them, or are lent.  The
+ * memory of one that came and was released serves the next that is about as long: the
+ * weights of every step arrive in the same pages. */
 #include "proto/channel.h"
 
 #include <inttypes.h>
@@ -24,7 +26,9 @@
 
 /* Bytes kept until the last of several transfers is done. */
 struct shared_payload {
-	struct buf bytes;
+	const char *data; /* [length] */
+	size_t length;
+	struct buf memory; /* where they are, unless they are lent */
 	int users;
 };
 
@@ -48,12 +52,25 @@ struct channel {
 	uint64_t *sent, *taken; /* [size] messages to and from each rank */
 	struct outgoing *outgoing;
 	struct arriving *arriving, **arriving_end;
+	struct buf spare; /* the longest memory of a message that was recycled */
 };
 
 void message_release(struct message *message)
 {
-	buf_release(&message->payload);
+	buf_release(&message->memory);
 	*message = (struct message){0};
+}
+
+void channel_recycle(struct channel *channel, struct message *message)
+{
+	if (message->memory.capacity > channel->spare.capacity) {
+		struct buf shorter = channel->spare;
+
+		channel->spare = message->memory;
+		buf_reset(&channel->spare);
+		message->memory = shorter;
+	}
+	message_release(message);
 }
 
 struct channel *channel_create(struct comm *world)
@@ -73,7 +90,7 @@ static void release_payload(struct shared_payload *payload)
 {
 	if (--payload->users > 0)
 		return;
-	buf_release(&payload->bytes);
+	buf_release(&payload->memory);
 	free(payload);
 }
 
@@ -84,9 +101,9 @@ static void put_outgoing(struct channel *channel, int to, const struct message_h
 	message_header_encode(header, outgoing->header);
 	outgoing->header_transfer = wire_send(channel->wire, to, WIRE_HEADER, outgoing->header,
 					      sizeof outgoing->header);
-	if (payload->bytes.length > 0)
+	if (payload->length > 0)
 		outgoing->payload_transfer = wire_send(channel->wire, to, WIRE_PAYLOAD,
-						       payload->bytes.data, payload->bytes.length);
+						       payload->data, payload->length);
 	outgoing->payload = payload;
 	payload->users++;
 	outgoing->next = channel->outgoing;
@@ -100,56 +117,83 @@ static void append_arriving(struct channel *channel, struct arriving *arriving)
 }
 
 static void put_to_self(struct channel *channel, enum message_type type, int64_t step,
-			struct buf *payload)
+			const char *data, size_t length, struct buf *memory)
 {
 	struct arriving *arriving = xcalloc(1, sizeof *arriving);
 	arriving->message = (struct message){
 		.type = type,
 		.source = wire_rank(channel->wire),
 		.step = step,
-		.payload = *payload,
+		.data = data,
+		.length = length,
+		.memory = *memory,
 	};
 	arriving->is_whole = true;
-	*payload = (struct buf)BUF_INIT;
+	*memory = (struct buf)BUF_INIT;
 	append_arriving(channel, arriving);
+}
+
+/* To all of these but the own rank. */
+static void put_to_others(struct channel *channel, const int *to, int n, enum message_type type,
+			  int64_t step, struct shared_payload *payload)
+{
+	int self = wire_rank(channel->wire);
+	struct message_header header = {
+		.type = type,
+		.step = step,
+		.payload_bytes = payload->length,
+		.payload_checksum = crc32c(0, payload->data, payload->length),
+	};
+	for (int i = 0; i < n; i++) {
+		if (to[i] == self)
+			continue;
+		header.sequence = channel->sent[to[i]]++;
+		put_outgoing(channel, to[i], &header, payload);
+	}
+}
+
+/* memory: where data is, which is taken over, or empty: data is lent. */
+static void send_all(struct channel *channel, const int *to, int n, enum message_type type,
+		     int64_t step, const char *data, size_t length, struct buf *memory)
+{
+	ASSERT(type >= MESSAGE_PROMPTS && type < MESSAGE_TYPES);
+	bool is_lent = memory->data == NULL;
+	int self = wire_rank(channel->wire), n_self = 0;
+	for (int i = 0; i < n; i++)
+		n_self += to[i] == self;
+	if (n_self > 1)
+		die("a message to the own rank is given %d times", n_self);
+	if (n_self < n) {
+		struct shared_payload *shared = xcalloc(1, sizeof *shared);
+		*shared = (struct shared_payload){
+			.data = data, .length = length, .memory = *memory, .users = 1};
+		*memory = (struct buf)BUF_INIT;
+		put_to_others(channel, to, n, type, step, shared);
+		if (n_self > 0 && !is_lent) {
+			buf_append(memory, data, length);
+			data = memory->data;
+		}
+		release_payload(shared);
+	}
+	if (n_self == 1)
+		put_to_self(channel, type, step, data, length, memory);
+	buf_release(memory);
 }
 
 void channel_send_all(struct channel *channel, const int *to, int n, enum message_type type,
 		      int64_t step, struct buf *payload)
 {
-	ASSERT(type >= MESSAGE_PROMPTS && type < MESSAGE_TYPES);
 	struct buf none = BUF_INIT;
 	if (payload == NULL)
 		payload = &none;
-	int self = wire_rank(channel->wire);
-	int n_self = 0;
-	for (int i = 0; i < n; i++)
-		n_self += to[i] == self;
-	if (n_self < n) {
-		struct shared_payload *shared = xcalloc(1, sizeof *shared);
-		*shared = (struct shared_payload){.bytes = *payload, .users = 1};
-		*payload = (struct buf)BUF_INIT;
-		struct message_header header = {
-			.type = type,
-			.step = step,
-			.payload_bytes = shared->bytes.length,
-			.payload_checksum = crc32c(0, shared->bytes.data, shared->bytes.length),
-		};
-		for (int i = 0; i < n; i++) {
-			if (to[i] == self)
-				continue;
-			header.sequence = channel->sent[to[i]]++;
-			put_outgoing(channel, to[i], &header, shared);
-		}
-		if (n_self > 0)
-			buf_append(payload, shared->bytes.data, shared->bytes.length);
-		release_payload(shared);
-	}
-	if (n_self > 1)
-		die("a message to the own rank is given %d times", n_self);
-	if (n_self == 1)
-		put_to_self(channel, type, step, payload);
-	buf_release(payload);
+	send_all(channel, to, n, type, step, payload->data, payload->length, payload);
+}
+
+void channel_lend_all(struct channel *channel, const int *to, int n, enum message_type type,
+		      int64_t step, const void *data, size_t length)
+{
+	struct buf none = BUF_INIT;
+	send_all(channel, to, n, type, step, data, length, &none);
 }
 
 void channel_send(struct channel *channel, int to, enum message_type type, int64_t step,
@@ -190,15 +234,21 @@ static struct arriving *arriving_create(int source, const struct message_header 
 	return arriving;
 }
 
-/* Asks for the payload. */
+/* Asks for the payload.  Much shorter ones leave the spare memory to another. */
 static void begin_arriving(struct channel *channel, struct arriving *arriving)
 {
-	struct buf *payload = &arriving->message.payload;
-	buf_reserve(payload, arriving->header.payload_bytes);
-	payload->length = arriving->header.payload_bytes;
-	payload->data[payload->length] = '\0';
-	arriving->transfer = wire_receive(channel->wire, arriving->message.source, WIRE_PAYLOAD,
-					  payload->data, payload->length);
+	struct message *message = &arriving->message;
+	struct buf *memory = &message->memory, *spare = &channel->spare;
+	size_t length = arriving->header.payload_bytes;
+	if (length < spare->capacity && length >= spare->capacity / 2) {
+		*memory = *spare;
+		*spare = (struct buf)BUF_INIT;
+	}
+	buf_reserve(memory, length);
+	message->data = memory->data;
+	message->length = length;
+	arriving->transfer = wire_receive(channel->wire, message->source, WIRE_PAYLOAD,
+					  memory->data, length);
 }
 
 /* Takes the headers that are here. */
@@ -238,8 +288,8 @@ static void finish_arriving(struct arriving *arriving)
 	arriving->transfer = NULL;
 	arriving->is_whole = true;
 	struct error err;
-	if (message_check_payload(&arriving->header, arriving->message.payload.data,
-				  arriving->message.payload.length, &err) != STATUS_OK)
+	if (message_check_payload(&arriving->header, arriving->message.data,
+				  arriving->message.length, &err) != STATUS_OK)
 		die("from rank %d: %s", arriving->message.source, err.text);
 }
 
@@ -332,6 +382,7 @@ void channel_destroy(struct channel *channel)
 			message_release(&message);
 	} while (channel->arriving != NULL);
 	wire_free(channel->wire);
+	buf_release(&channel->spare);
 	free(channel->sent);
 	free(channel->taken);
 	free(channel);

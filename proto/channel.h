@@ -18,7 +18,9 @@ struct message {
 	enum message_type type;
 	int source;   /* world rank */
 	int64_t step; /* iteration, or the weights' version */
-	struct buf payload;
+	const char *data; /* [length] the payload */
+	size_t length;
+	struct buf memory; /* where it is, unless it was lent */
 };
 void message_release(struct message *message);
 
@@ -36,6 +38,11 @@ void channel_send(struct channel *channel, int to, enum message_type type, int64
 /* The same bytes to several ranks, kept once until all are sent. */
 void channel_send_all(struct channel *channel, const int *to, int n, enum message_type type,
 		      int64_t step, struct buf *payload);
+/* The same for bytes that stay the caller's: nothing is copied.  They must not change
+ * before channel_flush has returned and the own rank, if it is among these, has released
+ * its message. */
+void channel_lend_all(struct channel *channel, const int *to, int n, enum message_type type,
+		      int64_t step, const void *data, size_t length);
 /* True and *message filled if one has arrived; the caller releases it.  Moves
  * outgoing messages along.  A message that is damaged or of unknown type is the
  * end of the job, with its source named. */
@@ -43,3 +50,6 @@ bool channel_poll(struct channel *channel, struct message *message);
 /* Waits for the next message with growing sleeps. */
 void channel_next(struct channel *channel, struct message *message);
 void channel_flush(struct channel *channel); /* until all sends have left */
+/* Releases a message and keeps its memory for one to come: memory that was touched before
+ * is faster than what the system has to clear. */
+void channel_recycle(struct channel *channel, struct message *message);

@@ -192,7 +192,7 @@ void reward_handle(struct reward *reward, struct message *message)
 	struct buf payload = BUF_INIT;
 	struct error err;
 
-	if (rollouts_decode(&list, message->payload.data, message->payload.length, &err) !=
+	if (rollouts_decode(&list, message->data, message->length, &err) !=
 	    STATUS_OK)
 		die("rollouts from rank %d: %s", message->source, err.text);
 	fault_point("reward.rollouts");

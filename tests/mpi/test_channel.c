@@ -46,9 +46,9 @@ static void test_all_to_all_keeps_the_order_of_each_sender(struct comm *world,
 		fill(&expected, message.source, seen[message.source]);
 		CHECK(message.type == MESSAGE_ROLLOUTS);
 		CHECK(message.step == seen[message.source]++);
-		CHECK(message.payload.length == expected.length);
+		CHECK(message.length == expected.length);
 		CHECK(expected.length == 0 ||
-		      memcmp(message.payload.data, expected.data, expected.length) == 0);
+		      memcmp(message.data, expected.data, expected.length) == 0);
 		message_release(&message);
 	}
 	struct message message;
@@ -76,11 +76,11 @@ static void test_send_all_keeps_one_copy_for_all(struct comm *world, struct chan
 	fill(&expected, 0, 4);
 	channel_next(channel, &message);
 	CHECK(message.type == MESSAGE_WEIGHTS && message.step == 9 && message.source == 0);
-	CHECK(message.payload.length == expected.length);
-	CHECK(memcmp(message.payload.data, expected.data, expected.length) == 0);
+	CHECK(message.length == expected.length);
+	CHECK(memcmp(message.data, expected.data, expected.length) == 0);
 	message_release(&message);
 	channel_next(channel, &message);
-	CHECK(message.type == MESSAGE_STOP && message.payload.length == 0);
+	CHECK(message.type == MESSAGE_STOP && message.length == 0);
 	message_release(&message);
 	buf_release(&expected);
 	free(to);
@@ -95,8 +95,31 @@ static void test_a_message_to_the_own_rank_is_not_copied(struct comm *world,
 	channel_send(channel, comm_rank(world), MESSAGE_SCORED, 1, &payload);
 	struct message message;
 	CHECK(channel_poll(channel, &message));
-	CHECK(message.payload.data == data);
+	CHECK(message.data == data);
 	message_release(&message);
+}
+
+/* Lent bytes reach everyone; on the own rank they are the caller's own. */
+static void test_lent_bytes_are_not_copied(struct comm *world, struct channel *channel)
+{
+	enum { LENGTH = 3 << 20 };
+	int size = comm_size(world);
+	int *to = xcalloc((size_t)size, sizeof *to);
+	char *lent = xmalloc(LENGTH);
+	for (int i = 0; i < LENGTH; i++)
+		lent[i] = (char)(i * 7);
+	for (int i = 0; i < size; i++)
+		to[i] = i;
+	if (comm_is_lead(world))
+		channel_lend_all(channel, to, size, MESSAGE_WEIGHTS, 3, lent, LENGTH);
+	struct message message;
+	channel_next(channel, &message);
+	CHECK(message.length == LENGTH && memcmp(message.data, lent, LENGTH) == 0);
+	CHECK((message.data == lent) == comm_is_lead(world));
+	channel_recycle(channel, &message);
+	channel_flush(channel);
+	free(lent);
+	free(to);
 }
 
 static void send_long(struct channel *channel, int to, int64_t step)
@@ -106,6 +129,34 @@ static void send_long(struct channel *channel, int to, int64_t step)
 	payload.length = 32 << 20;
 	memset(payload.data, 1, payload.length);
 	channel_send(channel, to, MESSAGE_TRAIN, step, &payload);
+}
+
+/* A message of about the same length comes in the memory of the one before it, a short one
+ * does not. */
+static void test_recycled_memory_serves_the_next_long_message(struct comm *world,
+							      struct channel *channel)
+{
+	int last = comm_size(world) - 1;
+	const char *first = NULL;
+	for (int step = 1; step <= 3; step++) {
+		struct message message;
+		struct buf payload = BUF_INIT;
+		buf_append_string(&payload, "short");
+		if (comm_is_lead(world) && step == 2)
+			channel_send(channel, last, MESSAGE_PROMPTS, step, &payload);
+		else if (comm_is_lead(world))
+			send_long(channel, last, step);
+		buf_release(&payload);
+		if (comm_rank(world) == last) {
+			channel_next(channel, &message);
+			CHECK(message.step == step);
+			first = step == 1 ? message.data : first;
+			CHECK(last == 0 || (message.data == first) == (step != 2));
+			channel_recycle(channel, &message);
+		}
+		channel_flush(channel);
+		comm_barrier(world);
+	}
 }
 
 /* The receiver looks only after the barrier, which the sender reaches only if
@@ -119,7 +170,7 @@ static void test_send_does_not_wait_for_the_receiver(struct comm *world, struct 
 	if (comm_rank(world) == last) {
 		struct message message;
 		channel_next(channel, &message);
-		CHECK(message.payload.length == 32 << 20);
+		CHECK(message.length == 32 << 20);
 		message_release(&message);
 	}
 	channel_flush(channel);
@@ -161,12 +212,12 @@ static void test_messages_behind_a_long_one_keep_to_themselves(struct comm *worl
 		channel_next(channel, &message);
 		CHECK(message.step == i);
 		if (i % 2 == 0) {
-			CHECK(message.payload.length == 32 << 20);
-			CHECK(message.payload.data[0] == 1 && message.payload.data[(32 << 20) - 1] == 1);
+			CHECK(message.length == 32 << 20);
+			CHECK(message.data[0] == 1 && message.data[(32 << 20) - 1] == 1);
 		} else {
 			fill(&expected, 0, 1 + i / 2);
-			CHECK(message.payload.length == expected.length);
-			CHECK(memcmp(message.payload.data, expected.data, expected.length) == 0);
+			CHECK(message.length == expected.length);
+			CHECK(memcmp(message.data, expected.data, expected.length) == 0);
 		}
 		message_release(&message);
 	}
@@ -195,6 +246,11 @@ int main(void)
 	comm_barrier(world);
 	test_send_all_keeps_one_copy_for_all(world, channel);
 	test_a_message_to_the_own_rank_is_not_copied(world, channel);
+	comm_barrier(world);
+	test_lent_bytes_are_not_copied(world, channel);
+	comm_barrier(world);
+	test_recycled_memory_serves_the_next_long_message(world, channel);
+	comm_barrier(world);
 	test_send_does_not_wait_for_the_receiver(world, channel);
 	comm_barrier(world);
 	test_a_short_message_does_not_overtake_a_long_one(world, channel);
