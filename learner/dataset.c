@@ -281,14 +281,14 @@ static enum status load(struct reader *reader, read_line *read, struct error *er
 	}
 	if (status == STATUS_OK)
 		cut_packed(reader);
+	if (status == STATUS_OK)
+		warn_of_left_out(reader);
 	if (status == STATUS_OK && dataset->n == 0)
 		status = error_set(err, STATUS_BAD_INPUT,
 				   "%s: no row is left of it, expected at least one of at most %d "
 				   "tokens",
 				   reader->path, reader->max_length);
-	if (status == STATUS_OK)
-		warn_of_left_out(reader);
-	else
+	if (status != STATUS_OK)
 		dataset_release(dataset);
 	ids_release(&reader->packed);
 	buf_release(&text);
@@ -315,6 +315,7 @@ enum status dataset_load_sequences(struct dataset *dataset, const char *path,
 
 	reader_init(&reader, dataset, path, context, config, max_length);
 	reader.eos_id = eos_id;
+	reader.needs_target = true;
 	status = check_length(&reader, err);
 	return status == STATUS_OK ? load(&reader, dataset_read_sequence, err) : status;
 }

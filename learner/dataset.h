@@ -25,8 +25,8 @@ struct dataset {
  * no row left is an error.  Rows that are left out are counted in a warning.  On failure
  * nothing is held. */
 
-/* Sequences for language modelling, all of which is learnt.  packing joins the
- * documents of `text` rows (EOS after each if append_eos) and cuts them to max_length;
+/* Sequences for language modelling, all of which is learnt but for what "labels" leaves
+ * out.  packing joins the documents of `text` rows (EOS after each if append_eos) and cuts them to max_length;
  * rows of ids stay whole.  A file that is not JSONL is one document. */
 enum status dataset_load_sequences(struct dataset *dataset, const char *path,
 				   const struct row_context *context,

@@ -50,17 +50,31 @@ static void learn_all(struct row *row)
 	row->n_prompt = 0;
 }
 
-/* A sequence of its own, if there is something to predict in it.  Takes over the row. */
+/* Refuses what teaches nothing. */
+static enum status check_sequence(const struct reader *reader, const struct row *row, int line,
+				  struct error *err)
+{
+	if (row->n < 2)
+		return refuse(reader, line,
+			      "a sequence of fewer than 2 tokens: there is nothing to predict",
+			      err);
+	if (!dataset_has_target(row))
+		return refuse(reader, line, "nothing is to be learnt: every id is prompt or masked",
+			      err);
+	return STATUS_OK;
+}
+
+/* A sequence of its own.  Takes over the row. */
 static enum status add_sequence(struct reader *reader, struct row *row, int line, struct error *err)
 {
 	struct example example = {.row = *row};
+	enum status status = check_sequence(reader, row, line, err);
 
 	*row = (struct row){0};
-	if (example.row.n >= 2)
+	if (status == STATUS_OK)
 		return dataset_add(reader, &example, line, err);
 	row_release(&example.row);
-	return refuse(reader, line,
-		      "a sequence of fewer than 2 tokens: there is nothing to predict", err);
+	return status;
 }
 
 enum status dataset_read_sequence(struct reader *reader, const struct json *object, int line,
@@ -70,7 +84,7 @@ enum status dataset_read_sequence(struct reader *reader, const struct json *obje
 	struct row row;
 	enum status status = row_sequence(&row, object, line, &reader->context, err);
 
-	if (status == STATUS_OK)
+	if (status == STATUS_OK && !has(object, "labels"))
 		learn_all(&row);
 	if (status == STATUS_OK && is_text)
 		status = end_text(reader, &row, err);
@@ -100,14 +114,7 @@ static enum status complete(const struct reader *reader, const struct json *obje
 		return status;
 	if (learns_all)
 		learn_all(row);
-	if (row->n < 2)
-		return refuse(reader, line,
-			      "a sequence of fewer than 2 tokens: there is nothing to predict",
-			      err);
-	if (!dataset_has_target(row))
-		return refuse(reader, line, "nothing is to be learnt: every id is prompt or masked",
-			      err);
-	return STATUS_OK;
+	return check_sequence(reader, row, line, err);
 }
 
 enum status dataset_read_example(struct reader *reader, const struct json *object, int line,

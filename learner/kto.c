@@ -2,16 +2,16 @@
  * E.5).
  *
  * The estimate z of the KL divergence between policy and reference is the mean, over
- * the rows of a minibatch, of the log-ratio of mismatched completions: row i's prompt
- * with the completion of row i + 1 of the file (of the first, for the last row).
- * Whose completion it is does not depend on how rows are drawn, so the reference's
- * part is computed once. */
+ * the rows of a minibatch, of the log-ratio of mismatched completions (mismatch.h).
+ * Whose completion a row is given does not depend on how rows are drawn, so the
+ * reference's part is computed once. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/die.h"
 #include "learner/dpo_private.h"
+#include "learner/mismatch.h"
 #include "learner/preference.h"
 #include "learner/targets.h"
 
@@ -41,32 +41,23 @@ static enum status load_data(struct supervised *run, struct dataset *dataset, co
 
 /* --- mismatched completions --- */
 
-/* The prompt of one row with the completion of another. */
-static void mismatch(struct row *out, const struct row *prompt, const struct row *completion)
-{
-	int n_prompt = prompt->n_prompt, n = completion->n - completion->n_prompt;
-
-	*out = (struct row){.n = n_prompt + n, .n_prompt = n_prompt};
-	out->ids = xcalloc((size_t)out->n, sizeof *out->ids);
-	memcpy(out->ids, prompt->ids, (size_t)n_prompt * sizeof *out->ids);
-	memcpy(out->ids + n_prompt, completion->ids + completion->n_prompt,
-	       (size_t)n * sizeof *out->ids);
-}
-
 static void mismatch_all(struct dataset *out, const struct dataset *dataset,
 			 const struct supervised *run)
 {
 	struct row_context context = supervised_rows(run);
-	int max_length = run->model->config.max_positions;
+	int max_length = run->model->config.max_positions, *partner;
 
 	if (run->config->data.max_length < max_length)
 		max_length = (int)run->config->data.max_length;
 	*out = (struct dataset){.n = dataset->n};
 	out->rows = xcalloc((size_t)out->n, sizeof *out->rows);
+	partner = xcalloc((size_t)out->n, sizeof *partner);
+	mismatch_partners(partner, dataset->rows, out->n);
 	for (int i = 0; i < out->n; i++) {
-		mismatch(&out->rows[i], &dataset->rows[i], &dataset->rows[(i + 1) % out->n]);
+		mismatch_row(&out->rows[i], &dataset->rows[i], &dataset->rows[partner[i]]);
 		row_cut(&out->rows[i], max_length, dataset_cuts_left(run->config), &context);
 	}
+	free(partner);
 }
 
 static double *measure_reference(struct supervised *run, const struct model *model, bool is_eval)

@@ -117,7 +117,8 @@ static enum status open_run(struct session *session, bool *finished, struct erro
 {
 	char state[16];
 	int64_t step;
-	enum status status = run_dir_open(&session->run, session->config.run.dir, err);
+	enum status status = run_dir_open(&session->run, session->config.run.dir,
+					  config_command_name(session->command), err);
 
 	if (status != STATUS_OK)
 		return status;

@@ -31,6 +31,7 @@
 #define LOCK_WAIT_S 10.0
 #define LOCK_POLL_S 0.05
 #define MAX_RECORD_BYTES 65536
+#define MAX_LINE_BYTES 65536
 
 /* --- the lock --- */
 
@@ -133,19 +134,24 @@ static const char *string_member(const struct json *object, const char *key)
 	return value && json_type(value) == JSON_STRING ? json_string(value, NULL) : NULL;
 }
 
-static enum status read_id(struct run_dir *run, const char *path, struct error *err)
+static enum status read_record(struct run_dir *run, const char *path, struct error *err)
 {
 	enum status status = STATUS_OK;
 	struct json *record = json_parse_file(path, MAX_RECORD_BYTES, err);
-	const char *id;
+	const char *id, *command;
 	uuid_t uuid;
 
 	if (!record)
 		return STATUS_BAD_INPUT;
 	id = string_member(record, "id");
+	command = string_member(record, "command");
 	if (!id || uuid_parse(id, uuid) != 0)
 		status = error_set(err, STATUS_BAD_INPUT, "%s: \"id\" is %s%.64s, expected a uuid",
 				   path, id ? "" : "missing", id ? id : "");
+	else if (command && strcmp(command, run->command) != 0)
+		status = error_set(err, STATUS_BAD_INPUT,
+				   "%s: is a run of %.64s, expected one of %s or a new directory",
+				   run->path, command, run->command);
 	else
 		uuid_unparse_lower(uuid, run->id);
 	json_free(record);
@@ -159,7 +165,7 @@ static enum status open_record(struct run_dir *run, struct error *err)
 	uuid_t uuid;
 
 	if (file_exists(path)) {
-		status = read_id(run, path, err);
+		status = read_record(run, path, err);
 	} else if (file_exists(config)) {
 		status = error_set(err, STATUS_BAD_INPUT,
 				   "%s: holds a config.json but no run.json: not the directory of a "
@@ -174,11 +180,12 @@ static enum status open_record(struct run_dir *run, struct error *err)
 	return status;
 }
 
-enum status run_dir_open(struct run_dir *run, const char *path, struct error *err)
+enum status run_dir_open(struct run_dir *run, const char *path, const char *command,
+			 struct error *err)
 {
 	enum status status;
 
-	*run = (struct run_dir){.path = xstrdup(path), .lock_fd = -1};
+	*run = (struct run_dir){.path = xstrdup(path), .lock_fd = -1, .command = command};
 	if (strcmp(path, "~") == 0 || strncmp(path, "~/", 2) == 0) {
 		status = error_set(err, STATUS_BAD_INPUT,
 				   "%s: ~ stands for no home directory in a config; "
@@ -238,6 +245,7 @@ enum status run_dir_record(struct run_dir *run, const char *state, int64_t step,
 
 	buf_append_string(&text, "{\n");
 	add_string(&text, "id", run->id);
+	add_string(&text, "command", run->command);
 	add_string(&text, "state", state);
 	buf_printf(&text, "  \"step\": %" PRId64 ",\n", step);
 	add_string(&text, "reason", reason ? reason : "");
@@ -247,6 +255,45 @@ enum status run_dir_record(struct run_dir *run, const char *state, int64_t step,
 	buf_release(&text);
 	free(path);
 	return status;
+}
+
+/* Whether somebody holds the lock; yes if that cannot be told. */
+static bool is_held(const char *run_path)
+{
+	char *path = path_join(run_path, "lock");
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	bool held = fd < 0 ? errno != ENOENT : flock(fd, LOCK_SH | LOCK_NB) != 0;
+
+	if (fd >= 0)
+		close(fd);
+	free(path);
+	return held;
+}
+
+/* "step" of the last whole line of metrics.jsonl, if there is one. */
+static void read_last_step(const char *run_path, int64_t *step)
+{
+	char *path = path_join(run_path, "metrics.jsonl"), *text = xmalloc(MAX_LINE_BYTES);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	off_t size = fd < 0 ? 0 : lseek(fd, 0, SEEK_END);
+	off_t from = size > MAX_LINE_BYTES ? size - MAX_LINE_BYTES : 0;
+	ssize_t end = size > 0 ? pread(fd, text, MAX_LINE_BYTES, from) : 0, begin;
+	struct json *line;
+	const struct json *number;
+
+	while (end > 0 && text[end - 1] != '\n')
+		end--;
+	for (begin = end - 1; begin > 0 && text[begin - 1] != '\n';)
+		begin--;
+	line = end > 0 ? json_parse(text + begin, (size_t)(end - begin), path, NULL) : NULL;
+	number = line ? json_get(line, "step") : NULL;
+	if (number && json_type(number) == JSON_NUMBER)
+		(void)json_int64(number, step);
+	json_free(line);
+	if (fd >= 0)
+		close(fd);
+	free(text);
+	free(path);
 }
 
 bool run_dir_state(const char *path, char state[16], int64_t *step)
@@ -261,5 +308,10 @@ bool run_dir_state(const char *path, char state[16], int64_t *step)
 		memcpy(state, text, strlen(text) + 1);
 	json_free(record);
 	free(record_path);
+	if (found && strcmp(state, "running") == 0) {
+		read_last_step(path, step);
+		if (!is_held(path))
+			memcpy(state, "killed", sizeof "killed");
+	}
 	return found;
 }

@@ -14,6 +14,7 @@
 struct run_dir {
 	char *path;  /* owned; NULL when closed */
 	char id[37]; /* uuid of the run */
+	const char *command; /* whose run it is; a static string */
 	int lock_fd; /* -1 when not held */
 };
 
@@ -21,8 +22,10 @@ struct run_dir {
  * 10 s for a dying holder; a living one is named: host, pid, since when
  * (STATUS_BAD_INPUT).  Reads the id of run.json or makes one, which the first
  * run_dir_record writes.  A directory with a config.json that is not a run's, such as
- * a model's, is refused.  On failure run is closed. */
-enum status run_dir_open(struct run_dir *run, const char *path, struct error *err);
+ * a model's, is refused, and a run of another command ("sft") too.  On failure run is
+ * closed. */
+enum status run_dir_open(struct run_dir *run, const char *path, const char *command,
+			 struct error *err);
 /* Gives up the lock.  Where nothing was recorded the lock file is removed, and the
  * directory if that leaves it empty. */
 void run_dir_close(struct run_dir *run);
@@ -30,6 +33,7 @@ void run_dir_close(struct run_dir *run);
  * durably, in run.json. */
 enum status run_dir_record(struct run_dir *run, const char *state, int64_t step, const char *reason,
 			   struct error *err);
-/* State and step as recorded; false if there is no run.json or it is not one.
- * Needs no lock. */
+/* State and step as recorded; false if there is no run.json or it is not one.  Of a run
+ * that has not ended the step is that of the last line of metrics.jsonl, and the state
+ * "killed" if nobody holds its lock.  Needs no lock. */
 bool run_dir_state(const char *path, char state[16], int64_t *step);

@@ -268,10 +268,12 @@ static enum status get_labels(const struct reading *r, struct row *row)
 	const struct json *labels = json_get(r->object, "labels");
 	int place = 0;
 
-	if (json_type(labels) != JSON_ARRAY || json_count(labels) != (size_t)row->n)
-		return refuse(r,
-			      "\"labels\" is %s of %zu, expected an array of %d, one for each id",
-			      json_type_name(labels), json_count(labels), row->n);
+	if (json_type(labels) != JSON_ARRAY)
+		return refuse(r, "\"labels\" is %s, expected an array of %d, one for each id",
+			      json_type_name(labels), row->n);
+	if (json_count(labels) != (size_t)row->n)
+		return refuse(r, "\"labels\" has %zu members, expected %d, one for each id",
+			      json_count(labels), row->n);
 	row->is_target = xcalloc((size_t)row->n, sizeof *row->is_target);
 	for (const struct json *item = json_first(labels); item; item = json_next(item), place++) {
 		int64_t label = 0;
@@ -283,6 +285,99 @@ static enum status get_labels(const struct reading *r, struct row *row)
 		row->is_target[place] = label != IGNORED;
 	}
 	return STATUS_OK;
+}
+
+/* A list of a 0 or 1 (or false or true) for each id: mask [n]. */
+static enum status get_mask(const struct reading *r, const char *key, int n, uint8_t *mask)
+{
+	const struct json *value = json_get(r->object, key);
+	int place = 0;
+
+	if (json_type(value) != JSON_ARRAY)
+		return refuse(r, "\"%s\" is %s, expected an array of %d, one for each id", key,
+			      json_type_name(value), n);
+	if (json_count(value) != (size_t)n)
+		return refuse(r, "\"%s\" has %zu members, expected %d, one for each id", key,
+			      json_count(value), n);
+	for (const struct json *item = json_first(value); item; item = json_next(item), place++) {
+		int64_t number = -1;
+
+		if (json_type(item) == JSON_BOOL)
+			number = json_bool(item);
+		else if (json_type(item) == JSON_NUMBER)
+			(void)json_int64(item, &number);
+		if (number != 0 && number != 1)
+			return refuse(r, "\"%s\"[%d] is neither 0 nor 1", key, place);
+		mask[place] = number == 1;
+	}
+	return STATUS_OK;
+}
+
+/* What TRL writes beside "input_ids": where there are both, both must say 1. */
+static enum status get_target_masks(const struct reading *r, struct row *row)
+{
+	static const char *const keys[] = {"completion_mask", "assistant_masks"};
+	uint8_t *mask = xcalloc((size_t)row->n, sizeof *mask);
+	enum status status = STATUS_OK;
+
+	for (size_t k = 0; k < 2 && status == STATUS_OK; k++) {
+		if (!has(r, keys[k]))
+			continue;
+		status = get_mask(r, keys[k], row->n, mask);
+		if (!row->is_target) {
+			row->is_target = mask;
+			mask = xcalloc((size_t)row->n, sizeof *mask);
+			continue;
+		}
+		for (int i = 0; i < row->n; i++)
+			row->is_target[i] &= mask[i];
+	}
+	free(mask);
+	return status;
+}
+
+/* Leaves out what "attention_mask" calls padding, at either end. */
+static enum status drop_padding(const struct reading *r, struct row *row)
+{
+	uint8_t *mask = xcalloc((size_t)row->n, sizeof *mask);
+	enum status status = get_mask(r, "attention_mask", row->n, mask);
+	int first = 0, end = row->n;
+
+	while (first < end && !mask[first])
+		first++;
+	while (end > first && !mask[end - 1])
+		end--;
+	for (int i = first; i < end && status == STATUS_OK; i++)
+		if (!mask[i])
+			status = refuse(r, "\"attention_mask\"[%d] is 0 between ids for which it "
+					   "is 1; expected padding at the ends alone", i);
+	if (status == STATUS_OK && first == end)
+		status = refuse(r, "\"attention_mask\" is 0 for every id");
+	free(mask);
+	if (status != STATUS_OK)
+		return status;
+	row->n = end - first;
+	memmove(row->ids, row->ids + first, (size_t)row->n * sizeof *row->ids);
+	if (row->is_target)
+		memmove(row->is_target, row->is_target + first, (size_t)row->n);
+	row->n_prompt = row->n_prompt > first ? row->n_prompt - first : 0;
+	if (row->n_prompt > row->n)
+		row->n_prompt = row->n;
+	return STATUS_OK;
+}
+
+/* What may stand beside "input_ids". */
+static enum status get_masks(const struct reading *r, struct row *row)
+{
+	enum status status = STATUS_OK;
+
+	if (has(r, "labels"))
+		status = get_labels(r, row);
+	if (status == STATUS_OK)
+		status = get_target_masks(r, row);
+	if (status == STATUS_OK && has(r, "attention_mask"))
+		status = drop_padding(r, row);
+	return status;
 }
 
 static enum status sequence_of_ids(const struct reading *r, struct ids *ids, size_t *n_prompt)
@@ -340,8 +435,8 @@ enum status row_sequence(struct row *row, const struct json *object, int line,
 				    "\"messages\"");
 	if (status == STATUS_OK)
 		status = finish(&r, &ids, n_prompt, row);
-	if (status == STATUS_OK && has(&r, "input_ids") && has(&r, "labels"))
-		status = get_labels(&r, row);
+	if (status == STATUS_OK && has(&r, "input_ids"))
+		status = get_masks(&r, row);
 	if (status != STATUS_OK)
 		row_release(row);
 	ids_release(&ids);
@@ -373,6 +468,10 @@ enum status row_prompt(struct row *row, const struct json *object, int line,
 	}
 	if (status == STATUS_OK)
 		status = finish(&r, &ids, ids.n, row);
+	if (status == STATUS_OK && has(&r, "input_ids") && has(&r, "attention_mask"))
+		status = drop_padding(&r, row);
+	if (status != STATUS_OK)
+		row_release(row);
 	ids_release(&ids);
 	return status;
 }

@@ -3,7 +3,9 @@
  * A row is {"text"}, {"prompt","completion"}, {"prompt"}, {"input_ids"},
  * {"prompt_ids","completion_ids"}, {"prompt","chosen","rejected"} (or whole
  * {"chosen","rejected"}), or the latter with _ids.  "input_ids" may come with "labels"
- * (each the id of its place, or -100: not to be learnt) or "prompt_length".  BOS is
+ * (each the id of its place, or -100: not to be learnt), with "completion_mask" or
+ * "assistant_masks" (1 for what is to be learnt) or with "prompt_length", and with
+ * "attention_mask": ids at either end for which it is 0 are padding and left out.  BOS is
  * added once where the tokenizer says so, never to ids.  Prompt and completion: if the ids of the
  * prompt begin the ids of prompt + completion the joint ids are taken, else both
  * are encoded apart and joined.

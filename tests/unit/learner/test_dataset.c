@@ -434,6 +434,24 @@ static void test_completions_are_learnt_with_their_end(void **state)
 	dataset_release(&dataset);
 }
 
+/* transformers ignores -100 wherever it trains a language model. */
+static void test_sequences_are_learnt_but_for_what_labels_leave_out(void **state)
+{
+	struct run_config config = config_of("error");
+
+	(void)state;
+	must(load(&config, "d.jsonl",
+		  "{\"input_ids\":[1,2,3],\"labels\":[-100,-100,3]}\n"
+		  "{\"input_ids\":[1,2,3],\"prompt_length\":2}\n"
+		  "{\"input_ids\":[0,2,3],\"attention_mask\":[0,1,1]}\n"));
+	assert_learnt(0, "..3");
+	assert_learnt(1, "123");
+	assert_learnt(2, "23");
+	dataset_release(&dataset);
+	refused(load(&config, "d.jsonl", "{\"input_ids\":[1,2],\"labels\":[1,-100]}\n"),
+		"line 1: nothing is to be learnt");
+}
+
 static void test_examples_without_anything_to_learn_are_refused(void **state)
 {
 	struct run_config config = config_of("error");
@@ -569,6 +587,7 @@ int main(void)
 		cmocka_unit_test(test_labels_are_names_in_order_or_numbers),
 		cmocka_unit_test(test_labelled_rows_have_numbers_of_their_labels),
 		cmocka_unit_test(test_completions_are_learnt_with_their_end),
+		cmocka_unit_test(test_sequences_are_learnt_but_for_what_labels_leave_out),
 		cmocka_unit_test(test_examples_without_anything_to_learn_are_refused),
 		cmocka_unit_test(test_examples_cut_to_nothing_to_learn_are_left_out),
 		cmocka_unit_test(test_sequence_of_one_token_is_refused),

@@ -31,7 +31,7 @@ static void test_the_id_is_made_once_and_kept(void **state)
 
 	(void)state;
 	assert_false(run_dir_state(path, recorded, &step));
-	assert_int_equal(run_dir_open(&run, path, &err), STATUS_OK);
+	assert_int_equal(run_dir_open(&run, path, "sft", &err), STATUS_OK);
 	memcpy(id, run.id, sizeof id);
 	assert_int_equal(strlen(id), 36);
 	assert_false(run_dir_state(path, recorded, &step));
@@ -39,12 +39,51 @@ static void test_the_id_is_made_once_and_kept(void **state)
 	run_dir_close(&run);
 	run_dir_close(&run);
 
-	assert_int_equal(run_dir_open(&run, path, &err), STATUS_OK);
+	assert_int_equal(run_dir_open(&run, path, "sft", &err), STATUS_OK);
 	assert_string_equal(run.id, id);
 	assert_true(run_dir_state(path, recorded, &step));
 	assert_string_equal(recorded, "stopped");
 	assert_int_equal(step, 12);
 	run_dir_close(&run);
+}
+
+static void test_a_run_of_another_command_is_refused(void **state)
+{
+	struct run_dir run;
+
+	(void)state;
+	assert_int_equal(run_dir_open(&run, path, "sft", &err), STATUS_OK);
+	assert_int_equal(run_dir_record(&run, "stopped", 1, "", &err), STATUS_OK);
+	run_dir_close(&run);
+	assert_int_equal(run_dir_open(&run, path, "dpo", &err), STATUS_BAD_INPUT);
+	assert_non_null(strstr(err.text, "is a run of sft, expected one of dpo"));
+	assert_int_equal(run_dir_open(&run, path, "sft", &err), STATUS_OK);
+	run_dir_close(&run);
+}
+
+/* What a killed run leaves says "running". */
+static void test_a_run_that_nobody_holds_is_killed(void **state)
+{
+	static const char lines[] = "{\"step\":1}\n{\"loss\":2,\"step\":7}\n{\"step\":8";
+	char *metrics = path_join(path, "metrics.jsonl"), found[16];
+	struct run_dir run;
+	int64_t step;
+
+	(void)state;
+	assert_int_equal(run_dir_open(&run, path, "sft", &err), STATUS_OK);
+	assert_int_equal(run_dir_record(&run, "running", 0, "", &err), STATUS_OK);
+	assert_true(run_dir_state(path, found, &step));
+	assert_string_equal(found, "running");
+	assert_int_equal(step, 0);
+	assert_int_equal(file_replace(metrics, lines, sizeof lines - 1, &err), STATUS_OK);
+	assert_true(run_dir_state(path, found, &step));
+	assert_string_equal(found, "running");
+	assert_int_equal(step, 7);
+	run_dir_close(&run);
+	assert_true(run_dir_state(path, found, &step));
+	assert_string_equal(found, "killed");
+	assert_int_equal(step, 7);
+	free(metrics);
 }
 
 static void test_a_directory_without_a_record_is_removed(void **state)
@@ -53,12 +92,12 @@ static void test_a_directory_without_a_record_is_removed(void **state)
 	char *file = path_join(path, "kept");
 
 	(void)state;
-	assert_int_equal(run_dir_open(&run, path, &err), STATUS_OK);
+	assert_int_equal(run_dir_open(&run, path, "sft", &err), STATUS_OK);
 	assert_true(file_is_dir(path));
 	run_dir_close(&run);
 	assert_false(file_exists(path));
 
-	assert_int_equal(run_dir_open(&run, path, &err), STATUS_OK);
+	assert_int_equal(run_dir_open(&run, path, "sft", &err), STATUS_OK);
 	assert_int_equal(file_replace(file, "x", 1, &err), STATUS_OK);
 	run_dir_close(&run);
 	assert_true(file_exists(file));
@@ -76,7 +115,7 @@ static void test_a_directory_with_another_config_is_refused(void **state)
 	(void)state;
 	assert_int_equal(file_make_dirs(path, &err), STATUS_OK);
 	assert_int_equal(file_replace(file, "{}", 2, &err), STATUS_OK);
-	assert_int_equal(run_dir_open(&run, path, &err), STATUS_BAD_INPUT);
+	assert_int_equal(run_dir_open(&run, path, "sft", &err), STATUS_BAD_INPUT);
 	assert_non_null(strstr(err.text, "not the directory of a run"));
 	assert_int_equal(file_list(path, &names, &n, &err), STATUS_OK);
 	assert_int_equal(n, 1);
@@ -88,13 +127,14 @@ static void test_a_directory_with_another_config_is_refused(void **state)
 
 static void test_run_json_is_valid_json_with_all_members(void **state)
 {
-	static const char *const members[] = {"id", "state", "step", "reason", "version", "build"};
+	static const char *const members[] = {"id",     "command", "state", "step",
+					     "reason", "version", "build"};
 	struct run_dir run;
 	struct json *tree;
 	char *file;
 
 	(void)state;
-	assert_int_equal(run_dir_open(&run, path, &err), STATUS_OK);
+	assert_int_equal(run_dir_open(&run, path, "sft", &err), STATUS_OK);
 	assert_int_equal(run_dir_record(&run, "failed", 3, "a\nb\"c", &err), STATUS_OK);
 	run_dir_close(&run);
 	file = path_join(path, "run.json");
@@ -119,7 +159,7 @@ static pid_t start_holder(void)
 	if (pid == 0) {
 		struct run_dir run;
 
-		if (run_dir_open(&run, path, NULL) == STATUS_OK && write(ends[1], "x", 1) == 1)
+		if (run_dir_open(&run, path, "sft", NULL) == STATUS_OK && write(ends[1], "x", 1) == 1)
 			pause();
 		_exit(1);
 	}
@@ -143,7 +183,7 @@ static void test_a_dying_holder_is_waited_for(void **state)
 		_exit(0);
 	}
 	log_init(LOG_ERROR, true);
-	assert_int_equal(run_dir_open(&run, path, &err), STATUS_OK);
+	assert_int_equal(run_dir_open(&run, path, "sft", &err), STATUS_OK);
 	assert_true(clock_now() - began > 0.25);
 	run_dir_close(&run);
 	waitpid(holder, NULL, 0);
@@ -182,7 +222,7 @@ static void test_a_broken_record_is_refused_and_not_written_over(void **state)
 
 	(void)state;
 	file_replace(file, "{\"id\":\"no\"}", 11, &err);
-	assert_int_equal(run_dir_open(&run, path, &err), STATUS_BAD_INPUT);
+	assert_int_equal(run_dir_open(&run, path, "sft", &err), STATUS_BAD_INPUT);
 	assert_non_null(strstr(err.text, "expected a uuid"));
 	assert_null(run.path);
 	assert_false(run_dir_state(path, recorded, &step));
@@ -214,6 +254,8 @@ int main(void)
 		cmocka_unit_test(test_run_json_is_valid_json_with_all_members),
 		cmocka_unit_test(test_a_dying_holder_is_waited_for),
 		cmocka_unit_test(test_the_lock_is_held_and_names_its_holder),
+		cmocka_unit_test(test_a_run_of_another_command_is_refused),
+		cmocka_unit_test(test_a_run_that_nobody_holds_is_killed),
 		cmocka_unit_test(test_a_broken_record_is_refused_and_not_written_over),
 	};
 

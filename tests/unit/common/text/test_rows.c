@@ -156,14 +156,55 @@ static void test_labels_and_prompt_length_say_what_is_learnt(void **state)
 	check_targets("{\"input_ids\": [6, 4, 5], \"labels\": [-100, 4, -100]}", "010");
 	check_targets("{\"prompt\": \"c\", \"completion\": \"ab\"}", "001");
 	check_refused(SEQUENCE, "{\"input_ids\": [6, 4], \"labels\": [6]}",
-		      "\"labels\" is an array of 1, expected an array of 2");
+		      "\"labels\" has 1 members, expected 2");
 	check_refused(SEQUENCE, "{\"input_ids\": [6, 4], \"labels\": [6, 5]}",
 		      "\"labels\"[1] is neither -100 nor 4");
 	check_refused(SEQUENCE, "{\"input_ids\": [6, 4], \"labels\": [6, \"4\"]}", "\"labels\"[1]");
-	check_refused(SEQUENCE, "{\"input_ids\": [6, 4], \"labels\": null}", "is null of 0");
+	check_refused(SEQUENCE, "{\"input_ids\": [6, 4], \"labels\": null}",
+		      "\"labels\" is null, expected an array of 2");
 	check_refused(SEQUENCE, "{\"input_ids\": [6, 4], \"prompt_length\": 3}",
 		      "\"prompt_length\" is not a count from 0 to 2");
 	check_refused(SEQUENCE, "{\"input_ids\": [6, 4], \"prompt_length\": -1}", "prompt_length");
+}
+
+static void test_masks_say_what_is_learnt(void **state)
+{
+	(void)state;
+	check_targets("{\"input_ids\": [6, 4, 5], \"completion_mask\": [0, 0, 1]}", "001");
+	check_targets("{\"input_ids\": [6, 4, 5], \"assistant_masks\": [0, 1, false]}", "010");
+	check_targets("{\"input_ids\": [6, 4, 5], \"completion_mask\": [0, 1, 1], "
+		      "\"assistant_masks\": [1, 1, 0]}",
+		      "010");
+	check_targets("{\"input_ids\": [6, 4, 5], \"labels\": [-100, 4, 5], "
+		      "\"completion_mask\": [1, 1, 0]}",
+		      "010");
+	check_refused(SEQUENCE, "{\"input_ids\": [6, 4], \"completion_mask\": [1]}",
+		      "\"completion_mask\" has 1 members, expected 2");
+	check_refused(SEQUENCE, "{\"input_ids\": [6, 4], \"assistant_masks\": [1, 2]}",
+		      "\"assistant_masks\"[1] is neither 0 nor 1");
+	check_refused(SEQUENCE, "{\"input_ids\": [6, 4], \"assistant_masks\": {}}",
+		      "expected an array of 2");
+}
+
+static void test_padding_is_left_out(void **state)
+{
+	(void)state;
+	check(SEQUENCE, "{\"input_ids\": [0, 6, 4, 0, 0], \"attention_mask\": [0, 1, 1, 0, 0]}", 0,
+	      "[6,4]", NULL);
+	check(SEQUENCE,
+	      "{\"input_ids\": [0, 6, 4], \"attention_mask\": [0, 1, 1], \"prompt_length\": 2}", 1,
+	      "[6,4]", NULL);
+	check(PROMPT, "{\"input_ids\": [0, 6, 4], \"attention_mask\": [0, 1, 1]}", 2, "[6,4]",
+	      NULL);
+	check_targets("{\"input_ids\": [0, 6, 4], \"attention_mask\": [0, 1, 1], "
+		      "\"labels\": [-100, -100, 4]}",
+		      "01");
+	check_refused(SEQUENCE, "{\"input_ids\": [6, 4, 5], \"attention_mask\": [1, 0, 1]}",
+		      "\"attention_mask\"[1] is 0 between ids");
+	check_refused(SEQUENCE, "{\"input_ids\": [6, 4], \"attention_mask\": [0, 0]}",
+		      "\"attention_mask\" is 0 for every id");
+	check_refused(PROMPT, "{\"input_ids\": [6, 4], \"attention_mask\": [1]}",
+		      "\"attention_mask\" has 1 members, expected 2");
 }
 
 static void test_prompt_is_all_prompt(void **state)
@@ -420,6 +461,8 @@ int main(void)
 		cmocka_unit_test(test_completion_that_changes_the_prompt_is_encoded_apart),
 		cmocka_unit_test(test_ids_are_taken_as_they_are),
 		cmocka_unit_test(test_labels_and_prompt_length_say_what_is_learnt),
+		cmocka_unit_test(test_masks_say_what_is_learnt),
+		cmocka_unit_test(test_padding_is_left_out),
 		cmocka_unit_test(test_prompt_is_all_prompt),
 		cmocka_unit_test(test_pair_shares_the_prompt),
 		cmocka_unit_test(test_dialogues_are_cut_behind_the_last_shared_assistant),
