@@ -247,7 +247,10 @@ static void train(struct ppo *ppo, const struct rollouts *batch)
 	}
 	turn = turn_agree(ppo->setup.learners, ppo->config, ppo->step, ppo->config->ppo.iterations,
 			  &ppo->saved_at);
-	if (turn.saves) {
+	status = trainer_check(&ppo->policy_trainer, "policy: ", &err);
+	if (status == STATUS_OK)
+		status = trainer_check(&ppo->critic_trainer, "critic: ", &err);
+	if (status == STATUS_OK && turn.saves) {
 		comm_set_phase("checkpoint");
 		status = ppo_save_checkpoint(ppo, &err);
 	}

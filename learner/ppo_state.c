@@ -27,12 +27,15 @@ static void print_state(const struct ppo *ppo, struct buf *out)
 		   "{\n  \"step\": %" PRId64 ",\n  \"episode\": %" PRId64
 		   ",\n  \"policy_updates\": %" PRId64 ",\n  \"critic_updates\": %" PRId64
 		   ",\n  \"policy_skipped\": %" PRId64 ",\n  \"critic_skipped\": %" PRId64
+		   ",\n  \"policy_skipped_in_a_row\": %" PRId64
+		   ",\n  \"critic_skipped_in_a_row\": %" PRId64
 		   ",\n  \"metrics_bytes\": %" PRIu64 ",\n  \"rollouts_bytes\": %" PRIu64
 		   ",\n  \"isa\": \"%s\",\n  \"prompts_sha256\": \"%s\",\n  \"reference_sha256\": \"%s\""
 		   ",\n  \"kl_coef\": ",
 		   ppo->step, ppo->episode, ppo->policy_trainer.t, ppo->critic_trainer.t,
-		   ppo->policy_trainer.skipped, ppo->critic_trainer.skipped, ppo->metrics.bytes,
-		   ppo->rollouts.bytes, ppo->setup.isa, ppo->prompts.sha256, ppo->setup.reference);
+		   ppo->policy_trainer.skipped, ppo->critic_trainer.skipped,
+		   ppo->policy_trainer.skipped_in_a_row, ppo->critic_trainer.skipped_in_a_row,
+		   ppo->metrics.bytes, ppo->rollouts.bytes, ppo->setup.isa, ppo->prompts.sha256, ppo->setup.reference);
 	json_write_double(out, ppo->kl_coef);
 	buf_append_string(out, ",\n  \"judge\": ");
 	json_write_string(out, ppo->setup.judge, strlen(ppo->setup.judge));
@@ -108,6 +111,8 @@ static enum status read_state(struct ppo *ppo, const struct json *state, const c
 		{"critic_updates", &ppo->critic_trainer.t},
 		{"policy_skipped", &ppo->policy_trainer.skipped},
 		{"critic_skipped", &ppo->critic_trainer.skipped},
+		{"policy_skipped_in_a_row", &ppo->policy_trainer.skipped_in_a_row},
+		{"critic_skipped_in_a_row", &ppo->critic_trainer.skipped_in_a_row},
 		{"metrics_bytes", metrics_bytes},
 		{"rollouts_bytes", rollouts_bytes},
 	};

@@ -17,11 +17,13 @@
  * only those of the other minibatches are.  The old log-probabilities are the
  * actor's: they come from the same forward code, so the first ratio is exactly 1;
  * the policy's first step compares some of them with its own, bit by bit. */
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/die.h"
+#include "common/base/log.h"
 #include "common/base/rng.h"
 #include "common/model/head.h"
 #include "common/model/transformer.h"
@@ -364,6 +366,12 @@ static void share_first_values(const struct minibatch *minibatch, int n)
 	exchange_values(minibatch->it, minibatch->order, n, begin, end);
 }
 
+static void warn_of_skip(const struct ppo *ppo, const char *what)
+{
+	log_warn("step %" PRId64 ": the gradient of the %s is not finite, an update is not applied",
+		 ppo->step + 1, what);
+}
+
 /* One optimizer step of both models; adds this inner step to the report. */
 static void update_minibatch(struct iteration *it, const int *order, int n, int inner,
 			     double learning_rate, double critic_rate, struct ppo_report *report)
@@ -377,15 +385,17 @@ static void update_minibatch(struct iteration *it, const int *order, int n, int 
 		lengths[i] = it->lengths[order[i]];
 		minibatch.n_tokens += it->rollouts[order[i]].n_completion;
 	}
-	trainer_step(&ppo->critic_trainer, lengths, n, critic_rate, value_microbatch, &minibatch,
-		     value, VALUE_STATS, &norm);
+	if (!trainer_step(&ppo->critic_trainer, lengths, n, critic_rate, value_microbatch,
+			  &minibatch, value, VALUE_STATS, &norm))
+		warn_of_skip(ppo, "critic");
 	report->critic_norm += norm;
 	if (minibatch.is_first) {
 		share_first_values(&minibatch, n);
 		finish_advantages(it, report);
 	}
-	trainer_step(&ppo->policy_trainer, lengths, n, learning_rate, policy_microbatch, &minibatch,
-		     policy, POLICY_STATS, &norm);
+	if (!trainer_step(&ppo->policy_trainer, lengths, n, learning_rate, policy_microbatch,
+			  &minibatch, policy, POLICY_STATS, &norm))
+		warn_of_skip(ppo, "policy");
 	report->actor_norm += norm;
 	free(lengths);
 

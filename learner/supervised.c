@@ -109,6 +109,8 @@ static enum status train(struct supervised *run, struct error *err)
 	while (!turn.is_last && !turn.is_stopping && status == STATUS_OK) {
 		status = supervised_step(run, err);
 		run->session.step = run->step;
+		if (status == STATUS_OK)
+			status = trainer_check(&run->trainer, "", err);
 		turn = turn_agree(run->session.world, run->config, run->step, total, &saved_at);
 		if (status == STATUS_OK && turn.saves) {
 			comm_set_phase("checkpoint");

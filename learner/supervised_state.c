@@ -24,10 +24,11 @@ static void print_state(const struct supervised *run, struct buf *out)
 	json_write_double(&lowest, run->lowest_loss); /* null before the first evaluation */
 	buf_printf(out,
 		   "{\n  \"step\": %" PRId64 ",\n  \"updates\": %" PRId64
-		   ",\n  \"skipped\": %" PRId64 ",\n  \"metrics_bytes\": %" PRIu64
+		   ",\n  \"skipped\": %" PRId64 ",\n  \"skipped_in_a_row\": %" PRId64
+		   ",\n  \"metrics_bytes\": %" PRIu64
 		   ",\n  \"lowest_loss\": %s,\n  \"isa\": \"%s\",\n  \"train_sha256\": \"%s\"",
-		   run->step, run->trainer.t, run->trainer.skipped, run->metrics.bytes, lowest.data,
-		   isa_name(run->session.isa), run->train.sha256);
+		   run->step, run->trainer.t, run->trainer.skipped, run->trainer.skipped_in_a_row,
+		   run->metrics.bytes, lowest.data, isa_name(run->session.isa), run->train.sha256);
 	adapter_print_base(run->model, "base", out);
 	buf_append_string(out, "\n}\n");
 	buf_release(&lowest);
@@ -109,6 +110,7 @@ enum status supervised_load_state(struct supervised *run, uint64_t *metrics_byte
 		{"step", &run->step},
 		{"updates", &run->trainer.t},
 		{"skipped", &run->trainer.skipped},
+		{"skipped_in_a_row", &run->trainer.skipped_in_a_row},
 		{"metrics_bytes", &bytes},
 	};
 

@@ -13,6 +13,7 @@
  * another with all threads and needs one buffer a level. */
 #include "learner/trainer.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -339,8 +340,10 @@ bool trainer_step(struct trainer *trainer, const int *lengths, int n, double lea
 	*grad_norm = gradient_norm(trainer);
 	if (!isfinite(*grad_norm)) {
 		trainer->skipped++;
+		trainer->skipped_in_a_row++;
 		return false;
 	}
+	trainer->skipped_in_a_row = 0;
 	if (max_norm > 0 && *grad_norm > 0)
 		scale = fmin(1, max_norm / (*grad_norm + 1e-6));
 	trainer->t++;
@@ -348,4 +351,15 @@ bool trainer_step(struct trainer *trainer, const int *lengths, int n, double lea
 	comm_tree_gather_float(trainer->learners, trainer->trained.values, n_floats, SUM_BLOCK);
 	model_pack_trained(trainer->model, trainer->pool);
 	return true;
+}
+
+enum status trainer_check(const struct trainer *trainer, const char *what, struct error *err)
+{
+	if (trainer->skipped_in_a_row < SKIPPED_MOST)
+		return STATUS_OK;
+	return error_set(err, STATUS_FAILED,
+			 "%sthe gradient of %" PRId64 " updates in a row was not finite and none of "
+			 "them was applied: the model has diverged; go back to a checkpoint before "
+			 "that with a lower optimizer.learning_rate or optimizer.max_grad_norm",
+			 what, trainer->skipped_in_a_row);
 }

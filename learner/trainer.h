@@ -21,6 +21,7 @@
 
 #include "common/base/ledger.h"
 #include "common/base/pool.h"
+#include "common/base/status.h"
 #include "common/model/sequences.h"
 #include "common/run/config.h"
 #include "proto/comm.h"
@@ -35,6 +36,7 @@ struct trainer {
 	float *m, *v;	       /* [end - begin] moments (adamw); for sgd v is NULL, m momentum */
 	int64_t t;	       /* optimizer steps done */
 	int64_t skipped;       /* steps not applied: a gradient was not finite */
+	int64_t skipped_in_a_row; /* of these the ones since the last that was applied */
 	struct optimizer_config optimizer;
 	int lanes;
 	int microbatch_tokens;
@@ -83,6 +85,11 @@ typedef void trainer_microbatch(void *context, int first, int n, float *grads, d
 bool trainer_step(struct trainer *trainer, const int *lengths, int n, double learning_rate,
 		  trainer_microbatch *microbatch, void *context, double *stats, int n_stats,
 		  double *grad_norm);
+
+/* STATUS_FAILED once so many steps in a row were skipped that the model is lost: nothing
+ * changes any more.  what: "policy: " for the sentence, or "".  Alike on all learners. */
+enum { SKIPPED_MOST = 10 };
+enum status trainer_check(const struct trainer *trainer, const char *what, struct error *err);
 
 /* schedule.name over total steps: constant, linear, cosine; with warm-up. */
 double schedule_factor(const char *name, int64_t step, int64_t warmup, int64_t total);

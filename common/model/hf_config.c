@@ -485,16 +485,35 @@ enum status hf_parse_config(struct model_config *config, const char *text, size_
 	return status;
 }
 
+/* Refuses a directory that holds an adapter alone. */
+static enum status check_is_model(const char *dir, const char *path, struct error *err)
+{
+	char *adapter = path_join(dir, "adapter_config.json");
+	enum status status = STATUS_OK;
+
+	if (!file_exists(path) && file_exists(adapter))
+		status = error_set(err, STATUS_BAD_INPUT,
+				   "%s: is an adapter, expected a model: an adapter goes beside its "
+				   "base (lora.path, --adapter), or into it by rlhf merge",
+				   dir);
+	free(adapter);
+	return status;
+}
+
 enum status hf_read_config_text(struct buf *text, const char *dir, struct error *err)
 {
 	char *path = path_join(dir, "config.json");
 	struct buf whole = BUF_INIT;
 	size_t begin, end;
-	enum status status = file_read(path, MAX_CONFIG_BYTES, &whole, err);
-	struct json *root =
-		status == STATUS_OK ? json_parse(whole.data, whole.length, path, err) : NULL;
-	const struct json *base = json_get(root, "base_config");
+	struct json *root = NULL;
+	const struct json *base;
+	enum status status = check_is_model(dir, path, err);
 
+	if (status == STATUS_OK)
+		status = file_read(path, MAX_CONFIG_BYTES, &whole, err);
+	if (status == STATUS_OK)
+		root = json_parse(whole.data, whole.length, path, err);
+	base = json_get(root, "base_config");
 	if (base && json_type(base) == JSON_OBJECT) {
 		json_find_member(whole.data, whole.length, "base_config", &begin, &end);
 		buf_append(text, whole.data + begin, end - begin);

@@ -460,6 +460,14 @@ static char *nearest_section(const char *name, unsigned commands)
 	return result;
 }
 
+/* Whether the section of that name is not what is wrong with the key. */
+static bool is_inside(const char *name, const char *section)
+{
+	size_t n = strlen(section);
+
+	return strncmp(name, section, n) == 0 && name[n] == '.';
+}
+
 char *config_nearest(const char *name, unsigned commands)
 {
 	const char **names = xcalloc(n_config_keys, sizeof *names);
@@ -476,8 +484,10 @@ char *config_nearest(const char *name, unsigned commands)
 		goto done;
 	}
 	result = nearest_section(name, commands);
-	if (result)
+	if (result && !is_inside(name, result))
 		goto done;
+	free(result);
+	result = NULL;
 	/* A key in the wrong section: the nearest last part. */
 	for (size_t i = 0; i < n; i++)
 		names[i] = last_part(names[i]);
@@ -499,7 +509,7 @@ static void describe_range(const struct config_key *key, struct buf *out)
 		buf_printf(out, " from %.16g", key->min);
 	if (key->flags & KEY_BELOW_MAX)
 		buf_printf(out, " to below %.16g", key->max);
-	else if (key->max < MAX_REAL)
+	else
 		buf_printf(out, " to %.16g", key->max);
 }
 
@@ -518,7 +528,7 @@ void config_describe(const struct config_key *key, struct buf *out)
 		describe_range(key, out);
 		break;
 	case KEY_TEXT:
-		buf_append_string(out, "a string");
+		buf_append_string(out, "a string that is not empty");
 		break;
 	case KEY_CHOICE:
 		buf_append_string(out, "one of");

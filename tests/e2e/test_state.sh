@@ -64,3 +64,28 @@ metrics_bytes
 rollouts_bytes
 kl_coef
 PARTS
+
+# Ten bad gradients in a row end a run before another step: a model that has diverged is not
+# called finished. So they do where it was killed between two of them.
+lost() { # the run in lost, begun or gone on with
+	local rc=0
+	"$RLHF" pretrain pretrain.json --set train.steps=20 --set run.dir=lost 2>log || rc=$?
+	[ $rc -eq 1 ] || fail "exit $rc of a diverged run, expected 1: $(cat log)"
+	grep -q 'error: the gradient of 10 updates in a row was not finite' log || fail "$(cat log)"
+	[ ! -e lost/final ] || fail 'a diverged run has a result'
+	[ "$(wc -l <lost/metrics.jsonl)" -eq 12 ] ||
+		fail "a diverged run stopped after $(wc -l <lost/metrics.jsonl) steps, expected 12"
+	grep -q '"state": "failed"' lost/run.json || fail "$(cat lost/run.json)"
+}
+gradients() { # FIRST LAST
+	seq -s , -f 'nan:trainer.gradient:%g' "$1" "$2"
+}
+(export RLHF_FAULT && RLHF_FAULT=$(gradients 3 12) && lost)
+rm -rf lost
+(RLHF_FAULT=$(gradients 3 12),kill:checkpoint.after_rename:2 "$RLHF" pretrain pretrain.json \
+	--set train.steps=20 --set run.dir=lost) >log 2>&1 && fail 'it was not killed'
+cp -r lost lost-count
+(export RLHF_FAULT && RLHF_FAULT=$(gradients 1 10) && lost)
+(RLHF_FAULT=omit:skipped_in_a_row,$(gradients 1 10) "$RLHF" pretrain pretrain.json \
+	--set train.steps=20 --set run.dir=lost-count) >log 2>&1 && fail 'it did not stop'
+[ "$(wc -l <lost-count/metrics.jsonl)" -eq 14 ] || fail 'nobody sees that skipped_in_a_row is missing'
