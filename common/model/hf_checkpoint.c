@@ -14,14 +14,15 @@
 #include "common/base/json.h"
 #include "common/base/log.h"
 #include "common/base/rng.h"
+#include "common/base/scratch.h"
 #include "common/model/hf_source.h"
 #include "common/ops/elementwise.h"
 
 /* Copies a tensor of the right shape into the weights. */
 static enum status load_tensor(struct model *model, int i, const struct tensor_view *view,
-			       struct pool *pool, struct error *err)
+			       struct scratch *scratch, struct pool *pool, struct error *err)
 {
-	float *values = xmalloc(view->n_elements * sizeof *values);
+	float *values = scratch_get(scratch, view->n_elements * sizeof *values);
 	enum status status = tensor_read(view, 0, view->n_elements, values, err);
 	size_t bad = view->n_elements;
 
@@ -34,7 +35,6 @@ static enum status load_tensor(struct model *model, int i, const struct tensor_v
 				   view->path, view->name, bad, values[bad]);
 	if (status == STATUS_OK)
 		hf_tensor_scatter(model, i, values, model->weights);
-	free(values);
 	return status;
 }
 
@@ -42,14 +42,16 @@ static enum status load_tensors(struct model *model, struct hf_source *source, s
 				struct error *err)
 {
 	struct hf_problems problems = {0};
+	struct scratch scratch = {0};
 	const struct tensor_view **views = hf_source_match(source, model, &problems);
 	int n = hf_tensor_count(model);
 	enum status status = hf_source_complain(source, &problems, err);
 
 	for (int i = 0; i < n && status == STATUS_OK; i++)
 		if (views[i] && model->weights)
-			status = load_tensor(model, i, views[i], pool, err);
+			status = load_tensor(model, i, views[i], &scratch, pool, err);
 	model->dtype = hf_source_dtype(views, n);
+	scratch_release(&scratch);
 	hf_problems_release(&problems);
 	free(views);
 	return status;

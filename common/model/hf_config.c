@@ -356,9 +356,9 @@ static enum status apply_window_rule(const struct hf_reader *r, struct model_con
 		pattern = 2;
 	for (int layer = 0; layer < config->n_layers && status == STATUS_OK; layer++)
 		set_window(config, layer,
-			   rule == WINDOWS_ALL	  ? config->window > 0
-			   : rule == WINDOWS_LATE ? config->window > 0 && layer >= first
-						  : (layer + 1) % pattern != 0);
+			   rule == WINDOWS_SECOND || rule == WINDOWS_PATTERN
+				   ? (layer + 1) % pattern != 0
+				   : config->window > 0 && layer >= first);
 	return status;
 }
 

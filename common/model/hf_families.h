@@ -55,7 +55,8 @@ struct hf_keys {
 /* Which layers have a window of sliding_window keys. */
 enum hf_windows {
 	WINDOWS_NONE,
-	WINDOWS_ALL,
+	WINDOWS_ALL,	  /* whatever layer_types says */
+	WINDOWS_LISTED,	  /* all, but for what layer_types says */
 	WINDOWS_LATE,	 /* from max_window_layers on, if use_sliding_window is true */
 	WINDOWS_SECOND,	 /* every second layer from the first on */
 	WINDOWS_PATTERN, /* all but each sliding_window_pattern-th */

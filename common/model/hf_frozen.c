@@ -10,6 +10,7 @@
 
 #include "common/base/die.h"
 #include "common/base/hash.h"
+#include "common/base/scratch.h"
 #include "common/model/hf_source.h"
 #include "common/ops/elementwise.h"
 #include "common/ops/gemm.h"
@@ -22,6 +23,7 @@ struct filling {
 	const struct tensor_view **views; /* [n] */
 	int n;
 	struct sha256 sha;
+	struct scratch values, stored;
 	struct pool *pool;
 };
 
@@ -131,7 +133,7 @@ static enum status fill_in_slices(struct filling *f, const struct param *param,
 
 	if (step < panel)
 		step = panel;
-	values = xmalloc((size_t)step * (size_t)param->cols * sizeof *values);
+	values = scratch_get(&f->values, (size_t)step * (size_t)param->cols * sizeof *values);
 	for (int row = 0; row < param->rows && status == STATUS_OK; row += step) {
 		int rows = param->rows - row < step ? param->rows - row : step;
 
@@ -140,7 +142,6 @@ static enum status fill_in_slices(struct filling *f, const struct param *param,
 		if (status == STATUS_OK)
 			put(f, param, row, rows, values);
 	}
-	free(values);
 	return status;
 }
 
@@ -148,27 +149,26 @@ static enum status fill_in_slices(struct filling *f, const struct param *param,
 static enum status fill_whole(struct filling *f, const struct param *param, struct error *err)
 {
 	size_t n = (size_t)param->rows * (size_t)param->cols;
-	float *values = xcalloc(n, sizeof *values);
+	float *values = scratch_get(&f->values, n * sizeof *values);
 	enum status status = STATUS_OK;
 
+	memset(values, 0, n * sizeof *values);
 	for (int i = 0; i < f->n && status == STATUS_OK; i++) {
 		const struct tensor_view *view = f->views[i];
 		float *stored;
 
 		if (!view || hf_tensor_param(f->model, i) != param)
 			continue;
-		stored = xmalloc(view->n_elements * sizeof *stored);
+		stored = scratch_get(&f->stored, view->n_elements * sizeof *stored);
 		status = read_values(f, view, 0, view->n_elements, stored, err);
 		if (status == STATUS_OK)
 			hf_tensor_place(f->model, i, stored, values);
-		free(stored);
 	}
 	if (param->id == PARAM_SCORE_BIAS)
 		for (int i = 0; i < param->rows; i++)
 			values[i] = (float)(values[i] - f->source.head.offset);
 	if (status == STATUS_OK)
 		put(f, param, 0, param->rows, values);
-	free(values);
 	return status;
 }
 
@@ -220,6 +220,8 @@ enum status hf_frozen_fill(const struct hf_frozen *frozen, float *memory, struct
 	if (status == STATUS_OK)
 		sha256_final_hex(&f.sha, (char *)(memory + hf_frozen_floats(frozen) - HASH_FLOATS));
 done:
+	scratch_release(&f.values);
+	scratch_release(&f.stored);
 	model_destroy(f.model);
 	free(f.views);
 	hf_problems_release(&problems);

@@ -11,6 +11,7 @@
 #include "common/base/die.h"
 #include "common/base/file.h"
 #include "common/base/json.h"
+#include "common/base/scratch.h"
 #include "common/model/hf_adapter.h"
 #include "common/model/hf_checkpoint.h"
 #include "common/model/hf_families.h"
@@ -68,17 +69,17 @@ static uint64_t bytes_of(const struct saving *saving, int tensor)
 
 /* Rounding a number of another type's range gives infinity. */
 static enum status check_range(const struct saving *saving, const struct hf_tensor *tensor,
-			       const float *values, const void *stored, struct error *err)
+			       const float *values, const void *stored, struct scratch *scratch,
+			       struct error *err)
 {
 	float *back;
 	size_t bad;
 
 	if (saving->dtype != DTYPE_F16 && saving->dtype != DTYPE_BF16)
 		return STATUS_OK;
-	back = xmalloc(tensor->n_elements * sizeof *back);
+	back = scratch_get(scratch, tensor->n_elements * sizeof *back);
 	dtype_to_float(saving->dtype, stored, tensor->n_elements, back);
 	bad = first_non_finite(back, tensor->n_elements, NULL);
-	free(back);
 	if (bad == tensor->n_elements)
 		return STATUS_OK;
 	return error_set(err, STATUS_FAILED,
@@ -88,25 +89,29 @@ static enum status check_range(const struct saving *saving, const struct hf_tens
 			 dtype_config_name(saving->dtype));
 }
 
-static enum status write_tensor(const struct saving *saving, const struct tensor_spec *spec, int fd,
-				const char *path, struct error *err)
+/* What of a tensor is in memory while it is written. */
+struct write_memory {
+	struct scratch values, stored, back;
+};
+
+static enum status write_tensor(const struct saving *saving, const struct tensor_spec *spec,
+				struct write_memory *memory, int fd, const char *path,
+				struct error *err)
 {
 	/* The spec borrows its tensor's name. */
 	size_t i = (size_t)(spec->name - saving->tensors->name) / sizeof *saving->tensors;
 	const struct hf_tensor *tensor = &saving->tensors[i];
-	float *values = xmalloc(tensor->n_elements * sizeof *values);
-	void *stored = saving->dtype == DTYPE_F32 ? values : xmalloc(spec->bytes);
+	float *values = scratch_get(&memory->values, tensor->n_elements * sizeof *values);
+	void *stored = saving->dtype == DTYPE_F32 ? values
+						  : scratch_get(&memory->stored, spec->bytes);
 	enum status status;
 
 	hf_tensor_gather(saving->model, (int)i, model_masters(saving->model), values);
 	if (saving->dtype != DTYPE_F32)
 		dtype_from_float(saving->dtype, values, tensor->n_elements, stored);
-	status = check_range(saving, tensor, values, stored, err);
+	status = check_range(saving, tensor, values, stored, &memory->back, err);
 	if (status == STATUS_OK)
 		status = file_write_at(fd, stored, spec->bytes, spec->offset, path, err);
-	if (stored != values)
-		free(stored);
-	free(values);
 	return status;
 }
 
@@ -115,6 +120,7 @@ static enum status write_planned(const struct saving *saving, const struct tenso
 				 struct error *err)
 {
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	struct write_memory memory = {.values = {0}};
 	enum status status;
 
 	if (fd < 0)
@@ -122,7 +128,10 @@ static enum status write_planned(const struct saving *saving, const struct tenso
 				 strerror(errno));
 	status = file_write_at(fd, header->data, header->length, 0, path, err);
 	for (int i = 0; i < n && status == STATUS_OK; i++)
-		status = write_tensor(saving, &specs[i], fd, path, err);
+		status = write_tensor(saving, &specs[i], &memory, fd, path, err);
+	scratch_release(&memory.values);
+	scratch_release(&memory.stored);
+	scratch_release(&memory.back);
 	if (status == STATUS_OK && fsync(fd) != 0)
 		status = error_set(err, STATUS_BAD_INPUT, "%s: cannot be synced: %s", path,
 				   strerror(errno));

@@ -7,8 +7,8 @@
  *     yarn      f where i is small, f / factor where it is large, blended between
  *     longrope  f / e_i, with one list e for sequences up to `original`, one beyond
  *
- * Frequencies and angles are rounded to float where transformers does, because a float
- * angle at a large position is far from the exact one.  Cosine and sine of that angle
+ * Each operation is rounded to float as in transformers: a frequency that differs in its
+ * last bit turns by another angle at position 1,000.  Cosine and sine of that angle
  * are then exact.  Sources: linear, kaiokendev 2023; dynamic, bloc97 and emozilla 2023;
  * YaRN, Peng et al. 2023; LongRoPE, Ding et al. 2024; Llama 3, Dubey et al. 2024. */
 #include "common/model/rotary.h"
@@ -18,12 +18,7 @@
 
 static const double PI = 3.14159265358979323846;
 
-static double blend(double a, double b, double share_of_b)
-{
-	return a * (1 - share_of_b) + b * share_of_b;
-}
-
-static double clip(double x, double low, double high)
+static float clip(float x, float low, float high)
 {
 	return x < low ? low : x > high ? high : x;
 }
@@ -38,19 +33,20 @@ static double dynamic_theta(const struct rotary *rotary, int width, int length)
 		return rotary->theta;
 	stretch = (float)rotary->factor * (float)length / (float)rotary->original -
 		  (float)(rotary->factor - 1);
-	return (float)rotary->theta * powf(stretch, (float)((double)width / (width - 2)));
+	return (float)rotary->theta * (float)pow(stretch, (double)width / (width - 2));
 }
 
-static double llama3(const struct rotary *rotary, double f)
+static float llama3(const struct rotary *rotary, float f)
 {
-	double wavelength = 2 * PI / f;
+	float wavelength = (float)(2 * PI) / f, factor = (float)rotary->factor;
+	float low = (float)rotary->low, share;
 
-	if (wavelength < rotary->original / rotary->high)
+	if (wavelength < (float)(rotary->original / rotary->high))
 		return f;
-	if (wavelength > rotary->original / rotary->low)
-		return f / rotary->factor;
-	return blend(f / rotary->factor, f,
-		     (rotary->original / wavelength - rotary->low) / (rotary->high - rotary->low));
+	if (wavelength > (float)(rotary->original / rotary->low))
+		return f / factor;
+	share = ((float)rotary->original / wavelength - low) / (float)(rotary->high - rotary->low);
+	return (1 - share) * f / factor + share * f;
 }
 
 /* The pair that turns so many times over the original positions. */
@@ -59,45 +55,51 @@ static double yarn_pair(const struct rotary *rotary, double turns, int width)
 	return width * log(rotary->original / (turns * 2 * PI)) / (2 * log(rotary->theta));
 }
 
-static double yarn(const struct rotary *rotary, double f, int i, int width)
+/* period: 1 / f. */
+static float yarn(const struct rotary *rotary, float period, int i, int width)
 {
 	double begin = yarn_pair(rotary, rotary->high, width);
 	double end = yarn_pair(rotary, rotary->low, width);
+	float share;
 
 	begin = fmax(rotary->truncate ? floor(begin) : begin, 0);
 	end = fmin(rotary->truncate ? ceil(end) : end, width - 1);
 	if (begin == end)
 		end += 0.001;
-	return blend(f, f / rotary->factor, clip((i - begin) / (end - begin), 0, 1));
+	share = 1 - clip(((float)i - (float)begin) / (float)(end - begin), 0, 1);
+	return 1 / ((float)rotary->factor * period) * (1 - share) + 1 / period * share;
 }
 
 void rotary_frequencies(float *frequencies, const struct rotary *rotary, int width, int length)
 {
 	double theta = rotary->kind == ROTARY_DYNAMIC ? dynamic_theta(rotary, width, length)
 						      : rotary->theta;
+	const float *stretch =
+		length > rotary->original ? rotary->long_factor : rotary->short_factor;
 
 	for (int i = 0; i < width / 2; i++) {
-		double f = pow(theta, -2.0 * i / (double)width);
+		/* The power alone in double: rounded once, as torch's is but for a few. */
+		float exponent = (float)(2 * i) / (float)width;
+		float period = (float)pow((float)theta, exponent), f = 1 / period;
 
 		switch (rotary->kind) {
 		case ROTARY_DEFAULT:
 		case ROTARY_DYNAMIC:
 			break;
 		case ROTARY_LINEAR:
-			f /= rotary->factor;
+			f /= (float)rotary->factor;
 			break;
 		case ROTARY_LLAMA3:
 			f = llama3(rotary, f);
 			break;
 		case ROTARY_YARN:
-			f = yarn(rotary, f, i, width);
+			f = yarn(rotary, period, i, width);
 			break;
 		case ROTARY_LONGROPE:
-			f /= length > rotary->original ? rotary->long_factor[i]
-						       : rotary->short_factor[i];
+			f = 1 / (stretch[i] * period);
 			break;
 		}
-		frequencies[i] = (float)f;
+		frequencies[i] = f;
 	}
 }
 

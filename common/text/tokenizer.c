@@ -195,6 +195,45 @@ static enum status override_end(const struct json *config, const char *key, int3
 	return STATUS_OK;
 }
 
+/* Whether a token, or what describes one, is known; anything else is nobody's concern. */
+static bool is_known(const struct tokenizer *t, const struct json *token)
+{
+	const struct json *content =
+		json_type(token) == JSON_OBJECT ? json_get(token, "content") : token;
+	const char *text;
+	size_t length;
+
+	if (!content || json_type(content) != JSON_STRING)
+		return true;
+	text = json_string(content, &length);
+	return vocabulary_find(&t->vocabulary, text, length) >= 0;
+}
+
+/* transformers adds such tokens to the vocabulary; tokenizer.json alone is read here. */
+static void warn_of_unread(const struct tokenizer *t, const struct json *config)
+{
+	static const char *const keys[] = {"added_tokens_decoder", "additional_special_tokens",
+					   "extra_special_tokens"};
+	const struct json *split = json_get(config, "split_special_tokens");
+
+	for (size_t k = 0; k < sizeof keys / sizeof *keys; k++) {
+		const struct json *tokens = json_get(config, keys[k]);
+		int n = 0;
+
+		if (!tokens || (json_type(tokens) != JSON_ARRAY && json_type(tokens) != JSON_OBJECT))
+			continue;
+		for (const struct json *i = json_first(tokens); i; i = json_next(i))
+			n += !is_known(t, i);
+		if (n > 0)
+			log_warn("tokenizer_config.json: %s has %d token%s that tokenizer.json "
+				 "lacks: read as plain text, other ids than transformers gives",
+				 keys[k], n, n == 1 ? "" : "s");
+	}
+	if (split && json_type(split) == JSON_BOOL && json_bool(split))
+		log_warn("tokenizer_config.json: split_special_tokens is not heeded: special tokens "
+			 "in a text stay whole");
+}
+
 static enum status load_config(struct tokenizer *t, const struct json *config, struct error *err)
 {
 	if (json_type(config) != JSON_OBJECT)
@@ -208,6 +247,7 @@ static enum status load_config(struct tokenizer *t, const struct json *config, s
 	    override_end(config, "add_eos_token", t->eos, &t->postprocessor.suffix, err) !=
 		    STATUS_OK)
 		return STATUS_BAD_INPUT;
+	warn_of_unread(t, config);
 	return STATUS_OK;
 }
 

@@ -80,3 +80,14 @@ refused 'model has no chat template; name the chat format: chatml' \
 	<<<'{"messages": [{"role": "user", "content": "a"}]}'
 rm model/tokenizer.json
 refused 'model/tokenizer.json' <<<'{"text": ""}'
+
+# --- what transformers would read of tokenizer_config.json and this does not is said ---
+cp -r "$golden/chat/bytes" unread
+printf '%s\n' '{"added_tokens_decoder": {"1": {"content": "<not-there>"}}, "split_special_tokens": true,' \
+	'"additional_special_tokens": ["<a-one>", "<a-two>"]}' >unread/tokenizer_config.json
+echo '{"text": "a"}' >line
+"$RLHF" tokenize --model unread --input line >ids 2>log
+for line in 'added_tokens_decoder has 1 token that' 'additional_special_tokens has 2 tokens that' \
+	'split_special_tokens is not heeded'; do
+	grep -q "warning: tokenizer_config.json: $line" log || fail "no \"$line\": $(cat log)"
+done

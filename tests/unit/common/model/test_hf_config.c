@@ -364,7 +364,14 @@ static void test_windows_follow_the_rule_of_the_family(void **state)
 	assert_int_equal(windows(MISTRAL ",\"sliding_window\":null"), 0);
 	assert_int_equal(accepted(MISTRAL).window, 4096);
 	assert_int_equal(accepted(MISTRAL SLIDING).max_positions, 131072);
+	/* A list is heeded, as by the class that transformers takes then. */
+	assert_int_equal(windows(MISTRAL SLIDING ",\"layer_types\":[\"full_attention\","
+						 "\"sliding_attention\"]"),
+			 2);
 	assert_int_equal(windows(PHI3 SLIDING), 3);
+	assert_int_equal(windows(PHI3 SLIDING ",\"layer_types\":[\"full_attention\","
+					      "\"full_attention\"]"),
+			 3);
 	assert_int_equal(windows(PHI3), 0);
 	assert_int_equal(windows(QWEN2 SLIDING), 0);
 	assert_int_equal(windows(QWEN2 SLIDING ",\"use_sliding_window\":true"), 0);

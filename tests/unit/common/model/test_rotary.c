@@ -27,7 +27,8 @@ static struct json *parse(const char *text, size_t length)
 	return root;
 }
 
-/* Single precision rounds the powers of transformers and ours a little differently. */
+/* torch's powers are not all rounded to the nearest float: a few are the one beside it, and
+ * so is what is computed from them. */
 static void check_list(const struct json *expected, const struct rotary *rotary, int width,
 		       int length, const char *text)
 {
@@ -39,7 +40,7 @@ static void check_list(const struct json *expected, const struct rotary *rotary,
 	for (const struct json *item = json_first(expected); item; item = json_next(item), i++) {
 		double value = json_number(item);
 
-		if (!(fabs(found[i] - value) <= 1e-6 * value))
+		if (!(fabs(found[i] - value) <= 2e-7 * value))
 			fail_msg("%.300s: frequency %d is %.9g, expected %.9g", text, i, found[i],
 				 value);
 	}
