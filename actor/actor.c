@@ -107,7 +107,7 @@ enum status actor_create(struct actor **out, const struct run_config *config,
 	if (status == STATUS_OK)
 		status = stop_ids_read(&actor->stop, config->policy.path, &description, err);
 	if (status == STATUS_OK)
-		status = chat_named_end(config->data.chat, config->policy.path, &chat_end, err);
+		status = chat_end_of(config->data.chat, config->policy.path, &chat_end, err);
 	if (status == STATUS_OK)
 		stop_ids_add(&actor->stop, chat_end, &description);
 	if (status == STATUS_OK)

@@ -20,6 +20,7 @@
 #include "proto/rollout.h"
 
 enum { MAX_SLOTS = 64, MAX_USER_STOP_IDS = 32 };
+#define MIN_TEMPERATURE 1e-6
 
 struct generate {
 	const char *prompt; /* of the command line, or NULL */
@@ -284,7 +285,12 @@ static enum status prepare(struct line_job *job, struct error *err)
 	struct generate *generate = job->command->context;
 	const struct model_config *config = &job->model->config;
 	size_t bytes = generator_cache_bytes(generate->kv_cache_mb, job->node_ranks);
+	double temperature = generate->sampling.temperature;
 
+	if (temperature > 0 && temperature < MIN_TEMPERATURE)
+		return error_set(err, STATUS_BAD_INPUT,
+				 "--temperature is %g, expected 0 or a number from %g to 1e+06",
+				 temperature, MIN_TEMPERATURE);
 	if (!model_is_packed(job->model)) /* an adapter has been loaded */
 		model_pack(job->model, WEIGHTS_F32, job->pool);
 	generate->generator = generator_create(job->model, MAX_SLOTS, bytes, job->pool);

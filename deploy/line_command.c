@@ -263,9 +263,9 @@ int line_command_main(const struct line_command *command, int argc, char **argv)
 	weight_type_parse(args.weights, &job.weights);
 	job.adapter_dir = args.adapter;
 	job.output_path = args.output;
+	signals_install_plain();
 	job.world = comm_init();
 	log_init(LOG_INFO, comm_is_lead(job.world));
-	signals_install_plain();
 	status = run_job(&job, &args, &err);
 	if (status != STATUS_OK && comm_is_lead(job.world))
 		log_error("%s", err.text);

@@ -188,8 +188,11 @@ static void write_report(struct ppo *ppo, const struct ppo_report *report)
 	line_log_append(&ppo->rollouts, line.data, line.length);
 	buf_reset(&line);
 	append_metrics(ppo, report, seconds, &line);
-	line_log_append(&ppo->metrics, line.data, line.length);
-	event_log_append(&ppo->events, line.data, line.length);
+	if (ppo->step % ppo->config->log.every_steps == 0 ||
+	    ppo->step == ppo->config->ppo.iterations) {
+		line_log_append(&ppo->metrics, line.data, line.length);
+		event_log_append(&ppo->events, line.data, line.length);
+	}
 	buf_release(&line);
 	snprintf(detail, sizeof detail, "score %.4g, kl %.4g, length %.1f, %.2f s", report->scores,
 		 report->kl, report->length, seconds);
@@ -328,23 +331,47 @@ void ppo_begin(struct ppo *ppo)
 
 /* --- setting up --- */
 
+/* Whether a reward model reads the policy's ids. */
+static bool reads_policy_ids(const struct run_config *config, const struct model *policy,
+			     const struct reward_source *source)
+{
+	struct model_config found;
+	struct error ignored;
+	bool same = false;
+
+	return strcmp(source->type, "model") == 0 &&
+	       hf_read_config(&found, source->path, &ignored) == STATUS_OK &&
+	       found.n_vocab == policy->config.n_vocab &&
+	       tokenizer_compare_ids(source->path, config->policy.path, &same, &ignored) ==
+		       STATUS_OK &&
+	       same;
+}
+
 /* Directory the critic starts from: critic.path, else the first reward model
- * that reads the policy's vocabulary, else the policy itself with a new head. */
+ * that reads the policy's ids, else the policy itself with a new head. */
 static const char *critic_origin(const struct run_config *config, const struct model *policy)
 {
 	if (config->critic.path)
 		return config->critic.path;
-	for (int i = 0; i < config->reward.n_sources; i++) {
-		const struct reward_source *source = &config->reward.sources[i];
-		struct model_config found;
-		struct error ignored;
-
-		if (strcmp(source->type, "model") == 0 &&
-		    hf_read_config(&found, source->path, &ignored) == STATUS_OK &&
-		    found.n_vocab == policy->config.n_vocab)
-			return source->path;
-	}
+	for (int i = 0; i < config->reward.n_sources; i++)
+		if (reads_policy_ids(config, policy, &config->reward.sources[i]))
+			return config->reward.sources[i].path;
 	return config->policy.path;
+}
+
+static enum status check_critic_ids(const struct run_config *config, struct error *err)
+{
+	const char *path = config->critic.path;
+	bool same = true;
+	enum status status =
+		path ? tokenizer_compare_ids(path, config->policy.path, &same, err) : STATUS_OK;
+
+	if (status == STATUS_OK && !same)
+		status = error_set(err, STATUS_BAD_INPUT,
+				   "%s: the critic has another vocabulary than the policy %s, "
+				   "expected the same ids",
+				   path, config->policy.path);
+	return status;
 }
 
 static enum status ppo_load_model(struct ppo *ppo, struct model **model, struct buf *config_text,
@@ -414,6 +441,8 @@ static enum status load_models(struct ppo *ppo, struct error *err)
 	char *critic = dir ? path_join(dir, "critic") : NULL;
 	enum status status = load_policy(ppo, model, err);
 
+	if (status == STATUS_OK)
+		status = check_critic_ids(ppo->config, err);
 	if (status == STATUS_OK)
 		status = load_critic(ppo, critic, err);
 	free(model);
@@ -508,7 +537,7 @@ static enum status read_stop_ids(struct ppo *ppo, struct error *err)
 		stop_ids_read(&ppo->stop_ids, config->policy.path, &ppo->policy->config, err);
 
 	if (status == STATUS_OK)
-		status = chat_named_end(config->data.chat, config->policy.path, &chat_end, err);
+		status = chat_end_of(config->data.chat, config->policy.path, &chat_end, err);
 	if (status == STATUS_OK)
 		stop_ids_add(&ppo->stop_ids, chat_end, &ppo->policy->config);
 	return status;

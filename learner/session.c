@@ -98,6 +98,8 @@ static enum status check_old_config(struct session *session, struct error *err)
 
 	if (status == STATUS_OK)
 		status = config_check_resume(session->command, old.data, &session->config, err);
+	if (status != STATUS_OK)
+		error_prefix(err, status, "%s", session->run.path);
 	buf_release(&old);
 	free(path);
 	return status;
@@ -233,9 +235,9 @@ bool session_open(struct session *session, enum command command, int argc, char 
 	}
 	if (isa)
 		add_isa(session, isa);
+	signals_install(); /* before MPI starts: a request to stop may come while it does */
 	session->world = comm_init();
 	log_init(LOG_INFO, comm_is_lead(session->world));
-	signals_install();
 	status = join_job(session, config_path, &finished, &err);
 	if (status == STATUS_OK && !finished)
 		return true;

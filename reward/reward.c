@@ -10,6 +10,7 @@
 #include "common/model/hf_checkpoint.h"
 #include "common/model/stop_ids.h"
 #include "common/run/fault.h"
+#include "common/text/chat.h"
 #include "common/text/tokenizer.h"
 #include "proto/rollout.h"
 #include "reward/frozen.h"
@@ -77,6 +78,37 @@ static enum status choose_type(const struct run_config *config, enum weight_type
 			 config->reference.weights, config->lora.path, config->rollout.weights);
 }
 
+/* Ids of the policy must mean the same to the reference, which never sees their text. */
+static enum status check_ids(const struct run_config *config, struct error *err)
+{
+	const char *path = config->reference.path;
+	bool same = true;
+	enum status status =
+		path ? tokenizer_compare_ids(path, config->policy.path, &same, err) : STATUS_OK;
+
+	if (status == STATUS_OK && !same)
+		status = error_set(err, STATUS_BAD_INPUT,
+				   "%s: the reference has another vocabulary than the policy %s, "
+				   "expected the same ids",
+				   path, config->policy.path);
+	return status;
+}
+
+/* The ids that actors stop at, so that what they ban is known here too. */
+static enum status read_stop_ids(struct reward *reward, const struct model_config *policy,
+				 struct error *err)
+{
+	const struct run_config *config = reward->config;
+	int32_t chat_end;
+	enum status status = stop_ids_read(&reward->stop, config->policy.path, policy, err);
+
+	if (status == STATUS_OK)
+		status = chat_end_of(config->data.chat, config->policy.path, &chat_end, err);
+	if (status == STATUS_OK)
+		stop_ids_add(&reward->stop, chat_end, policy);
+	return status;
+}
+
 /* The reference; *n_positions is what the reward models have to read as well. */
 static enum status load_reference(struct reward *reward, const struct model *base,
 				  struct comm *rewards, int *n_positions, struct error *err)
@@ -91,7 +123,9 @@ static enum status load_reference(struct reward *reward, const struct model *bas
 	if (status == STATUS_OK)
 		status = choose_type(config, &type, &shares_base, err);
 	if (status == STATUS_OK)
-		status = stop_ids_read(&reward->stop, config->policy.path, &policy, err);
+		status = read_stop_ids(reward, &policy, err);
+	if (status == STATUS_OK)
+		status = check_ids(config, err);
 	status = comm_agree(rewards, status, err);
 	if (status == STATUS_OK)
 		status = base && shares_base ? share_base(reward, base, err)

@@ -502,8 +502,10 @@ static enum status check_ppo(const struct loader *loader, const struct run_confi
 	     batch);
 	RULE(loader, !adaptive || config->ppo.kl.target > 0,
 	     "\"ppo.kl.target\" is 0, expected more with the adaptive controller");
-	RULE(loader, !adaptive || config->ppo.kl.horizon > 0,
-	     "\"ppo.kl.horizon\" is 0, expected more with the adaptive controller");
+	RULE(loader, !adaptive || config->ppo.kl.horizon > 0.2 * (double)batch,
+	     "\"ppo.kl.horizon\" is %g, expected more than %g, a fifth of rollout.batch_size, "
+	     "with the adaptive controller: one step could make the coefficient negative",
+	     config->ppo.kl.horizon, 0.2 * (double)batch);
 	RULE(loader, !config->roles.given || lanes % learners == 0,
 	     "\"roles.learner\" is %lld, expected a divisor of ppo.lanes, %lld", learners, lanes);
 	return STATUS_OK;

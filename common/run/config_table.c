@@ -152,8 +152,13 @@ const struct config_key config_keys[] = {
 	 .offset = AT(reference.weights), .fallback = "\"f32\"", .choices = "f32|bf16",
 	 .inherit = "rollout.weights",
 	 .help = "how its weights are held: bf16 rounds them, to half the memory"},
+	OPTIMIZER("optimizer", optimizer, TRAIN, "0.00000001", FROM_NOTHING),
+	OPTIMIZER("optimizer", optimizer, PPO, "0.00001", FROM_NOTHING),
+
 	{.name = "critic.path", .type = KEY_TEXT, .commands = PPO, .offset = AT(critic.path),
-	 .fallback = "null", .help = "start of the critic; null: the first reward model"},
+	 .fallback = "null",
+	 .help = "start of the critic; null: the first reward model that reads the policy's "
+		 "ids, else the policy"},
 	{.name = "critic.lora", .type = KEY_BOOL, .commands = PPO, .offset = AT(critic.lora),
 	 .fallback = "true", .help = "with lora: an adapter of its own for the critic"},
 	OPTIMIZER("critic.optimizer", critic.optimizer, PPO, "0.00001", FROM_OPTIMIZER),
@@ -233,8 +238,8 @@ const struct config_key config_keys[] = {
 	 .offset = AT(rollout.min_new_tokens), .fallback = "0", .min = 0, .max = MAX_SIZE,
 	 .help = "no end token is sampled before this many"},
 	{.name = "rollout.temperature", .type = KEY_NUMBER, .commands = PPO,
-	 .offset = AT(rollout.temperature), .fallback = "1.0", .min = 0, .max = 1e6,
-	 .flags = KEY_ABOVE_MIN, .help = "divides the logits"},
+	 .offset = AT(rollout.temperature), .fallback = "1.0", .min = 1e-6, .max = 1e6,
+	 .help = "divides the logits"},
 	{.name = "rollout.weights", .type = KEY_CHOICE, .commands = PPO,
 	 .offset = AT(rollout.weights), .fallback = "\"f32\"", .choices = "f32|bf16",
 	 .help = "the policy's weights in products: bf16 rounds them, for actors in half the "
@@ -344,8 +349,6 @@ const struct config_key config_keys[] = {
 	 .offset = AT(dpo.undesirable_weight), .fallback = "1.0", .min = 0, .max = MAX_REAL,
 	 .flags = KEY_ABOVE_MIN, .help = "kto: of a completion whose label is false"},
 
-	OPTIMIZER("optimizer", optimizer, TRAIN, "0.00000001", FROM_NOTHING),
-	OPTIMIZER("optimizer", optimizer, PPO, "0.00001", FROM_NOTHING),
 	{.name = "schedule.name", .type = KEY_CHOICE, .commands = TRAIN,
 	 .offset = AT(schedule.name), .fallback = "\"constant\"",
 	 .choices = "constant|linear|cosine", .help = "of the learning rate, down to 0"},

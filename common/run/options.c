@@ -68,7 +68,7 @@ static enum status check_range(const struct option *option, const char *text, do
 {
 	if (option->min == option->max || (value >= option->min && value <= option->max))
 		return STATUS_OK;
-	return error_set(err, STATUS_BAD_INPUT, "%s is %s, expected a number from %.17g to %.17g",
+	return error_set(err, STATUS_BAD_INPUT, "%s is %s, expected a number from %.15g to %.15g",
 			 option->name, text, option->min, option->max);
 }
 

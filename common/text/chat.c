@@ -724,15 +724,29 @@ int32_t chat_end_id(const struct chat *chat)
 			      : tokenizer_token_id(chat->tokenizer, end, strlen(end));
 }
 
-enum status chat_named_end(const char *name, const char *dir, int32_t *id, struct error *err)
+/* Whether auto finds a format in dir, with a tokenizer beside it. */
+static enum status finds_format(const char *dir, bool *found, struct error *err)
+{
+	struct chat probe = {0};
+	enum status status = find_format(&probe, dir, err);
+
+	*found = status == STATUS_OK && probe.has_format && tokenizer_exists(dir);
+	buf_release(&probe.template);
+	return status;
+}
+
+enum status chat_end_of(const char *name, const char *dir, int32_t *id, struct error *err)
 {
 	struct tokenizer *tokenizer;
 	struct chat *chat;
-	enum status status;
+	bool found = true;
+	enum status status = STATUS_OK;
 
 	*id = -1;
 	if (strcmp(name, "auto") == 0)
-		return STATUS_OK;
+		status = finds_format(dir, &found, err);
+	if (status != STATUS_OK || !found)
+		return status;
 	status = tokenizer_load(&tokenizer, dir, err);
 	if (status != STATUS_OK)
 		return status;

@@ -42,9 +42,9 @@ void chat_append_names(struct buf *out); /* "chatml, qwen2.5, ..." */
 /* The token that ends the assistant's turn, one more id to stop at when sampling;
  * -1 if there is no format, or if no single token ends a turn. */
 int32_t chat_end_id(const struct chat *chat);
-/* The same of a format by its name and dir's tokenizer, loaded for this alone.  -1 for
- * "auto": a checkpoint that has a template says itself where to stop. */
-enum status chat_named_end(const char *name, const char *dir, int32_t *id, struct error *err);
+/* The same of the format that chat_load would give, with dir's tokenizer, loaded for this
+ * alone; -1 too where auto finds no format. */
+enum status chat_end_of(const char *name, const char *dir, int32_t *id, struct error *err);
 
 enum chat_role { CHAT_SYSTEM, CHAT_USER, CHAT_ASSISTANT };
 

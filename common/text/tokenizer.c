@@ -367,6 +367,38 @@ bool tokenizer_exists(const char *dir)
 	return exists;
 }
 
+static bool has_same_vocabulary(const struct tokenizer *a, const struct tokenizer *b)
+{
+	struct buf x = BUF_INIT, y = BUF_INIT;
+	bool same;
+
+	vocabulary_describe(&a->vocabulary, &x);
+	vocabulary_describe(&b->vocabulary, &y);
+	same = x.length == y.length && memcmp(x.data, y.data, x.length) == 0;
+	buf_release(&x);
+	buf_release(&y);
+	return same;
+}
+
+enum status tokenizer_compare_ids(const char *dir, const char *other, bool *same,
+				  struct error *err)
+{
+	struct tokenizer *a = NULL, *b = NULL;
+	enum status status;
+
+	*same = true;
+	if (strcmp(dir, other) == 0 || !tokenizer_exists(dir) || !tokenizer_exists(other))
+		return STATUS_OK;
+	status = tokenizer_load(&a, dir, err);
+	if (status == STATUS_OK)
+		status = tokenizer_load(&b, other, err);
+	if (status == STATUS_OK)
+		*same = has_same_vocabulary(a, b);
+	tokenizer_destroy(a);
+	tokenizer_destroy(b);
+	return status;
+}
+
 /* --- encoding --- */
 
 /* The memory of one call. */

@@ -32,6 +32,10 @@ enum status tokenizer_parse(struct tokenizer **tokenizer, const char *text, size
 			    const char *where, struct error *err);
 void tokenizer_destroy(struct tokenizer *tokenizer); /* NULL is fine */
 bool tokenizer_exists(const char *dir);
+/* Whether ids mean the same in two directories, however texts are cut: *same is true too
+ * where one of them has no tokenizer, which nobody can tell. */
+enum status tokenizer_compare_ids(const char *dir, const char *other, bool *same,
+				  struct error *err);
 
 /* Appends the ids of text.  add_special: what the post-processor adds (BOS).
  * Special tokens inside the text are recognised, as transformers does.

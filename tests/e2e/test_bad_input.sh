@@ -182,7 +182,7 @@ ppo_refused 0 '"ppo.epochs" is "4" .*a string.*, expected an integer' --set 'ppo
 ppo_refused 0 '"ppo.epochs" is 1.5 .*, expected an integer' --set ppo.epochs=1.5
 ppo_refused 0 '"ppo.gamma" is 2 .*, expected a number from 0 to 1' --set ppo.gamma=2
 ppo_refused 0 '"reward.sources" is \[\] .*, expected a list' --set 'reward.sources=[]'
-ppo_refused 0 '"rollout.temperature" is 0 .*, expected a number above 0' --set rollout.temperature=0
+ppo_refused 0 '"rollout.temperature" is 0 .*, expected a number from 1e-06' --set rollout.temperature=0
 ppo_refused 0 '"rollout.min_new_tokens" is 13, expected at most .* 12' --set rollout.min_new_tokens=13
 ppo_refused 0 '"roles.learner" is 3, expected a divisor of ppo.lanes, 8' --set roles.learner=3
 ppo_refused 0 '"ppo.lanes" is 6, expected a power of two' --set ppo.lanes=6

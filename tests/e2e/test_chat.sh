@@ -67,6 +67,19 @@ cmp out ids.out || fail 'messages and their ids generate otherwise'
 grep -q ',401\],"logprobs".*"finish_reason":"stop"' out || fail 'nothing stopped at <|im_end|>'
 ! grep -q '"completion_ids":\[[^]]*401,' out || fail 'something went on behind <|im_end|>'
 
+# --- so it does in ppo, found or named; what actors do not sample yet, the reference bans too ---
+for chat in auto chatml; do
+	"$RLHF" ppo ppo.json --set run.dir=end-$chat --set data.chat=$chat --set rollout.batch_size=160 \
+		--set rollout.max_new_tokens=100 --set rollout.min_new_tokens=8 2>log ||
+		fail "ppo with chat $chat: $(cat log)"
+	grep -q ',401\],"completion".*"finish_reason":"stop"' end-$chat/rollouts.jsonl ||
+		fail "chat $chat: nothing stopped at <|im_end|>"
+	! grep -q '"completion_ids":\[[^]]*401,' end-$chat/rollouts.jsonl ||
+		fail "chat $chat: something went on behind <|im_end|>"
+	grep -q '"objective/kl":0,' end-$chat/metrics.jsonl ||
+		fail "chat $chat: policy and reference are the same, but $(grep -o '"objective/kl":[^,]*' end-$chat/metrics.jsonl)"
+done
+
 # --- what there is no format for ---
 rm talker/chat_template.jinja
 refused() { # PATTERN COMMAND...

@@ -15,10 +15,11 @@ static void set_config(struct run_config *config)
 {
 	static char policy[] = MODELS "gpt2", reference[] = MODELS "llama-gqa";
 	static char judge[] = MODELS "rm-gpt2", another[] = MODELS "rm-llama", model[] = "model";
+	static char chat[] = "auto";
 
 	*config = (struct run_config){.policy.path = policy,
 				      .reference.path = reference,
-				      .data.max_length = 16,
+				      .data = {.max_length = 16, .chat = chat},
 				      .rollout = {.max_new_tokens = 16, .temperature = 1}};
 	config->reward.n_sources = 2;
 	config->reward.sources[0] =

@@ -230,7 +230,7 @@ static void test_unknown_keys_name_the_nearest(void **state)
 		    "unknown key \"ppo.kl.coeff\", did you mean \"ppo.kl.coef\"?");
 	PPO_REFUSED("\"optimiser\":{\"name\":\"sgd\"}", "did you mean \"optimizer\"?");
 	PPO_REFUSED("\"learning_rat\":1", "unknown key \"learning_rat\"",
-		    "did you mean \"critic.optimizer.learning_rate\"?");
+		    "did you mean \"optimizer.learning_rate\"?");
 	PPO_REFUSED("\"zzzzzzzzzzzzzzzzzzzz\":1", "unknown key \"zzzzzzzzzzzzzzzzzzzz\"");
 	PPO_REFUSED("\"ppo.epochs\":2", "has a dot");
 	PPO_REFUSED("\"train\":{\"steps\":2}", "\"train\" is a key of other commands, not of ppo");
@@ -281,13 +281,16 @@ static void test_ranges_and_rules_are_checked(void **state)
 	(void)state;
 	PPO_REFUSED("\"ppo\":{\"gamma\":2}", "\"ppo.gamma\" is 2");
 	PPO_REFUSED("\"ppo\":{\"cliprange\":-0.2}", "above 0");
-	PPO_REFUSED("\"rollout\":{\"temperature\":0}", "above 0");
+	PPO_REFUSED("\"rollout\":{\"temperature\":0}", "from 1e-06");
 	PPO_REFUSED("\"optimizer\":{\"beta1\":1}", "from 0 to below 1");
 	PPO_REFUSED("\"ppo\":{\"lanes\":6}", "\"ppo.lanes\" is 6, expected a power of two");
 	PPO_REFUSED("\"ppo\":{\"minibatches\":65}", "at most rollout.batch_size, 64");
 	PPO_REFUSED("\"rollout\":{\"min_new_tokens\":65}", "at most rollout.max_new_tokens, 64");
 	PPO_REFUSED("\"rollout\":{\"samples_per_prompt\":3}", "multiple of");
 	PPO_REFUSED("\"ppo\":{\"kl\":{\"controller\":\"adaptive\",\"target\":0}}", "ppo.kl.target");
+	PPO_REFUSED("\"rollout\":{\"batch_size\":60},"
+		    "\"ppo\":{\"kl\":{\"controller\":\"adaptive\",\"horizon\":12}}",
+		    "\"ppo.kl.horizon\" is 12, expected more than 12");
 	PPO_REFUSED("\"roles\":{\"learner\":3}", "divisor of ppo.lanes, 8");
 	PPO_REFUSED("\"roles\":{\"learner\":0}", "\"roles.learner\" is 0");
 	PPO_REFUSED("\"schedule\":{\"warmup_steps\":101}", "at most the run's length, 100");
