@@ -209,10 +209,57 @@ static bool reads_bos(struct chat_format *format, const struct candidate *c)
 	return !at || !strstr(at + 1, "bos_token");
 }
 
-/* A system message that is part of the template,
- * \1<|im_start|>system\nWORDS<|im_end|>\n\1, is for when none is given. */
-static void read_default_system(struct chat_format *format, const struct candidate *c)
+/* Whether the statement that ends right in front of `at` begins with one of these or holds
+ * it behind "{%". */
+static bool follows(const struct candidate *c, const char *at, const char *const *statements)
 {
+	const char *end = at, *begin;
+
+	if (end - c->text >= 2 && memcmp(end - 2, "{{", 2) == 0)
+		end -= 2;
+	if (end - c->text < 4 || memcmp(end - 2, "%}", 2) != 0)
+		return false;
+	for (begin = end - 2; begin > c->text && memcmp(begin, "{%", 2) != 0;)
+		begin--;
+	for (; *statements; statements++) {
+		const char *found = strstr(begin, *statements);
+
+		if (found && found < end)
+			return true;
+	}
+	return false;
+}
+
+/* Where ChatML has BOS at all it is for every conversation. */
+static bool always_begins(const struct candidate *c)
+{
+	static const char *const harmless[] = {"loop.first%}", "loop.index0==0%}", "{%set ",
+					       "{%endif%}", NULL};
+	const char *at = strstr(c->text, "bos_token");
+
+	return !at || at == c->text + 2 || follows(c, at, harmless);
+}
+
+/* What is in front of each message of ChatML or cut from it, whoever speaks. */
+static bool has_other_turns(const struct candidate *c)
+{
+	static const char open[] = TEXT("<|im_start|>system\n") "+", first[] = "messages[0]";
+
+	for (const char *at = strstr(c->text, open); at; at = strstr(at + 1, open))
+		if (strncmp(at + sizeof open - 1, first, sizeof first - 1) != 0)
+			return true;
+	return has(c, CONTENT "|trim") || has(c, "for message in messages[") ||
+	       has(c, "{%if loop.last%}") || has(c, "{%if " ROLE "==") ||
+	       has(c, "{%if " ROLE "!=");
+}
+
+/* A system message that is part of the template,
+ * \1<|im_start|>system\nWORDS<|im_end|>\n\1, is for when none is given; false if it is for
+ * anything else. */
+static bool read_default_system(struct chat_format *format, const struct candidate *c)
+{
+	static const char *const without[] = {"{%else%}", "messages[0]['role']!=" TEXT("system"),
+					      NULL};
 	static const char open[] = "\1<|im_start|>system\n", close[] = "<|im_end|>\n\1";
 	size_t tail = sizeof close - 1;
 
@@ -220,10 +267,13 @@ static void read_default_system(struct chat_format *format, const struct candida
 		char *words = at + sizeof open - 1, *end = strchr(words, '\1');
 		if (!end || end + 1 < words + tail || memcmp(end + 1 - tail, close, tail) != 0)
 			continue;
+		if (!follows(c, at, without))
+			return false;
 		*(end + 1 - tail) = '\0';
 		format->default_system = words;
-		return;
+		return true;
 	}
+	return true;
 }
 
 static bool is_chatml(struct chat_format *format, const struct candidate *c)
@@ -233,7 +283,7 @@ static bool is_chatml(struct chat_format *format, const struct candidate *c)
 								    "+" TEXT("<|im_end|>\n")) ||
 		has(c,
 		    TEXT("<|im_start|>") "+" ROLE "+" TEXT("\n") "+content+" TEXT("<|im_end|>\n"));
-	bool is_qwen3 = has(c, "last_query_index") && has(c, "enable_thinking is false") &&
+	bool is_qwen3 = has(c, ">ns.last_query_index") && has(c, "enable_thinking is false") &&
 			has(c, TEXT("<think>\n\n</think>\n\n")) &&
 			has(c, "reasoning_content.strip(" TEXT("\n") ")+" TEXT(
 				       "\n</think>\n\n") "+content.lstrip(" TEXT("\n") ")");
@@ -245,9 +295,8 @@ static bool is_chatml(struct chat_format *format, const struct candidate *c)
 	chat_format_named(format, is_qwen3 ? "qwen3" : "chatml");
 	if (!reads_bos(format, c))
 		return false;
-	if (!is_qwen3)
-		read_default_system(format, c);
-	return true;
+	return is_qwen3 ||
+	       (always_begins(c) && !has_other_turns(c) && read_default_system(format, c));
 }
 
 static bool is_llama3(struct chat_format *format, const struct candidate *c)
@@ -261,6 +310,8 @@ static bool is_llama3(struct chat_format *format, const struct candidate *c)
 	    !has(c, TEXT("<|start_header_id|>assistant<|end_header_id|>\n\n")))
 		return false;
 	chat_format_named(format, is_dated ? "llama-3.1" : "llama-3");
+	if (!is_dated && has(c, "<|start_header_id|>system<|end_header_id|>"))
+		return false;
 	return (is_dated || !has_extras(c)) && reads_bos(format, c);
 }
 
@@ -325,7 +376,7 @@ static bool is_phi3(struct chat_format *format, const struct candidate *c)
 	if (!has(c, TEXT("<|system|>\n") "+" CONTENT) && !takes_any)
 		format->system = CHAT_SYSTEM_REFUSED;
 	format->must_alternate = is_open;
-	format->skips_empty_system = has(c, " and " CONTENT "%}");
+	format->skips_empty_system = has(c, "and " CONTENT "%}");
 	format->tail = has(c, "eos_token") ? "\2" : NULL;
 	return (takes_any || takes_each || is_open) && !c->has_text && !has_extras(c) &&
 	       (is_open || has(c, TEXT("<|assistant|>\n"))) && reads_bos(format, c);

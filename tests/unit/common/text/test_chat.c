@@ -478,6 +478,55 @@ static void test_without_a_format_messages_are_refused_with_the_names(void **sta
 	chat_messages_release(&messages);
 }
 
+#define LOOP "{% for message in messages %}"
+#define TURN                                                                                       \
+	"{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n'}}"
+#define REST                                                                                       \
+	"{% endfor %}{% if add_generation_prompt %}{{'<|im_start|>assistant\\n'}}{% endif %}"
+#define WORDS "{{'<|im_start|>system\\nBe kind.<|im_end|>\\n'}}"
+
+/* What looks like ChatML and does more, or less, than it. */
+static void test_templates_that_only_look_like_a_format_are_not_taken_for_it(void **state)
+{
+	static const char *const others[] = {
+		WORDS LOOP TURN REST,
+		"{% if tools %}" WORDS "{% endif %}" LOOP TURN REST,
+		"{% if messages[0]['role'] != 'system' %}{{ bos_token }}{% endif %}" LOOP TURN REST,
+		LOOP "{{ bos_token }}" TURN REST,
+		"{% for message in messages[1:] %}" TURN REST,
+		LOOP "{% if message['role'] != 'system' %}" TURN "{% endif %}" REST,
+		LOOP TURN "{% if loop.last %}{{ 'END' }}{% endif %}" REST,
+		LOOP "{% set content = message['content'] | trim %}"
+		     "{{'<|im_start|>' + message['role'] + '\\n' + content + '<|im_end|>\\n'}}" REST,
+		"{% set words = 'Be kind.' %}"
+		"{{'<|im_start|>system\\n' + words + '<|im_end|>\\n'}}" LOOP TURN REST,
+	};
+	static const char *const same[] = {
+		LOOP TURN REST,
+		"{{ bos_token }}" LOOP TURN REST,
+		LOOP "{% if loop.first and messages[0]['role'] != 'system' %}" WORDS "{% endif %}" TURN
+			REST,
+	};
+	struct chat *chat;
+	(void)state;
+
+	for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+		assert_int_equal(load_from(&chat, "chat_template.jinja", others[i], bytes),
+				 STATUS_OK);
+		if (chat_name(chat))
+			fail_msg("taken for %s: %s", chat_name(chat), others[i]);
+		chat_destroy(chat);
+	}
+	for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
+		assert_int_equal(load_from(&chat, "chat_template.jinja", same[i], bytes),
+				 STATUS_OK);
+		if (!chat_name(chat))
+			fail_msg("not taken for ChatML: %s", same[i]);
+		assert_string_equal(chat_name(chat), "chatml");
+		chat_destroy(chat);
+	}
+}
+
 static void test_wrong_names_and_missing_ends_are_refused(void **state)
 {
 	struct chat *chat;
@@ -505,6 +554,7 @@ int main(void)
 		cmocka_unit_test(test_the_template_is_found_in_each_of_its_places),
 		cmocka_unit_test(test_templates_that_do_more_are_not_known),
 		cmocka_unit_test(test_without_a_format_messages_are_refused_with_the_names),
+		cmocka_unit_test(test_templates_that_only_look_like_a_format_are_not_taken_for_it),
 		cmocka_unit_test(test_wrong_names_and_missing_ends_are_refused),
 	};
 	return cmocka_run_group_tests(tests, load_tokenizers, drop_tokenizers);
