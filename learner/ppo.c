@@ -359,21 +359,6 @@ static const char *critic_origin(const struct run_config *config, const struct m
 	return config->policy.path;
 }
 
-static enum status check_critic_ids(const struct run_config *config, struct error *err)
-{
-	const char *path = config->critic.path;
-	bool same = true;
-	enum status status =
-		path ? tokenizer_compare_ids(path, config->policy.path, &same, err) : STATUS_OK;
-
-	if (status == STATUS_OK && !same)
-		status = error_set(err, STATUS_BAD_INPUT,
-				   "%s: the critic has another vocabulary than the policy %s, "
-				   "expected the same ids",
-				   path, config->policy.path);
-	return status;
-}
-
 static enum status ppo_load_model(struct ppo *ppo, struct model **model, struct buf *config_text,
 				  const char *dir, enum head_kind head, struct error *err)
 {
@@ -442,7 +427,8 @@ static enum status load_models(struct ppo *ppo, struct error *err)
 	enum status status = load_policy(ppo, model, err);
 
 	if (status == STATUS_OK)
-		status = check_critic_ids(ppo->config, err);
+		status = tokenizer_check_ids(ppo->config->critic.path, ppo->config->policy.path,
+					     "the critic", err);
 	if (status == STATUS_OK)
 		status = load_critic(ppo, critic, err);
 	free(model);

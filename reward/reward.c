@@ -78,22 +78,6 @@ static enum status choose_type(const struct run_config *config, enum weight_type
 			 config->reference.weights, config->lora.path, config->rollout.weights);
 }
 
-/* Ids of the policy must mean the same to the reference, which never sees their text. */
-static enum status check_ids(const struct run_config *config, struct error *err)
-{
-	const char *path = config->reference.path;
-	bool same = true;
-	enum status status =
-		path ? tokenizer_compare_ids(path, config->policy.path, &same, err) : STATUS_OK;
-
-	if (status == STATUS_OK && !same)
-		status = error_set(err, STATUS_BAD_INPUT,
-				   "%s: the reference has another vocabulary than the policy %s, "
-				   "expected the same ids",
-				   path, config->policy.path);
-	return status;
-}
-
 /* The ids that actors stop at, so that what they ban is known here too. */
 static enum status read_stop_ids(struct reward *reward, const struct model_config *policy,
 				 struct error *err)
@@ -125,7 +109,8 @@ static enum status load_reference(struct reward *reward, const struct model *bas
 	if (status == STATUS_OK)
 		status = read_stop_ids(reward, &policy, err);
 	if (status == STATUS_OK)
-		status = check_ids(config, err);
+		status = tokenizer_check_ids(config->reference.path, config->policy.path,
+					     "the reference", err);
 	status = comm_agree(rewards, status, err);
 	if (status == STATUS_OK)
 		status = base && shares_base ? share_base(reward, base, err)

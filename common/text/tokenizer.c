@@ -399,6 +399,20 @@ enum status tokenizer_compare_ids(const char *dir, const char *other, bool *same
 	return status;
 }
 
+enum status tokenizer_check_ids(const char *dir, const char *policy, const char *who,
+				struct error *err)
+{
+	bool same = true;
+	enum status status = dir ? tokenizer_compare_ids(dir, policy, &same, err) : STATUS_OK;
+
+	if (status == STATUS_OK && !same)
+		status = error_set(err, STATUS_BAD_INPUT,
+				   "%s: %s has another vocabulary than the policy %s, expected the "
+				   "same ids",
+				   dir, who, policy);
+	return status;
+}
+
 /* --- encoding --- */
 
 /* The memory of one call. */

@@ -36,6 +36,10 @@ bool tokenizer_exists(const char *dir);
  * where one of them has no tokenizer, which nobody can tell. */
 enum status tokenizer_compare_ids(const char *dir, const char *other, bool *same,
 				  struct error *err);
+/* Refuses a model of dir, "the critic", that would read ids of the policy as others; NULL is
+ * fine. */
+enum status tokenizer_check_ids(const char *dir, const char *policy, const char *who,
+				struct error *err);
 
 /* Appends the ids of text.  add_special: what the post-processor adds (BOS).
  * Special tokens inside the text are recognised, as transformers does.
