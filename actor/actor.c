@@ -241,8 +241,7 @@ static void generate(struct actor *actor, const struct message *message)
 	int32_t **prompts; /* finished rollouts leave with copies: others are compared with them */
 	struct error err;
 
-	if (rollouts_decode(&actor->work, message->data, message->length, &err) !=
-	    STATUS_OK)
+	if (rollouts_decode(&actor->work, message->data, message->length, &err) != STATUS_OK)
 		die("prompts from rank %d: %s", message->source, err.text);
 	if (message->step != actor->version + 1)
 		die("prompts of step %" PRId64 " came to weights of version %" PRId64,

@@ -12,35 +12,18 @@
 #include "deploy/commands.h"
 #include "learner/checkpoint.h"
 
-enum { MAX_METRICS_BYTES = 1 << 30 };
-
 /* The last whole line of metrics.jsonl, a member a line. */
 static void print_metrics(const char *dir)
 {
-	char *path = path_join(dir, "metrics.jsonl");
-	struct buf text = BUF_INIT;
-	struct json *line = NULL;
-	size_t end, begin;
+	struct json *line = run_dir_last_metrics(dir);
 
-	if (!file_exists(path) || file_read(path, MAX_METRICS_BYTES, &text, NULL) != STATUS_OK)
-		goto done;
-	for (end = text.length; end > 0 && text.data[end - 1] != '\n'; end--)
-		;
-	if (end == 0)
-		goto done;
-	for (begin = end - 1; begin > 0 && text.data[begin - 1] != '\n'; begin--)
-		;
-	line = json_parse(text.data + begin, end - begin, path, NULL);
 	for (const struct json *member = json_first(line); member; member = json_next(member)) {
 		struct buf value = BUF_INIT;
 		json_print(member, false, &value);
 		printf("  %-28s %s\n", json_key(member), value.data);
 		buf_release(&value);
 	}
-done:
 	json_free(line);
-	buf_release(&text);
-	free(path);
 }
 
 static enum status print_checkpoints(const char *dir, struct error *err)

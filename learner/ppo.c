@@ -186,10 +186,10 @@ static void write_report(struct ppo *ppo, const struct ppo_report *report)
 	for (size_t i = 0; i < ppo->collected.n; i++)
 		append_rollout(ppo, &ppo->collected.items[i], &line);
 	line_log_append(&ppo->rollouts, line.data, line.length);
-	buf_reset(&line);
-	append_metrics(ppo, report, seconds, &line);
 	if (ppo->step % ppo->config->log.every_steps == 0 ||
 	    ppo->step == ppo->config->ppo.iterations) {
+		buf_reset(&line);
+		append_metrics(ppo, report, seconds, &line);
 		line_log_append(&ppo->metrics, line.data, line.length);
 		event_log_append(&ppo->events, line.data, line.length);
 	}

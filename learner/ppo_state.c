@@ -35,7 +35,8 @@ static void print_state(const struct ppo *ppo, struct buf *out)
 		   ppo->step, ppo->episode, ppo->policy_trainer.t, ppo->critic_trainer.t,
 		   ppo->policy_trainer.skipped, ppo->critic_trainer.skipped,
 		   ppo->policy_trainer.skipped_in_a_row, ppo->critic_trainer.skipped_in_a_row,
-		   ppo->metrics.bytes, ppo->rollouts.bytes, ppo->setup.isa, ppo->prompts.sha256, ppo->setup.reference);
+		   ppo->metrics.bytes, ppo->rollouts.bytes, ppo->setup.isa, ppo->prompts.sha256,
+		   ppo->setup.reference);
 	json_write_double(out, ppo->kl_coef);
 	buf_append_string(out, ",\n  \"judge\": ");
 	json_write_string(out, ppo->setup.judge, strlen(ppo->setup.judge));

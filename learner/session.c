@@ -96,10 +96,11 @@ static enum status check_old_config(struct session *session, struct error *err)
 	struct buf old = BUF_INIT;
 	enum status status = file_read(path, 1 << 24, &old, err);
 
-	if (status == STATUS_OK)
+	if (status == STATUS_OK) {
 		status = config_check_resume(session->command, old.data, &session->config, err);
-	if (status != STATUS_OK)
-		error_prefix(err, status, "%s", session->run.path);
+		if (status != STATUS_OK)
+			error_prefix(err, status, "%s", session->run.path);
+	}
 	buf_release(&old);
 	free(path);
 	return status;

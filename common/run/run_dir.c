@@ -270,8 +270,7 @@ static bool is_held(const char *run_path)
 	return held;
 }
 
-/* "step" of the last whole line of metrics.jsonl, if there is one. */
-static void read_last_step(const char *run_path, int64_t *step)
+struct json *run_dir_last_metrics(const char *run_path)
 {
 	char *path = path_join(run_path, "metrics.jsonl"), *text = xmalloc(MAX_LINE_BYTES);
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -279,21 +278,27 @@ static void read_last_step(const char *run_path, int64_t *step)
 	off_t from = size > MAX_LINE_BYTES ? size - MAX_LINE_BYTES : 0;
 	ssize_t end = size > 0 ? pread(fd, text, MAX_LINE_BYTES, from) : 0, begin;
 	struct json *line;
-	const struct json *number;
 
 	while (end > 0 && text[end - 1] != '\n')
 		end--;
 	for (begin = end - 1; begin > 0 && text[begin - 1] != '\n';)
 		begin--;
 	line = end > 0 ? json_parse(text + begin, (size_t)(end - begin), path, NULL) : NULL;
-	number = line ? json_get(line, "step") : NULL;
-	if (number && json_type(number) == JSON_NUMBER)
-		(void)json_int64(number, step);
-	json_free(line);
 	if (fd >= 0)
 		close(fd);
 	free(text);
 	free(path);
+	return line;
+}
+
+static void read_last_step(const char *run_path, int64_t *step)
+{
+	struct json *line = run_dir_last_metrics(run_path);
+	const struct json *number = line ? json_get(line, "step") : NULL;
+
+	if (number && json_type(number) == JSON_NUMBER)
+		(void)json_int64(number, step);
+	json_free(line);
 }
 
 bool run_dir_state(const char *path, char state[16], int64_t *step)

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/base/json.h"
 #include "common/base/status.h"
 
 struct run_dir {
@@ -37,3 +38,5 @@ enum status run_dir_record(struct run_dir *run, const char *state, int64_t step,
  * that has not ended the step is that of the last line of metrics.jsonl, and the state
  * "killed" if nobody holds its lock.  Needs no lock. */
 bool run_dir_state(const char *path, char state[16], int64_t *step);
+/* The last whole line of metrics.jsonl, which the caller frees; NULL if there is none. */
+struct json *run_dir_last_metrics(const char *path);

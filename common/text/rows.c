@@ -260,6 +260,20 @@ static enum status get_prompt_length(const struct reading *r, const struct ids *
 	return STATUS_OK;
 }
 
+/* A list with a member for each of n ids. */
+static enum status check_list(const struct reading *r, const char *key, int n)
+{
+	const struct json *value = json_get(r->object, key);
+
+	if (json_type(value) != JSON_ARRAY)
+		return refuse(r, "\"%s\" is %s, expected an array of %d, one for each id", key,
+			      json_type_name(value), n);
+	if (json_count(value) != (size_t)n)
+		return refuse(r, "\"%s\" has %zu members, expected %d, one for each id", key,
+			      json_count(value), n);
+	return STATUS_OK;
+}
+
 /* "labels" beside the row's "input_ids", as transformers takes them: each the id of its
  * own place, or IGNORED. */
 static enum status get_labels(const struct reading *r, struct row *row)
@@ -268,12 +282,8 @@ static enum status get_labels(const struct reading *r, struct row *row)
 	const struct json *labels = json_get(r->object, "labels");
 	int place = 0;
 
-	if (json_type(labels) != JSON_ARRAY)
-		return refuse(r, "\"labels\" is %s, expected an array of %d, one for each id",
-			      json_type_name(labels), row->n);
-	if (json_count(labels) != (size_t)row->n)
-		return refuse(r, "\"labels\" has %zu members, expected %d, one for each id",
-			      json_count(labels), row->n);
+	if (check_list(r, "labels", row->n) != STATUS_OK)
+		return STATUS_BAD_INPUT;
 	row->is_target = xcalloc((size_t)row->n, sizeof *row->is_target);
 	for (const struct json *item = json_first(labels); item; item = json_next(item), place++) {
 		int64_t label = 0;
@@ -293,12 +303,8 @@ static enum status get_mask(const struct reading *r, const char *key, int n, uin
 	const struct json *value = json_get(r->object, key);
 	int place = 0;
 
-	if (json_type(value) != JSON_ARRAY)
-		return refuse(r, "\"%s\" is %s, expected an array of %d, one for each id", key,
-			      json_type_name(value), n);
-	if (json_count(value) != (size_t)n)
-		return refuse(r, "\"%s\" has %zu members, expected %d, one for each id", key,
-			      json_count(value), n);
+	if (check_list(r, key, n) != STATUS_OK)
+		return STATUS_BAD_INPUT;
 	for (const struct json *item = json_first(value); item; item = json_next(item), place++) {
 		int64_t number = -1;
 

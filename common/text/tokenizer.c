@@ -380,6 +380,22 @@ static bool has_same_vocabulary(const struct tokenizer *a, const struct tokenize
 	return same;
 }
 
+/* Copies of one tokenizer.json, as most are, need not be parsed. */
+static bool has_same_file(const char *dir, const char *other)
+{
+	char *paths[2] = {path_join(dir, "tokenizer.json"), path_join(other, "tokenizer.json")};
+	struct buf a = BUF_INIT, b = BUF_INIT;
+	bool same = file_read(paths[0], MAX_FILE, &a, NULL) == STATUS_OK &&
+		    file_read(paths[1], MAX_FILE, &b, NULL) == STATUS_OK &&
+		    a.length == b.length && memcmp(a.data, b.data, a.length) == 0;
+
+	buf_release(&a);
+	buf_release(&b);
+	free(paths[0]);
+	free(paths[1]);
+	return same;
+}
+
 enum status tokenizer_compare_ids(const char *dir, const char *other, bool *same,
 				  struct error *err)
 {
@@ -387,7 +403,7 @@ enum status tokenizer_compare_ids(const char *dir, const char *other, bool *same
 	enum status status;
 
 	*same = true;
-	if (strcmp(dir, other) == 0 || !tokenizer_exists(dir) || !tokenizer_exists(other))
+	if (!tokenizer_exists(dir) || !tokenizer_exists(other) || has_same_file(dir, other))
 		return STATUS_OK;
 	status = tokenizer_load(&a, dir, err);
 	if (status == STATUS_OK)

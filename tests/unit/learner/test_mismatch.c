@@ -14,48 +14,41 @@ static struct row row(int32_t *ids, int n, int n_prompt, uint8_t *is_target)
 	return (struct row){.ids = ids, .n = n, .n_prompt = n_prompt, .is_target = is_target};
 }
 
+/* Rows of a prompt of one id and a completion of one. */
+static void check_partners(int32_t (*ids)[2], int n, const int *expected)
+{
+	struct row rows[8];
+	int partner[8];
+
+	for (int i = 0; i < n; i++)
+		rows[i] = row(ids[i], 2, 1, NULL);
+	mismatch_partners(partner, rows, n);
+	assert_memory_equal(partner, expected, (size_t)n * sizeof *expected);
+}
+
 static void test_single_rows_get_the_next_ones(void **state)
 {
 	int32_t ids[3][2] = {{1, 9}, {2, 9}, {3, 9}};
-	struct row rows[3];
-	int partner[3];
 
 	(void)state;
-	for (int i = 0; i < 3; i++)
-		rows[i] = row(ids[i], 2, 1, NULL);
-	mismatch_partners(partner, rows, 3);
-	assert_int_equal(partner[0], 1);
-	assert_int_equal(partner[1], 2);
-	assert_int_equal(partner[2], 0);
+	check_partners(ids, 3, (int[]){1, 2, 0});
 }
 
 /* Two pairs and, between them, a prompt with one completion. */
 static void test_both_sides_of_a_pair_get_completions_of_another_prompt(void **state)
 {
 	int32_t ids[5][2] = {{1, 5}, {1, 6}, {2, 5}, {3, 5}, {3, 6}};
-	const int expected[5] = {2, 2, 3, 0, 1};
-	struct row rows[5];
-	int partner[5];
 
 	(void)state;
-	for (int i = 0; i < 5; i++)
-		rows[i] = row(ids[i], 2, 1, NULL);
-	mismatch_partners(partner, rows, 5);
-	assert_memory_equal(partner, expected, sizeof expected);
+	check_partners(ids, 5, (int[]){2, 2, 3, 0, 1});
 }
 
 static void test_rows_of_one_prompt_get_the_next_ones(void **state)
 {
 	int32_t ids[3][2] = {{1, 5}, {1, 6}, {1, 7}};
-	const int expected[3] = {1, 2, 0};
-	struct row rows[3];
-	int partner[3];
 
 	(void)state;
-	for (int i = 0; i < 3; i++)
-		rows[i] = row(ids[i], 2, 1, NULL);
-	mismatch_partners(partner, rows, 3);
-	assert_memory_equal(partner, expected, sizeof expected);
+	check_partners(ids, 3, (int[]){1, 2, 0});
 }
 
 /* The same row told by a prompt's length and by marks gives the same. */
