@@ -142,6 +142,7 @@ static enum status run_job(struct line_job *job, const struct line_args *args, s
 
 	if (!job->command->tokenizer_alone)
 		status = start_computing(job, args, err);
+	comm_set_phase("loading");
 	if (status == STATUS_OK)
 		status = share_input(job, args->input, err);
 	if (status == STATUS_OK)
@@ -149,6 +150,7 @@ static enum status run_job(struct line_job *job, const struct line_args *args, s
 	if (status == STATUS_OK && comm_is_lead(job->world))
 		status = line_output_open(&job->output, args->output, err);
 	status = comm_agree(job->world, status, err);
+	comm_set_phase("working");
 	if (status == STATUS_OK)
 		status = lines_run(job->world, job->input.n, BLOCK_LINES, work_block, write_block,
 				   job, err);
@@ -266,6 +268,7 @@ int line_command_main(const struct line_command *command, int argc, char **argv)
 	signals_install_plain();
 	job.world = comm_init();
 	log_init(LOG_INFO, comm_is_lead(job.world));
+	comm_watch(COMM_SILENCE_SECONDS);
 	status = run_job(&job, &args, &err);
 	if (status != STATUS_OK && comm_is_lead(job.world))
 		log_error("%s", err.text);

@@ -103,6 +103,7 @@ static void make_team(struct ring *ring, struct rank_info *infos)
 	ring->pool = pool_create(session_threads(&ring->session, ranks_sharing_cores(ring, infos)));
 	topology_name(&ring->topology, ring->rank, name, sizeof name);
 	log_set_name(name);
+	comm_set_role(name);
 }
 
 /* What the first reward rank says, on all.  The caller frees it.  Collective. */

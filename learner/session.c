@@ -139,6 +139,16 @@ static enum status open_run(struct session *session, bool *finished, struct erro
 	return STATUS_OK;
 }
 
+/* Every rank is a learner, unless the command then deals other roles. */
+static void watch(const struct session *session)
+{
+	char role[32];
+
+	comm_watch(session->config.run.heartbeat_timeout);
+	snprintf(role, sizeof role, "learner.%d", comm_rank(session->world));
+	comm_set_role(role);
+}
+
 /* What the lead has found out, for every rank. */
 static void share_run(struct session *session, bool *finished)
 {
@@ -167,8 +177,10 @@ static enum status join_job(struct session *session, const char *config_path, bo
 	status = comm_agree(session->world, status, err);
 	if (status == STATUS_OK)
 		status = check_equal(session, err);
-	if (status == STATUS_OK)
+	if (status == STATUS_OK) {
+		watch(session);
 		status = kernels_agree(session->world, session->config.run.isa, &session->isa, err);
+	}
 	if (status != STATUS_OK)
 		return status;
 	if (comm_is_lead(session->world))

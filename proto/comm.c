@@ -20,6 +20,7 @@
 #include "common/base/die.h"
 #include "common/base/log.h"
 #include "common/ops/elementwise.h"
+#include "proto/heartbeat.h"
 #include "proto/launch.h"
 #include "proto/wire.h"
 
@@ -36,6 +37,7 @@ struct comm {
 };
 
 static struct comm *world;
+static struct heartbeat *heart;
 static const char *comm_phase = "start";
 
 static void report_failure(const char *sentence)
@@ -66,7 +68,11 @@ struct comm *comm_init(void)
 
 void comm_finalize(void)
 {
-	comm_phase = "end";
+	comm_set_phase("end");
+	if (heart)
+		comm_barrier(world); /* who does not come is still missed */
+	heartbeat_stop(heart);
+	heart = NULL;
 	die_set_hook(NULL);
 	wire_close(world->wire);
 	free(world);
@@ -91,6 +97,20 @@ bool comm_is_lead(const struct comm *comm)
 void comm_set_phase(const char *phase)
 {
 	comm_phase = phase;
+	heartbeat_set_phase(heart, phase);
+}
+
+void comm_watch(double seconds)
+{
+	if (heart)
+		die("comm_watch is called twice");
+	heart = heartbeat_start(world->wire, comm_host(), seconds);
+	heartbeat_set_phase(heart, comm_phase);
+}
+
+void comm_set_role(const char *role)
+{
+	heartbeat_set_role(heart, role);
 }
 
 const char *comm_host(void)

@@ -16,6 +16,8 @@
 struct comm; /* a group of ranks */
 struct wire;
 
+enum { COMM_SILENCE_SECONDS = 30 }; /* for comm_watch, where nobody says otherwise */
+
 /* Collective over all processes of the launcher.  The world group, which lives
  * until comm_finalize. */
 struct comm *comm_init(void);
@@ -26,6 +28,12 @@ int comm_rank(const struct comm *comm);
 int comm_size(const struct comm *comm);
 bool comm_is_lead(const struct comm *comm); /* rank 0 */
 void comm_set_phase(const char *phase);	    /* a literal, for messages of failure */
+/* From now on each rank tells others that it is alive, until comm_finalize.  One that is
+ * silent for so many seconds (0: for ever) is named by role, host and phase and ends the
+ * job, as does a job whose ranks all wait and nothing comes.  Collective over the world,
+ * once. */
+void comm_watch(double seconds);
+void comm_set_role(const char *role); /* "actor.1", for comm_watch; copied */
 const char *comm_host(void);
 int comm_local_ranks(void); /* ranks of the world on this node; Collective */
 

@@ -4,6 +4,7 @@
 #include "proto/launch.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -26,6 +27,49 @@ bool launch_is_launched(void)
 			return true;
 	}
 	return false;
+}
+
+/* Whether that process is Open MPI's launcher.  Safe after a fork. */
+static bool is_mpirun(pid_t pid)
+{
+	static const char *const names[] = {"mpirun\n", "mpiexec\n", "orterun\n",
+					    "orted\n", "prterun\n", "prted\n"};
+	char path[64], name[32] = "";
+	int fd;
+
+	snprintf(path, sizeof path, "/proc/%ld/comm", (long)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	if (read(fd, name, sizeof name - 1) < 0)
+		name[0] = '\0';
+	close(fd);
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (strcmp(name, names[i]) == 0)
+			return true;
+	return false;
+}
+
+/* In a process of its own, of which mpirun knows nothing and whose end it doesn't wait
+ * for. */
+static _Noreturn void end_mpirun(pid_t pid, int seconds)
+{
+	setsid();
+	for (int fd = 0; fd < 1024; fd++)
+		close(fd);
+	for (int second = 0; second < seconds && is_mpirun(pid); second++)
+		sleep(1);
+	if (is_mpirun(pid))
+		kill(pid, SIGKILL);
+	_exit(0);
+}
+
+void launch_end_soon(int seconds)
+{
+	pid_t launcher = getppid();
+
+	if (launcher > 1 && is_mpirun(launcher) && fork() == 0)
+		end_mpirun(launcher, seconds);
 }
 
 /* The words of the command; the array ends with NULL. */

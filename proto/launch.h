@@ -1,4 +1,5 @@
-/* --ranks N: starting mpirun on this machine with what a laptop needs. */
+/* What started this process; --ranks N: starting mpirun on this machine with what a laptop
+ * needs. */
 #pragma once
 
 #include <stdbool.h>
@@ -12,3 +13,9 @@ bool launch_is_launched(void);
  * terminal's Ctrl-C would make mpirun kill them); a second SIGINT ends the job.
  * mpirun dies with this process.  Returns the job's exit code. */
 int launch_mpirun(int n_ranks, int argc, char **argv);
+
+/* For a process that ends the job because another node does not answer: mpirun would wait
+ * for that node, a quarter of an hour if TCP has something to deliver.  Leaves a process
+ * behind that ends mpirun, or its daemon on this node, if it is still there after so many
+ * seconds.  Other launchers look after themselves. */
+void launch_end_soon(int seconds);

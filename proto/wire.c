@@ -11,14 +11,20 @@
  * receives open and so paces the sender.
  *
  * MPI calls stand bare: an error handler on our communicator, which duplicates
- * inherit, ends the job. */
+ * inherit, ends the job.
+ *
+ * One thread at a time is inside MPI.  While there is another one than the main thread
+ * (wire_guard), each call is made between enter and leave. */
 #include "proto/wire.h"
 
 #include <limits.h>
 #include <malloc.h>
 #include <mpi.h>
+#include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "common/base/die.h"
 
@@ -67,6 +73,53 @@ static void (*failure_hook)(const char *sentence);
 static bool mpi_runs;
 /* Pieces received or sent that were not the last of their transfer. */
 static uint64_t pieces_moved;
+
+static bool is_guarded;
+static pthread_mutex_t guard = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+/* What the waits of this process look like to another of its threads: how often one
+ * began or moved on, and how often one found nothing. */
+static _Atomic uint64_t wait_advances, wait_steps;
+
+static void enter(void)
+{
+	if (is_guarded)
+		pthread_mutex_lock(&guard);
+}
+
+static void leave(void)
+{
+	if (is_guarded)
+		pthread_mutex_unlock(&guard);
+}
+
+void wire_guard(bool guarded)
+{
+	is_guarded = guarded;
+}
+
+bool wire_enter(double seconds)
+{
+	struct timespec end;
+
+	clock_gettime(CLOCK_REALTIME, &end);
+	end.tv_nsec += (long)(1e9 * (seconds - (double)(time_t)seconds));
+	end.tv_sec += (time_t)seconds + end.tv_nsec / 1000000000;
+	end.tv_nsec %= 1000000000;
+	return pthread_mutex_timedlock(&guard, &end) == 0;
+}
+
+void wire_leave(void)
+{
+	pthread_mutex_unlock(&guard);
+}
+
+struct wire_waiting wire_waiting(void)
+{
+	return (struct wire_waiting){
+		.advances = atomic_load_explicit(&wait_advances, memory_order_relaxed),
+		.steps = atomic_load_explicit(&wait_steps, memory_order_relaxed),
+	};
+}
 
 static void handle_error(MPI_Comm *comm, int *code, ...)
 {
@@ -175,7 +228,9 @@ struct wire *wire_duplicate(struct wire *wire)
 		return wire_of(MPI_COMM_NULL);
 	meet(wire);
 	MPI_Comm comm;
+	enter();
 	MPI_Comm_dup(wire->comm, &comm);
+	leave();
 	return wire_of(comm);
 }
 
@@ -185,7 +240,9 @@ struct wire *wire_split(struct wire *wire, int color)
 		return color < 0 ? NULL : wire_of(MPI_COMM_NULL);
 	meet(wire);
 	MPI_Comm comm;
+	enter();
 	MPI_Comm_split(wire->comm, color < 0 ? MPI_UNDEFINED : color, wire->rank, &comm);
+	leave();
 	return comm == MPI_COMM_NULL ? NULL : wire_of(comm);
 }
 
@@ -193,8 +250,10 @@ void wire_free(struct wire *wire)
 {
 	if (wire == NULL)
 		return;
+	enter();
 	if (wire->comm != MPI_COMM_NULL)
 		MPI_Comm_free(&wire->comm);
+	leave();
 	free(wire);
 }
 
@@ -204,10 +263,12 @@ int wire_local_ranks(struct wire *wire)
 		return 1;
 	meet(wire);
 	MPI_Comm node;
-	MPI_Comm_split_type(wire->comm, MPI_COMM_TYPE_SHARED, wire->rank, MPI_INFO_NULL, &node);
 	int n;
+	enter();
+	MPI_Comm_split_type(wire->comm, MPI_COMM_TYPE_SHARED, wire->rank, MPI_INFO_NULL, &node);
 	MPI_Comm_size(node, &n);
 	MPI_Comm_free(&node);
+	leave();
 	return n;
 }
 
@@ -265,8 +326,10 @@ struct wire_transfer *wire_send(struct wire *wire, int to, enum wire_tag tag, co
 	struct wire_transfer *transfer = transfer_create(wire, to, tag, n);
 	transfer->data = (char *)(uintptr_t)data; /* only read */
 	transfer->is_send = true;
+	enter();
 	while (transfer->n_started < transfer->n_pieces)
 		start_piece(transfer);
+	leave();
 	return transfer;
 }
 
@@ -275,8 +338,10 @@ struct wire_transfer *wire_receive(struct wire *wire, int from, enum wire_tag ta
 {
 	struct wire_transfer *transfer = transfer_create(wire, from, tag, n);
 	transfer->data = data;
+	enter();
 	while (transfer->n_started < transfer->n_pieces && transfer->n_started < OPEN_RECEIVES)
 		start_piece(transfer);
+	leave();
 	return transfer;
 }
 
@@ -299,7 +364,7 @@ static void check_piece(const struct wire_transfer *transfer, const MPI_Status *
 		    expected, transfer->tag);
 }
 
-bool wire_is_done(struct wire_transfer *transfer)
+static bool move_along(struct wire_transfer *transfer)
 {
 	while (transfer->n_done < transfer->n_pieces) {
 		int flag;
@@ -316,6 +381,16 @@ bool wire_is_done(struct wire_transfer *transfer)
 			pieces_moved++;
 	}
 	return true;
+}
+
+bool wire_is_done(struct wire_transfer *transfer)
+{
+	bool is_done;
+
+	enter();
+	is_done = move_along(transfer);
+	leave();
+	return is_done;
 }
 
 void wire_transfer_free(struct wire_transfer *transfer)
@@ -343,44 +418,59 @@ void wire_finish(struct wire_transfer **transfers, int n)
 
 bool wire_take(struct wire *wire, enum wire_tag tag, void *data, size_t *n, int *source)
 {
-	if (wire->comm == MPI_COMM_NULL)
-		return false;
-	int flag;
+	int flag = 0, count;
 	MPI_Message message;
 	MPI_Status status;
-	MPI_Improbe(MPI_ANY_SOURCE, tag, wire->comm, &flag, &message, &status);
-	if (!flag)
+	if (wire->comm == MPI_COMM_NULL)
 		return false;
-	MPI_Mrecv(data, (int)*n, MPI_BYTE, &message, &status);
-	int count;
-	MPI_Get_count(&status, MPI_BYTE, &count);
-	*n = (size_t)count;
-	*source = status.MPI_SOURCE;
-	return true;
+	enter();
+	MPI_Improbe(MPI_ANY_SOURCE, tag, wire->comm, &flag, &message, &status);
+	if (flag) {
+		MPI_Mrecv(data, (int)*n, MPI_BYTE, &message, &status);
+		MPI_Get_count(&status, MPI_BYTE, &count);
+		*n = (size_t)count;
+		*source = status.MPI_SOURCE;
+	}
+	leave();
+	return flag;
 }
 
 void wire_barrier_begin(struct wire *wire)
 {
+	enter();
 	if (wire->comm != MPI_COMM_NULL)
 		MPI_Ibarrier(wire->comm, &wire->barrier);
+	leave();
 }
 
 bool wire_barrier_is_done(struct wire *wire)
 {
 	int flag = 1;
+	enter();
 	if (wire->comm != MPI_COMM_NULL)
 		MPI_Test(&wire->barrier, &flag, MPI_STATUS_IGNORE);
+	leave();
 	return flag;
+}
+
+/* Only the main thread waits: no count is lost. */
+static void add_one(_Atomic uint64_t *counter)
+{
+	uint64_t n = atomic_load_explicit(counter, memory_order_relaxed);
+	atomic_store_explicit(counter, n + 1, memory_order_relaxed);
 }
 
 struct wire_wait wire_wait_begin(void)
 {
+	add_one(&wait_advances);
 	return (struct wire_wait){.pieces = pieces_moved};
 }
 
 void wire_wait_step(struct wire_wait *wait)
 {
+	add_one(&wait_steps);
 	if (wait->pieces != pieces_moved) {
+		add_one(&wait_advances);
 		wait->pieces = pieces_moved;
 		wait->active = clock_now();
 		pause_reset(&wait->pause);

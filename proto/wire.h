@@ -7,6 +7,9 @@
  *     struct wire_transfer *in = wire_receive(wire, 0, WIRE_GROUP, data, n);
  *     wire_finish(&in, 1);
  *
+ * These calls are the main thread's.  Another thread may make them once wire_guard has
+ * been called, between wire_enter and wire_leave; it does not wait.
+ *
  * Private to proto. */
 #pragma once
 
@@ -18,7 +21,7 @@
 
 struct wire;
 
-enum wire_tag { WIRE_GROUP = 1, WIRE_HEADER, WIRE_PAYLOAD, WIRE_RESULT, WIRE_REPLY };
+enum wire_tag { WIRE_GROUP = 1, WIRE_HEADER, WIRE_PAYLOAD, WIRE_RESULT, WIRE_REPLY, WIRE_BEAT };
 
 /* Starts MPI if use_mpi, and gives the wire of all processes.  on_failure gets
  * the sentence of a failing MPI call and must not return.  Collective. */
@@ -66,3 +69,17 @@ struct wire_wait {
 };
 struct wire_wait wire_wait_begin(void);
 void wire_wait_step(struct wire_wait *wait);
+
+/* Whether another thread may call: set before it starts and after it has ended. */
+void wire_guard(bool guarded);
+/* False: for so long the main thread was inside one call. */
+bool wire_enter(double seconds);
+void wire_leave(void);
+
+/* How the main thread's waits get on, for another thread: while steps are counted and
+ * no advance is, it waits for something that does not come. */
+struct wire_waiting {
+	uint64_t advances; /* waits that began, and pieces of transfers seen to arrive */
+	uint64_t steps;	   /* pauses */
+};
+struct wire_waiting wire_waiting(void);

@@ -45,6 +45,7 @@ struct run_config {
 		int64_t seed;
 		char *isa;
 		int64_t threads;
+		double heartbeat_timeout;
 	} run;
 	struct {
 		bool given;
@@ -150,7 +151,7 @@ void config_print_documented(enum command command, struct buf *out);
 
 /* Compares the resolved config of a checkpoint with the present one.  Keys that
  * may change on resume: the run's length, roles, checkpoint, reward.sources,
- * log, run.dir, run.threads; any other difference is an error naming the key and
+ * log, run.dir, run.threads, run.heartbeat_timeout; any other difference is an error naming the key and
  * both values.  A key that the checkpoint's config does not know has its default. */
 enum status config_check_resume(enum command command, const char *old_text,
 				const struct run_config *now, struct error *err);

@@ -118,6 +118,10 @@ const struct config_key config_keys[] = {
 	{.name = "run.threads", .type = KEY_INT, .commands = ALL, .offset = AT(run.threads),
 	 .fallback = "0", .min = 0, .max = 1024, .flags = KEY_MAY_CHANGE,
 	 .help = "threads of a rank; 0: the cores of its node shared among its ranks"},
+	{.name = "run.heartbeat_timeout", .type = KEY_NUMBER, .commands = ALL,
+	 .offset = AT(run.heartbeat_timeout), .fallback = "30", .min = 0, .max = 1e6,
+	 .flags = KEY_MAY_CHANGE,
+	 .help = "seconds that a rank may be silent before it is named and the job ends; 0: any"},
 
 	{.name = "roles.learner", .type = KEY_INT, .commands = PPO, .offset = AT(roles.learner),
 	 .fallback = "1", .min = 1, .max = MAX_SIZE, .flags = KEY_MAY_CHANGE | KEY_WITH_SECTION,

@@ -12,7 +12,7 @@
 #include "common/base/log.h"
 
 enum { MAX_FAULTS = 16 };
-enum action { KILL, NOT_A_NUMBER, OMIT };
+enum action { KILL, STOP, NOT_A_NUMBER, OMIT };
 
 struct fault {
 	enum action action;
@@ -41,11 +41,11 @@ static bool rank_is_meant(void)
 	return strcmp(wanted, "0") == 0; /* no launcher: the only rank */
 }
 
-/* "kill:POINT:HIT", "nan:POINT:HIT" or "omit:PART"; text is cut into its parts. */
+/* "kill:POINT:HIT", "stop:POINT:HIT", "nan:POINT:HIT" or "omit:PART"; text is cut into its parts. */
 static struct fault read_fault(char *text)
 {
 	static const char *const actions[] = {
-		[KILL] = "kill:", [NOT_A_NUMBER] = "nan:", [OMIT] = "omit:"};
+		[KILL] = "kill:", [STOP] = "stop:", [NOT_A_NUMBER] = "nan:", [OMIT] = "omit:"};
 	struct fault fault = {.hits_left = 1};
 	char *colon, *end;
 	int action = KILL;
@@ -53,7 +53,8 @@ static struct fault read_fault(char *text)
 	while (action <= OMIT && strncmp(text, actions[action], strlen(actions[action])) != 0)
 		action++;
 	if (action > OMIT)
-		die("RLHF_FAULT holds \"%s\", expected kill:POINT:HIT, nan:POINT:HIT or omit:PART",
+		die("RLHF_FAULT holds \"%s\", expected kill:POINT:HIT, stop:POINT:HIT, nan:POINT:HIT or "
+		    "omit:PART",
 		    text);
 	fault.action = (enum action)action;
 	fault.point = text + strlen(actions[action]);
@@ -102,10 +103,16 @@ static bool happens(enum action action, const char *name)
 
 void fault_point(const char *name)
 {
-	if (state == OFF || !happens(KILL, name))
+	if (state == OFF)
 		return;
-	log_rank(LOG_WARN, "killed at fault point %s", name);
-	raise(SIGKILL);
+	if (happens(KILL, name)) {
+		log_rank(LOG_WARN, "killed at fault point %s", name);
+		raise(SIGKILL);
+	}
+	if (happens(STOP, name)) {
+		log_rank(LOG_WARN, "stopped at fault point %s", name);
+		raise(SIGSTOP);
+	}
 }
 
 bool fault_nan(const char *name)

@@ -1,5 +1,6 @@
 /* Named points where a test may do harm to this process:
  *     RLHF_FAULT=kill:POINT:HIT     SIGKILL at the HIT-th pass (1 = the first)
+ *     RLHF_FAULT=stop:POINT:HIT     SIGSTOP at the HIT-th pass
  *     RLHF_FAULT=nan:POINT:HIT      a number becomes NaN at the HIT-th pass
  *     RLHF_FAULT=omit:PART          a part of a checkpoint is not read
  *     RLHF_FAULT=A,B,...            several of these
@@ -10,6 +11,6 @@
 
 #include <stdbool.h>
 
-void fault_point(const char *name);	/* may not return */
+void fault_point(const char *name);	/* may not return, or not soon */
 bool fault_nan(const char *name);	/* whether the number is to become NaN now */
 bool fault_omits(const char *part);	/* whether the part is to be left out */
