@@ -19,8 +19,9 @@
  * they lie in memory; a block of a panel stays in the second-level cache while
  * all tiles of rows use it.  So blocks are deep: each start and end of a tile
  * costs about as much as 40 of its steps.  A is read in place, if it lies in
- * rows.  The backward products copy B into panels, and dy transposed into tiles,
- * a stage at a time so that scratch memory stays bounded.
+ * rows.  Where B lies in rows, as in the backward products, a task copies each block
+ * of it into a panel just before the rows of A meet it; where A lies transposed, its
+ * rows of it into tiles.  So copies are used from the second-level cache.
  *
  * Packed W may be in bfloat16.  The first tile of rows widens a block, into scratch
  * memory if more follow.
@@ -38,6 +39,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/die.h"
 #include "common/ops/gemm_kernel.h"
@@ -49,10 +51,14 @@ enum {
 	FLAT_FLOATS = 72 << 10, /* of W that stay in a cache while panels pass by */
 	TASK_ROWS = 512,	/* rows of A that do */
 	TASK_ROWS_LEAST = 64,
+	TASK_FLOATS = 192 << 10, /* of A that a task copies */
+	STAGE_DEPTH = 4096,	/* copied at a time */
 	TASK_MADDS = 256 << 10, /* multiply-adds that are worth a task, of 8 rows or more */
-	STAGE_FLOATS = 2 << 20, /* of B, and of A, that are copied at a time */
+	STAGE_FLOATS = 2 << 20, /* of x that are, where W is flat */
 	COPY_FLOATS = 32 << 10, /* copied by one task */
 	A_AHEAD = 128,		/* of a row of W, is fetched a tile ahead */
+	PREFETCH_NEAR = 1024,	/* bytes ahead of use, in place of GEMM_PREFETCH_FAR */
+	EARLY_CACHE_BYTES = 5 << 18,
 	BLAS_COLUMNS = 256,
 };
 static const double parallel_flops = 1 << 20; /* below, waking threads costs more */
@@ -60,6 +66,11 @@ static const double parallel_flops = 1 << 20; /* below, waking threads costs mor
 static int min_int(int a, int b)
 {
 	return a < b ? a : b;
+}
+
+static int larger(int a, int b)
+{
+	return a > b ? a : b;
 }
 
 static int ceil_div(int a, int b)
@@ -87,29 +98,35 @@ static struct pool *pool_worth(struct pool *pool, int m, int n, int k)
 	return 2.0 * m * n * k < parallel_flops ? NULL : pool;
 }
 
-/* Scratch of the calling thread: grows, is reused by its next product, and ends
- * with the thread. */
-static pthread_key_t scratch_key;
+/* Scratch of the calling thread, one for a whole product and one for a task: grows, is
+ * reused by its next product, and ends with the thread. */
+enum scratch_use { OF_PRODUCT, OF_TASK, SCRATCH_USES };
+static pthread_key_t scratch_keys[SCRATCH_USES];
 static pthread_once_t scratch_once = PTHREAD_ONCE_INIT;
-static _Thread_local float *scratch;
-static _Thread_local size_t scratch_floats;
+static _Thread_local struct scratch {
+	float *memory;
+	size_t floats;
+} scratches[SCRATCH_USES];
 
-static void scratch_create_key(void)
+static void scratch_create_keys(void)
 {
-	if (pthread_key_create(&scratch_key, free) != 0)
-		die("no thread-specific key is left for the scratch memory of products");
+	for (int use = 0; use < SCRATCH_USES; use++)
+		if (pthread_key_create(&scratch_keys[use], free) != 0)
+			die("no thread-specific key is left for the scratch memory of products");
 }
 
-static float *scratch_get(size_t floats)
+static float *scratch_get(enum scratch_use use, size_t floats)
 {
-	if (floats > scratch_floats) {
-		pthread_once(&scratch_once, scratch_create_key);
-		free(scratch);
-		scratch = xaligned(floats, sizeof *scratch);
-		scratch_floats = floats;
-		pthread_setspecific(scratch_key, scratch);
+	struct scratch *scratch = &scratches[use];
+
+	if (floats > scratch->floats) {
+		pthread_once(&scratch_once, scratch_create_keys);
+		free(scratch->memory);
+		scratch->memory = xaligned(floats, sizeof *scratch->memory);
+		scratch->floats = floats;
+		pthread_setspecific(scratch_keys[use], scratch->memory);
 	}
-	return scratch;
+	return scratch->memory;
 }
 
 /* ---- packed weights ---- */
@@ -136,7 +153,7 @@ static void pack_panel(void *args, int panel, int thread)
 	const struct pack_args *a = args;
 	const int width = a->kernels->width, first = panel * width;
 	const size_t at = (size_t)first * a->k, floats = (size_t)width * a->k;
-	float *out = a->bf16 ? scratch_get(floats) : a->panels + at;
+	float *out = a->bf16 ? scratch_get(OF_TASK, floats) : a->panels + at;
 	(void)thread;
 	fill_panel(a->kernels, out, a->w + at, a->k, min_int(width, a->n - first), a->k);
 	if (a->bf16)
@@ -206,25 +223,28 @@ struct product {
 	bool accumulate;
 	const float *a; /* [rows, depth] or [depth, rows] */
 	bool is_a_transposed;
-	const float *b; /* [depth, columns] or [columns, depth], or NULL: panels */
-	bool is_b_transposed;
+	const float *b; /* [depth, columns]; where C is transposed [columns, depth]; or NULL */
 	const float *panels;	   /* B packed, or NULL */
 	const uint16_t *panels_bf16; /* the same in bfloat16, or NULL */
 	const float *bias;	   /* [N] or NULL */
 };
 
-/* ---- a stage: a part of the depth and of the rows ---- */
+/* ---- a stage: a part of the depth ---- */
 
 struct stage {
 	const struct product *product;
 	int k, depth;
-	int row, rows;
-	const float *packed_a; /* [tile][depth][kernels.rows], or NULL: A in place */
-	const float *panels;   /* B [panel][depth][width] */
+	const float *panels;   /* B [panel][depth][width], or NULL: row-major in place */
 	size_t panel_stride;   /* floats */
 	int rows_per_task;     /* a multiple of kernels.rows */
 	int n_panels, n_panel_tasks;
 };
+
+/* Floats of n columns in panels of `width`, `depth` rows of them. */
+static size_t panel_floats(int n, int width, int depth)
+{
+	return (size_t)ceil_div(n, width) * width * depth;
+}
 
 /* Length of the pieces, at most `most`, that a range is cut into evenly; a
  * multiple of 8 unless the range is one piece. */
@@ -250,41 +270,70 @@ struct block {
 	const uint16_t *bf16; /* where it lies in bfloat16, or NULL */
 };
 
-/* In how many parts the tiles behind the first fetch the next block.  Where they are
- * few they leave one to the first: requests that crowd cost more than they bring. */
-static int fetched_parts(int tiles)
+/* Memory that answers late and a second-level cache with room for what is asked for early:
+ * measured on Intel's cores of 2 MB, against AMD's of 1 MB. */
+static bool fetches_early(void)
 {
-	return tiles > 4 ? 6 : tiles > 2 ? 4 : tiles == 2 ? 3 : 2;
+	static _Atomic int answer; /* 0: not known yet */
+	int known = answer;
+
+	if (!known)
+		answer = known = sysconf(_SC_LEVEL2_CACHE_SIZE) >= EARLY_CACHE_BYTES ? 1 : -1;
+	return known > 0;
 }
 
-/* A block is followed by the next one, whose beginning is on its way already.  part: of
- * `parts`, of the bytes of this one. */
-static const char *next_block(const struct block *block, const struct gemm_tile *t, int part,
-			      int parts)
+static const char *block_begin(const struct block *block, const struct gemm_tile *t)
+{
+	return block->bf16 ? (const char *)block->bf16 : (const char *)t->b;
+}
+
+/* Where the first tile of a block fetches the block itself.  The CPU looks ahead by itself
+ * of a tile of few rows; where that is far enough, more would be in the way. */
+static const char *own_block(const struct block *block, const struct gemm_tile *t)
+{
+	const bool is_near = t->rows < block->product->kernels->rows && !fetches_early();
+
+	return block_begin(block, t) + (is_near ? PREFETCH_NEAR : GEMM_PREFETCH_FAR);
+}
+
+/* A block is followed by the next one, of which the first so many bytes are on their way
+ * already.  part: of `parts`, of the bytes of this one. */
+static const char *next_block(const struct block *block, const struct gemm_tile *t, size_t first,
+			      int part, int parts)
 {
 	const struct gemm_kernels *kernels = block->product->kernels;
-	const void *here = block->bf16 ? (const void *)block->bf16 : (const void *)t->b;
 	const size_t bytes = (size_t)t->depth * kernels->width *
 			     (block->bf16 ? sizeof *block->bf16 : sizeof *t->b);
 
-	return (const char *)here + kernels->prefetch_bytes + bytes +
-	       (size_t)part * (bytes / (size_t)parts);
+	return block_begin(block, t) + bytes + first + (size_t)part * (bytes / (size_t)parts);
 }
 
-/* For the tile with this number in a block of floats, of A in place: what meets B in
- * memory is the first one. */
+/* For the tile with this number in a block of floats, of A in place.
+ *
+ * What meets B in memory is the first one; it fetches its own block, and waits all the
+ * same.  The tiles that come after it, which find the block in a cache, do not wait; so
+ * those fetch the next block meanwhile, each a part of it, and the smaller the better:
+ * requests that wait stand in the way of loads.  Where they are few they leave a part to
+ * the first: requests that crowd cost more than they bring.
+ *
+ * Where memory answers late, the first of few tiles does as the others do. */
 static gemm_tile_function *choose_tile(const struct block *block, struct gemm_tile *t, int number)
 {
 	const struct product *p = block->product;
 	const struct gemm_kernels *kernels = p->kernels;
-	const int parts = fetched_parts(block->full_tiles - 1);
+	const int tiles = block->full_tiles;
+	const bool is_even = fetches_early() && tiles >= 2 && tiles <= 4;
+	const int parts = is_even ? tiles : tiles > 5 ? 6 : tiles > 3 ? 4 : tiles == 3 ? 3 : 2;
+	const int part = is_even ? number : number - 1;
 
-	if (!p->panels || t->columns < kernels->width || number > parts ||
+	if (!p->panels || t->columns < kernels->width || part >= parts ||
 	    (number > 0 && t->rows < kernels->rows))
 		return kernels->tile[block->vectors - 1][t->rows - 1];
-	if (number == 0)
+	if (part < 0) {
+		t->next = own_block(block, t);
 		return kernels->prefetching_tile[t->rows - 1];
-	t->next = next_block(block, t, number - 1, parts);
+	}
+	t->next = next_block(block, t, is_even ? 0 : GEMM_PREFETCH_FAR, part, parts);
 	return kernels->fetching_tile[parts];
 }
 
@@ -299,9 +348,10 @@ static gemm_tile_function *choose_tile_bf16(const struct block *block, struct ge
 	if (t->columns < kernels->width || number > (parts > 0 ? parts : 0))
 		return kernels->tile[block->vectors - 1][t->rows - 1];
 	if (number > 0) {
-		t->next = next_block(block, t, number - 1, parts);
+		t->next = next_block(block, t, GEMM_PREFETCH_FAR, number - 1, parts);
 		return kernels->fetching_tile[2 * parts];
 	}
+	t->next = own_block(block, t);
 	return t->kept ? kernels->keeping_tile : kernels->widening_tile[t->rows - 1];
 }
 
@@ -316,7 +366,7 @@ static void prepare_bf16(const struct block *block, struct gemm_tile *t, int row
 	t->b_bf16 = block->bf16;
 	if (is_full && rows <= kernels->rows)
 		return;
-	t->b = t->kept = scratch_get(n);
+	t->b = t->kept = scratch_get(OF_TASK, n);
 	if (!is_full)
 		kernels->widen(t->kept, block->bf16, n);
 }
@@ -377,8 +427,15 @@ static void stage_block_transposed(const struct stage *s, int panel, int k0, int
 	}
 }
 
+/* What a task copies. */
+struct copies {
+	float *a; /* its rows of A in tiles [depth of the stage][kernels.rows]; NULL: in place */
+	float *b; /* room for a block of a panel of B; NULL: in place */
+};
+
 /* Rows [first, end) of one panel of C, for one block of the depth. */
-static void stage_block(const struct stage *s, int panel, int k0, int depth, int first, int end)
+static void stage_block(const struct stage *s, const struct copies *copies, int panel, int k0,
+			int depth, int first, int end)
 {
 	const struct product *p = s->product;
 	const struct gemm_kernels *kernels = p->kernels;
@@ -404,7 +461,10 @@ static void stage_block(const struct stage *s, int panel, int k0, int depth, int
 	if (block.bf16)
 		prepare_bf16(&block, &t, end - first);
 	else
-		t.b = s->panels + at;
+		t.b = copies->b ? copies->b : s->panels + at;
+	if (copies->b)
+		kernels->copy_b(copies->b, 0, p->b + (size_t)(s->k + k0) * p->columns + column,
+				p->columns, depth, columns);
 	for (int row = first; row < end; row += kernels->rows) {
 		const int number = (row - first) / kernels->rows;
 		const int left = end - row - kernels->rows;
@@ -415,8 +475,8 @@ static void stage_block(const struct stage *s, int panel, int k0, int depth, int
 			prefetch_c(&t, min_int(kernels->rows, left));
 		}
 		t.c = p->c + (size_t)row * p->c_stride + column;
-		if (s->packed_a) {
-			t.a = s->packed_a + (size_t)(row - s->row) * s->depth +
+		if (copies->a) {
+			t.a = copies->a + (size_t)(row - first) * s->depth +
 			      (size_t)k0 * kernels->rows;
 			kernels->packed_tile[block.vectors - 1](&t);
 		} else {
@@ -442,29 +502,73 @@ static int most_rows(const struct stage *s)
 	const struct product *p = s->product;
 	const int depth = even_piece(s->depth, most_depth(p));
 
-	return p->is_c_transposed ? min_int(TASK_ROWS, FLAT_FLOATS / (depth + 1)) : TASK_ROWS;
+	if (p->is_c_transposed)
+		return min_int(TASK_ROWS, FLAT_FLOATS / (depth + 1));
+	if (p->is_a_transposed)
+		return min_int(TASK_ROWS, larger(TASK_ROWS_LEAST, TASK_FLOATS / (s->depth + 1)));
+	return TASK_ROWS;
+}
+
+/* Makes room for what a task of rows [first, end) copies, and copies these rows of A. */
+static struct copies make_copies(const struct stage *s, int first, int end, int block)
+{
+	const struct product *p = s->product;
+	const int tile = p->kernels->rows;
+	const size_t a_floats =
+		p->is_a_transposed ? (panel_floats(end - first, tile, s->depth) + 15) / 16 * 16 : 0;
+	const size_t b_floats =
+		s->panels || p->panels_bf16 ? 0 : (size_t)block * p->kernels->width;
+	float *memory = a_floats + b_floats > 0 ? scratch_get(OF_TASK, a_floats + b_floats) : NULL;
+
+	if (a_floats > 0)
+		p->kernels->copy_a(memory, (size_t)s->depth * tile,
+				   p->a + (size_t)s->k * p->rows + first, p->rows, s->depth,
+				   end - first);
+	return (struct copies){.a = a_floats > 0 ? memory : NULL,
+			       .b = b_floats > 0 ? memory + a_floats : NULL};
 }
 
 static void stage_task(void *args, int task, int thread)
 {
 	const struct stage *s = args;
 	const struct product *p = s->product;
-	const int row = s->row + task / s->n_panel_tasks * s->rows_per_task;
-	const int end = min_int(s->row + s->rows, row + s->rows_per_task);
+	const int row = task / s->n_panel_tasks * s->rows_per_task;
+	const int end = min_int(p->rows, row + s->rows_per_task);
 	const int column_task = task % s->n_panel_tasks;
 	const int first_panel = part_begin(s->n_panels, s->n_panel_tasks, column_task);
 	const int end_panel = part_begin(s->n_panels, s->n_panel_tasks, column_task + 1);
 	const int block = even_piece(s->depth, most_depth(p));
+	const struct copies copies = make_copies(s, row, end, block);
 	(void)thread;
 	for (int panel = first_panel; panel < end_panel; panel++) {
 		int k = 0;
 		do { /* without depth there is still the bias */
 			int depth = min_int(block, s->depth - k);
-			(p->is_c_transposed ? stage_block_transposed
-					    : stage_block)(s, panel, k, depth, row, end);
+			if (p->is_c_transposed)
+				stage_block_transposed(s, panel, k, depth, row, end);
+			else
+				stage_block(s, &copies, panel, k, depth, row, end);
 			k += depth;
 		} while (k < s->depth);
 	}
+}
+
+/* Into how many parts of the rows of A, at least so many, to cut where tasks copy A: each
+ * part of the columns copies A again, and each part of the rows B. */
+static int balanced_row_tasks(const struct product *p, int least, int wanted)
+{
+	double lowest = 0;
+	int best = least;
+
+	for (int n = wanted; n >= 1; n /= 2) {
+		const int row_tasks = larger(least, min_int(n, ceil_div(p->rows, TASK_ROWS_LEAST)));
+		const double cost = (double)p->rows * ceil_div(wanted, row_tasks) +
+				    (double)p->columns * row_tasks;
+
+		if (n == wanted || cost < lowest)
+			best = row_tasks, lowest = cost;
+	}
+	return best;
 }
 
 /* Few tasks for little work, else some for each thread, and as many for one as for the
@@ -474,129 +578,87 @@ static void stage_run(struct stage *s, struct pool *pool)
 	const struct product *p = s->product;
 	const int threads = pool_threads(pool), wanted = threads == 1 ? 1 : 4 * threads;
 	const int tile = p->kernels->rows;
-	int n_row_tasks = ceil_div(s->rows, most_rows(s));
-	int rows = ceil_div(s->rows, n_row_tasks), n = ceil_div(wanted, n_row_tasks);
+	const int least_row_tasks = ceil_div(p->rows, most_rows(s));
+	int n_row_tasks = p->is_a_transposed ? balanced_row_tasks(p, least_row_tasks, wanted)
+					     : least_row_tasks;
+	int rows = ceil_div(p->rows, n_row_tasks), n = ceil_div(wanted, n_row_tasks);
 	const double panel_madds =
 		(double)p->kernels->width * (s->depth + 1) * (rows < 8 ? 8 : rows);
 	const int least = 1 + (int)(TASK_MADDS / panel_madds);
 
-	while (n * n_row_tasks % threads != 0)
+	while (!p->is_a_transposed && n * n_row_tasks % threads != 0)
 		n++;
 	s->n_panels = ceil_div(p->columns, p->kernels->width);
 	s->n_panel_tasks = min_int(n, s->n_panels < least ? 1 : s->n_panels / least);
 	if (s->n_panel_tasks * n_row_tasks < wanted) {
 		n_row_tasks = ceil_div(wanted, s->n_panel_tasks);
-		rows = ceil_div(s->rows, n_row_tasks);
-		rows = rows < TASK_ROWS_LEAST ? TASK_ROWS_LEAST : rows;
+		rows = larger(ceil_div(p->rows, n_row_tasks), TASK_ROWS_LEAST);
 	}
 	s->rows_per_task = ceil_div(rows, tile) * tile;
-	n_row_tasks = ceil_div(s->rows, s->rows_per_task);
+	n_row_tasks = ceil_div(p->rows, s->rows_per_task);
 	pool_run(pool, n_row_tasks * s->n_panel_tasks, stage_task, s);
 }
 
-/* ---- copies of operands ---- */
+/* B in panels or copied block by block, A in place or copied in tiles. */
+static void product_run(const struct product *p, struct pool *pool)
+{
+	const int depth = p->is_a_transposed ? even_piece(p->depth, STAGE_DEPTH) : p->depth;
+	struct stage s = {.product = p,
+			  .panels = p->panels,
+			  .panel_stride = (size_t)p->depth * p->kernels->width};
+
+	if (p->rows == 0 || p->columns == 0)
+		return;
+	pool = pool_worth(pool, p->rows, p->columns, p->depth);
+	do { /* without depth there is still the bias */
+		s.depth = min_int(depth, p->depth - s.k);
+		stage_run(&s, pool);
+		s.k += depth;
+	} while (s.k < p->depth);
+}
+
+/* ---- W in place, x copied ---- */
 
 struct copy_args {
-	/* Or NULL: `in` is [columns, depth]. */
-	void (*copy)(float *out, size_t panel_stride, const float *in, size_t in_stride, int depth,
-		     int columns);
 	const struct gemm_kernels *kernels;
 	float *out;	 /* [panel][depth][width] */
-	const float *in; /* [depth, columns], rows in_stride apart */
+	const float *in; /* [columns, depth], rows in_stride apart */
 	size_t in_stride;
-	int depth, columns, width;
-	int rows_per_task;
+	int depth, columns;
+	int depth_per_task;
 };
 
-/* Rows [k, k + depth) of all panels, from columns of the other matrix. */
-static void copy_transposed(const struct copy_args *a, int k, int depth)
+/* Rows [k, k + depth) of all panels, from columns of x. */
+static void copy_task(void *args, int task, int thread)
 {
-	const int width = a->width;
+	const struct copy_args *a = args;
+	const int k = task * a->depth_per_task, width = a->kernels->width;
+	const int depth = min_int(a->depth_per_task, a->depth - k);
 
+	(void)thread;
 	for (int column = 0; column < a->columns; column += width)
 		fill_panel(a->kernels, a->out + (size_t)column * a->depth + (size_t)k * width,
 			   a->in + (size_t)column * a->in_stride + k, a->in_stride,
 			   min_int(width, a->columns - column), depth);
 }
 
-static void copy_task(void *args, int task, int thread)
+static void product_flat(const struct product *p, struct pool *pool)
 {
-	const struct copy_args *a = args;
-	const int k = task * a->rows_per_task, depth = min_int(a->rows_per_task, a->depth - k);
-	(void)thread;
-	if (a->copy)
-		a->copy(a->out + (size_t)k * a->width, (size_t)a->depth * a->width,
-			a->in + (size_t)k * a->in_stride, a->in_stride, depth, a->columns);
-	else
-		copy_transposed(a, k, depth);
-}
-
-static void copy_all(struct copy_args *a, size_t in_stride, int depth, struct pool *pool)
-{
-	a->in_stride = in_stride;
-	a->depth = depth;
-	a->rows_per_task = (COPY_FLOATS / a->columns + 16) / 16 * 16;
-	pool_run(pool, ceil_div(depth, a->rows_per_task), copy_task, a);
-}
-
-/* Floats of n columns in panels of `width`, `depth` rows of them. */
-static size_t panel_floats(int n, int width, int depth)
-{
-	return (size_t)ceil_div(n, width) * width * depth;
-}
-
-/* Rows of `floats` each that make a stage, out of n. */
-static int stage_rows(int n, size_t floats)
-{
-	const size_t most = STAGE_FLOATS / (floats + 1);
-	return even_piece(n, most < TASK_ROWS_LEAST ? TASK_ROWS_LEAST : (int)most);
-}
-
-/* B in panels and A in place. */
-static void product_forward(const struct product *p, struct pool *pool)
-{
-	struct stage s = {.product = p,
-			  .depth = p->depth,
-			  .rows = p->rows,
-			  .panels = p->panels,
-			  .panel_stride = (size_t)p->depth * p->kernels->width};
-	if (p->rows > 0 && p->columns > 0)
-		stage_run(&s, pool_worth(pool, p->rows, p->columns, p->depth));
-}
-
-/* B copied into panels, A in place or copied into tiles. */
-static void product_copying(const struct product *p, struct pool *pool)
-{
-	const int width = p->kernels->width, tile = p->kernels->rows;
-	const int whole = p->is_c_transposed ? even_piece(p->depth, FLAT_DEPTH) : p->depth;
-	const int depth = stage_rows(whole, panel_floats(p->columns, width, 1));
-	const int rows = p->is_a_transposed ? stage_rows(p->rows, depth) : p->rows;
-	const size_t b_floats = (panel_floats(p->columns, width, depth) + 15) / 16 * 16;
-	const size_t a_floats = p->is_a_transposed ? panel_floats(rows, tile, depth) : 0;
-	float *b = scratch_get(b_floats + a_floats);
+	const int width = p->kernels->width, whole = even_piece(p->depth, FLAT_DEPTH);
+	const size_t most = STAGE_FLOATS / (panel_floats(p->columns, width, 1) + 1);
+	const int depth = even_piece(whole, most < 64 ? 64 : (int)most);
+	float *b = scratch_get(OF_PRODUCT, panel_floats(p->columns, width, depth));
 	struct stage s = {.product = p, .panels = b};
-	struct copy_args copy_b = {.copy = p->is_b_transposed ? NULL : p->kernels->copy_b,
-				   .kernels = p->kernels,
-				   .out = b,
-				   .columns = p->columns,
-				   .width = width};
-	struct copy_args copy_a = {.copy = p->kernels->copy_a, .out = b + b_floats, .width = tile};
+	struct copy_args copy = {
+		.kernels = p->kernels, .out = b, .in_stride = p->depth, .columns = p->columns};
 
+	copy.depth_per_task = (COPY_FLOATS / p->columns + 16) / 16 * 16;
 	do { /* without depth there is still the bias */
-		s.depth = min_int(depth, p->depth - s.k);
+		copy.depth = s.depth = min_int(depth, p->depth - s.k);
 		s.panel_stride = (size_t)s.depth * width;
-		copy_b.in = p->b + (size_t)s.k * (p->is_b_transposed ? 1 : p->columns);
-		copy_all(&copy_b, p->is_b_transposed ? p->depth : p->columns, s.depth, pool);
-		for (s.row = 0; s.row < p->rows; s.row += rows) {
-			s.rows = min_int(rows, p->rows - s.row);
-			if (p->is_a_transposed) {
-				copy_a.in = p->a + (size_t)s.k * p->rows + s.row;
-				copy_a.columns = s.rows;
-				copy_all(&copy_a, p->rows, s.depth, pool);
-				s.packed_a = copy_a.out;
-			}
-			stage_run(&s, pool);
-		}
+		copy.in = p->b + s.k;
+		pool_run(pool, ceil_div(s.depth, copy.depth_per_task), copy_task, &copy);
+		stage_run(&s, pool);
 		s.k += depth;
 	} while (s.k < p->depth);
 }
@@ -615,7 +677,7 @@ void gemm_forward(float *y, const float *x, const float *panels, const float *bi
 		.panels = panels,
 		.bias = bias,
 	};
-	product_forward(&p, pool);
+	product_run(&p, pool);
 }
 
 void gemm_forward_bf16(float *y, const float *x, const uint16_t *panels, const float *bias, int m,
@@ -632,7 +694,7 @@ void gemm_forward_bf16(float *y, const float *x, const uint16_t *panels, const f
 		.panels_bf16 = panels,
 		.bias = bias,
 	};
-	product_forward(&p, pool);
+	product_run(&p, pool);
 }
 
 void gemm_forward_flat(float *y, const float *x, const float *w, const float *bias, int m, int n,
@@ -648,11 +710,10 @@ void gemm_forward_flat(float *y, const float *x, const float *w, const float *bi
 		.depth = k,
 		.a = w,
 		.b = x,
-		.is_b_transposed = true,
 		.bias = bias,
 	};
 	if (m > 0 && n > 0)
-		product_copying(&p, pool_worth(pool, m, n, k));
+		product_flat(&p, pool_worth(pool, m, n, k));
 }
 
 void gemm_forward_add(float *y, int y_stride, const float *x, const float *panels, int m, int n,
@@ -669,7 +730,7 @@ void gemm_forward_add(float *y, int y_stride, const float *x, const float *panel
 		.a = x,
 		.panels = panels,
 	};
-	product_forward(&p, pool);
+	product_run(&p, pool);
 }
 
 /* ---- the only door to OpenBLAS ---- */
@@ -718,15 +779,15 @@ static void product_backward(const struct product *p, struct pool *pool)
 			memset(p->c, 0, (size_t)p->rows * p->columns * sizeof *p->c);
 		return;
 	}
-	pool = pool_worth(pool, p->rows, p->columns, p->depth);
 	if (p->kernels == &gemm_kernels_portable) {
 		pthread_once(&blas_once, blas_open);
 		if (blas.sgemm) {
+			pool = pool_worth(pool, p->rows, p->columns, p->depth);
 			pool_run(pool, ceil_div(p->columns, BLAS_COLUMNS), blas_task, (void *)p);
 			return;
 		}
 	}
-	product_copying(p, pool);
+	product_run(p, pool);
 }
 
 void gemm_backward_input(float *dx, const float *dy, const float *w, int m, int n, int k,

@@ -8,14 +8,10 @@
  *
  * Where B comes from memory, what keeps enough of it on the way is mostly the
  * CPU's own look-ahead: it sees as many multiply-adds ahead as it can hold, and
- * the fewer rows share a vector of B, the more of B that is.  The first tile of a
- * block helps it by prefetching, a little ahead if it has few rows, where more would be
- * in the way, and far ahead if it has all.  It waits for memory all the same
- * and the tiles that come after it, which find the block in a cache, do not; so
- * those fetch the next block meanwhile, each a part of it, and the smaller the better:
- * requests that wait stand in the way of loads.  All prefetching goes
- * to the second-level cache: requests for the first are few and would stand in
- * the way of loads.
+ * the fewer rows share a vector of B, the more of B that is.  Tiles help it by
+ * prefetching, of their own block or of the next one, as gemm.c tells them.  All
+ * prefetching goes to the second-level cache: requests for the first are few and would
+ * stand in the way of loads.
  *
  * B may be in bfloat16, whose numbers are floats of which the lower half is 0.  A tile
  * widens them on their way into registers, and keeps them for those that come after
@@ -36,13 +32,10 @@
 #endif
 #define WIDTH (VECTORS * VL)
 #define DEPTH_STEP 4 /* k unrolled in the main loop */
-/* How far ahead, in bytes: of a tile of few rows, which the CPU looks ahead of far enough
- * by itself, and of a full one. */
-#define PREFETCH_NEAR 1024
-#define PREFETCH_FAR 8192
+#define COPY_AHEAD 16 /* rows that are fetched ahead of their copy */
 
-/* Nothing, B itself, or a part of the next block. */
-enum prefetch { NOTHING, OWN, HALF, THIRD, QUARTER, SIXTH = 6 };
+/* How much is fetched from t->next on: nothing, as much as there is of B, or a part. */
+enum prefetch { NOTHING, ALL, HALF, THIRD, QUARTER, SIXTH = 6 };
 
 _Static_assert(ROWS <= GEMM_ROWS_MAX && VECTORS <= GEMM_VECTORS_MAX && WIDTH <= GEMM_WIDTH_MAX,
 	       "gemm_kernel.h has the limits");
@@ -175,8 +168,7 @@ ALWAYS_INLINE void tile(const struct gemm_tile *t, const int rows, const int vec
 	const int row_bytes = WIDTH * (element == FLOAT ? 4 : 2);
 	const int parts = (int)prefetch, step_lines = DEPTH_STEP * row_bytes / 64;
 	const int lines = prefetch == NOTHING ? 0 : (step_lines + parts - 1) / parts;
-	const int distance = rows < ROWS ? PREFETCH_NEAR : PREFETCH_FAR;
-	const char *ahead = prefetch == OWN ? b + distance : t->next;
+	const char *ahead = t->next;
 	vf c[ROWS][VECTORS];
 
 	UNROLL
@@ -216,12 +208,12 @@ ALWAYS_INLINE void tile(const struct gemm_tile *t, const int rows, const int vec
 #define PREFETCHING(vectors, rows)                                                                 \
 	static void prefetching_##vectors##_##rows(const struct gemm_tile *t)                      \
 	{                                                                                          \
-		tile(t, rows, vectors, false, FLOAT, OWN);                                                \
+		tile(t, rows, vectors, false, FLOAT, ALL);                                                \
 	}
 #define WIDENING(vectors, rows)                                                                    \
 	static void widening_##vectors##_##rows(const struct gemm_tile *t)                         \
 	{                                                                                          \
-		tile(t, rows, vectors, false, BF16, OWN);                                          \
+		tile(t, rows, vectors, false, BF16, ALL);                                          \
 	}
 #define PACKED(vectors)                                                                            \
 	static void packed_##vectors(const struct gemm_tile *t)                                    \
@@ -266,7 +258,7 @@ FETCHING(sixth, SIXTH)
 
 static void keeping(const struct gemm_tile *t)
 {
-	tile(t, ROWS, VECTORS, false, BF16_KEPT, OWN);
+	tile(t, ROWS, VECTORS, false, BF16_KEPT, ALL);
 }
 
 typedef float quad __attribute__((vector_size(16)));
@@ -317,7 +309,7 @@ static void transpose(float *out, size_t out_stride, const float *in, size_t in_
 static void widen(float *out, const uint16_t *in, size_t n)
 {
 	for (size_t i = 0; i < n; i += VL) {
-		__builtin_prefetch((const char *)(in + i) + PREFETCH_FAR, 0, 2);
+		__builtin_prefetch((const char *)(in + i) + GEMM_PREFETCH_FAR, 0, 2);
 		vf_store(out + i, vf_load_bf16(in + i));
 	}
 }
@@ -335,6 +327,8 @@ ALWAYS_INLINE void copy_panels(float *out, size_t panel_stride, const float *in,
 		const float *from = in + k * in_stride;
 		float *to = out + (size_t)k * width;
 		int left = columns;
+		for (int j = 0; j < columns; j += 16)
+			__builtin_prefetch(from + COPY_AHEAD * in_stride + j, 0, 2);
 		for (; left >= width; left -= width) {
 			UNROLL
 			for (int j = 0; j < width; j += 4)
@@ -363,7 +357,6 @@ const struct gemm_kernels LEVELED(gemm_kernels) = {
 	.rows = ROWS,
 	.width = WIDTH,
 	.lanes = VL,
-	.prefetch_bytes = PREFETCH_FAR,
 #if VECTORS == 3
 	.tile = {{EACH_HEIGHT(TILE_NAME, 1)},
 		 {EACH_HEIGHT(TILE_NAME, 2)},

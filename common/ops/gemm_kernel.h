@@ -8,7 +8,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { GEMM_ROWS_MAX = 8, GEMM_VECTORS_MAX = 3, GEMM_WIDTH_MAX = 48, GEMM_PARTS_MAX = 6 };
+enum {
+	GEMM_ROWS_MAX = 8,
+	GEMM_VECTORS_MAX = 3,
+	GEMM_WIDTH_MAX = 48,
+	GEMM_PARTS_MAX = 6,
+	GEMM_PREFETCH_FAR = 8192, /* bytes that B from memory is fetched ahead of use */
+};
 
 /* c = (accumulate ? c : 0) + a b, one chain for each element in ascending k,
  * and then + bias. */
@@ -26,7 +32,7 @@ struct gemm_tile {
 	int rows;	   /* of a packed tile, which is computed whole */
 	int columns;	   /* at most width; the others are not touched */
 	const float *bias; /* [columns] or NULL */
-	const char *next;  /* of a fetching tile */
+	const char *next;  /* of a tile that fetches: from here on */
 };
 
 typedef void gemm_tile_function(const struct gemm_tile *tile);
@@ -35,16 +41,15 @@ struct gemm_kernels {
 	int rows;	    /* of the largest tile */
 	int width;	    /* floats in a row of a panel */
 	int lanes;	    /* of a vector */
-	int prefetch_bytes; /* how far ahead a first tile with all rows fetches */
 	/* A in place: [vectors that hold the columns - 1][rows - 1]. */
 	gemm_tile_function *tile[GEMM_VECTORS_MAX][GEMM_ROWS_MAX];
-	/* The same at full width, fetching B from memory some way ahead of use. */
+	/* The same at full width, fetching as many bytes as B has. */
 	gemm_tile_function *prefetching_tile[GEMM_ROWS_MAX];
-	/* The same from a B in bfloat16. */
+	/* The same from a B in bfloat16, fetching as many bytes as that has. */
 	gemm_tile_function *widening_tile[GEMM_ROWS_MAX];
 	gemm_tile_function *keeping_tile; /* with all rows */
 	/* All rows at full width, fetching one of 2, 3, 4 or 6 parts, by which they are
-	 * indexed, of a block as large as b's from `next` on. */
+	 * indexed, of as many bytes as B has. */
 	gemm_tile_function *fetching_tile[GEMM_PARTS_MAX + 1];
 	/* A packed. */
 	gemm_tile_function *packed_tile[GEMM_VECTORS_MAX];

@@ -64,7 +64,15 @@ ALWAYS_INLINE void vf_store(float *p, vf x)
 /* VL bfloat16 numbers, the upper halves of floats; any alignment. */
 ALWAYS_INLINE vf vf_load_bf16(const uint16_t *p)
 {
-	return (vf)(__builtin_convertvector(*(const vh *)p, vu) << 16);
+	/* gcc 12 makes two halves of a conversion, and puts them together again. */
+#if KERNEL_LEVEL == 2
+	vu x = (vu)_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i_u *)p));
+#elif KERNEL_LEVEL == 1
+	vu x = (vu)_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i_u *)p));
+#else
+	vu x = __builtin_convertvector(*(const vh *)p, vu);
+#endif
+	return (vf)(x << 16);
 }
 /* To the nearest of them, to the even one of two; a NaN stays one. */
 ALWAYS_INLINE vf vf_round_bf16(vf x)
