@@ -7,6 +7,7 @@
  *                       rows  columns  depth    A                B
  *     forward           M     N        K        x                packed W^T
  *     forward, flat W   N     M        K        w                x transposed
+ *         many rows     M     N        K        x                w transposed
  *     backward input    M     K        N        dy               w
  *     backward weight   N     K        M        dy transposed    x
  *
@@ -26,10 +27,10 @@
  * Packed W may be in bfloat16.  The first tile of rows widens a block, into scratch
  * memory if more follow.
  *
- * Where W is not packed, forward makes Y transposed: x, of which there is less,
- * is what gets packed, w is read in place, a block of its rows staying in the
- * second-level cache while the panels pass by, and tiles are turned when they are
- * stored.
+ * Where W is not packed, forward of many rows copies it so as well.  Of fewer it makes
+ * Y transposed: x, of which there is less, is what gets packed, w is read in place, a
+ * block of its rows staying in the second-level cache while the panels pass by, and
+ * tiles are turned when they are stored.
  *
  * At the portable level the backward products go through OpenBLAS where it is
  * installed: opened on first use, one thread, on fixed panels of columns. */
@@ -49,13 +50,14 @@ enum {
 	BLOCK_DEPTH = 1536,	/* the most that a tile walks down at once */
 	FLAT_DEPTH = 768,	/* the same where W is flat */
 	FLAT_FLOATS = 72 << 10, /* of W that stay in a cache while panels pass by */
-	TASK_ROWS = 512,	/* rows of A that do */
+	TASK_ROWS = 512,	/* rows of A that do, more if they are short */
 	TASK_ROWS_LEAST = 64,
-	TASK_FLOATS = 192 << 10, /* of A that a task copies */
-	STAGE_DEPTH = 4096,	/* copied at a time */
+	TASK_FLOATS = 192 << 10, /* of A, the most that a task copies */
+	STAGE_DEPTH = 4096,	/* of A, the same */
+	LITTLE_MADDS = 32 << 20, /* are one task a thread where tasks copy A */
 	TASK_MADDS = 256 << 10, /* multiply-adds that are worth a task, of 8 rows or more */
-	STAGE_FLOATS = 2 << 20, /* of x that are, where W is flat */
 	COPY_FLOATS = 32 << 10, /* copied by one task */
+	FLAT_ROWS = 192,	/* of x, up to which W is read in place where it is flat */
 	A_AHEAD = 128,		/* of a row of W, is fetched a tile ahead */
 	PREFETCH_NEAR = 1024,	/* bytes ahead of use, in place of GEMM_PREFETCH_FAR */
 	EARLY_CACHE_BYTES = 5 << 18,
@@ -223,7 +225,8 @@ struct product {
 	bool accumulate;
 	const float *a; /* [rows, depth] or [depth, rows] */
 	bool is_a_transposed;
-	const float *b; /* [depth, columns]; where C is transposed [columns, depth]; or NULL */
+	const float *b; /* [depth, columns] or [columns, depth], or NULL */
+	bool is_b_transposed;
 	const float *panels;	   /* B packed, or NULL */
 	const uint16_t *panels_bf16; /* the same in bfloat16, or NULL */
 	const float *bias;	   /* [N] or NULL */
@@ -462,7 +465,10 @@ static void stage_block(const struct stage *s, const struct copies *copies, int 
 		prepare_bf16(&block, &t, end - first);
 	else
 		t.b = copies->b ? copies->b : s->panels + at;
-	if (copies->b)
+	if (copies->b && p->is_b_transposed)
+		fill_panel(kernels, copies->b, p->b + (size_t)column * p->depth + s->k + k0,
+			   p->depth, columns, depth);
+	else if (copies->b)
 		kernels->copy_b(copies->b, 0, p->b + (size_t)(s->k + k0) * p->columns + column,
 				p->columns, depth, columns);
 	for (int row = first; row < end; row += kernels->rows) {
@@ -506,7 +512,7 @@ static int most_rows(const struct stage *s)
 		return min_int(TASK_ROWS, FLAT_FLOATS / (depth + 1));
 	if (p->is_a_transposed)
 		return min_int(TASK_ROWS, larger(TASK_ROWS_LEAST, TASK_FLOATS / (s->depth + 1)));
-	return TASK_ROWS;
+	return larger(TASK_ROWS, TASK_FLOATS / (depth + 1));
 }
 
 /* Makes room for what a task of rows [first, end) copies, and copies these rows of A. */
@@ -571,12 +577,21 @@ static int balanced_row_tasks(const struct product *p, int least, int wanted)
 	return best;
 }
 
-/* Few tasks for little work, else some for each thread, and as many for one as for the
- * other: columns first, then rows. */
+/* Some for each thread, so that they end together; one where little work is copied. */
+static int wanted_tasks(const struct stage *s, int threads)
+{
+	const struct product *p = s->product;
+	const double madds = (double)p->rows * p->columns * s->depth;
+
+	return threads == 1 ? 1 : p->is_a_transposed && madds < LITTLE_MADDS ? threads : 4 * threads;
+}
+
+/* Few tasks for little work, else as many for one thread as for the other: columns first,
+ * then rows. */
 static void stage_run(struct stage *s, struct pool *pool)
 {
 	const struct product *p = s->product;
-	const int threads = pool_threads(pool), wanted = threads == 1 ? 1 : 4 * threads;
+	const int threads = pool_threads(pool), wanted = wanted_tasks(s, threads);
 	const int tile = p->kernels->rows;
 	const int least_row_tasks = ceil_div(p->rows, most_rows(s));
 	int n_row_tasks = p->is_a_transposed ? balanced_row_tasks(p, least_row_tasks, wanted)
@@ -644,9 +659,7 @@ static void copy_task(void *args, int task, int thread)
 
 static void product_flat(const struct product *p, struct pool *pool)
 {
-	const int width = p->kernels->width, whole = even_piece(p->depth, FLAT_DEPTH);
-	const size_t most = STAGE_FLOATS / (panel_floats(p->columns, width, 1) + 1);
-	const int depth = even_piece(whole, most < 64 ? 64 : (int)most);
+	const int width = p->kernels->width, depth = even_piece(p->depth, FLAT_DEPTH);
 	float *b = scratch_get(OF_PRODUCT, panel_floats(p->columns, width, depth));
 	struct stage s = {.product = p, .panels = b};
 	struct copy_args copy = {
@@ -710,9 +723,24 @@ void gemm_forward_flat(float *y, const float *x, const float *w, const float *bi
 		.depth = k,
 		.a = w,
 		.b = x,
+		.is_b_transposed = true,
 		.bias = bias,
 	};
-	if (m > 0 && n > 0)
+	const struct product copying = {
+		.kernels = p.kernels,
+		.c = y,
+		.c_stride = n,
+		.rows = m,
+		.columns = n,
+		.depth = k,
+		.a = x,
+		.b = w,
+		.is_b_transposed = true,
+		.bias = bias,
+	};
+	if (m >= FLAT_ROWS)
+		product_run(&copying, pool);
+	else if (m > 0 && n > 0)
 		product_flat(&p, pool_worth(pool, m, n, k));
 }
 

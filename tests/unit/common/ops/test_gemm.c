@@ -399,11 +399,11 @@ static void expect_backward_weight_is_the_chain(int m, int n, int k)
 		free(dw[p]);
 }
 
-/* The last two need more than one stage of their depth and of their rows. */
+/* The last three are deeper than a block, or than what is copied at a time. */
 static const int backward_shapes[][3] = {
 	{1, 1, 1},	{2, 5, 3},	 {7, 49, 17},	  {64, 172, 64},
 	{65, 64, 300},	{300, 130, 51},	 {3, 2100, 11},	  {2100, 23, 10},
-	{11, 31, 1000}, {2, 2000, 1100}, {1100, 2000, 3},
+	{11, 31, 1000}, {2, 2000, 1100}, {1100, 2000, 3}, {4500, 9, 50},
 };
 
 static void test_backward_input_is_one_chain_for_each_element(void **state)
