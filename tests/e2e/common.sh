@@ -25,6 +25,11 @@ on() {
 	fi
 }
 
+# Processes that run with --set run.dir=DIR; a bare Debian has no pgrep.
+running_in() { # DIR
+	grep -laE -- "run[.]dir=$1" /proc/[0-9]*/cmdline 2>/dev/null | cut -d / -f 3 || true
+}
+
 # Everything that is promised to be the same, as lines of hashes: the result, the
 # optimizer's state, rollouts, and metrics without their time fields.
 fingerprint() { # RUN

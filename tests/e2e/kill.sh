@@ -23,7 +23,9 @@ run_with_kills() { # RUN KILLS RANKS COMMAND CONFIG
 			after=$((RANDOM % ms))
 			sleep "$((after / 1000)).$(printf %03d $((after % 1000)))"
 			# The launcher itself, or one of its ranks.
-			mapfile -t victims < <(pgrep -P "$pid" || true; echo "$pid")
+			victims=()
+			{ read -ra victims <"/proc/$pid/task/$pid/children"; } 2>/dev/null || true
+			victims+=("$pid")
 			victim=${victims[$((RANDOM % ${#victims[@]}))]}
 			kill -KILL "$victim" 2>/dev/null && kills=$((kills - 1))
 		fi

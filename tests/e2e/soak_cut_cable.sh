@@ -14,7 +14,7 @@ id=$$ limit=6
 ip netns add "rlhf-a-$id" 2>log || skip "no network namespaces: $(cat log)"
 # shellcheck disable=SC2317 # called by the trap
 clean_up() {
-	pkill -KILL -f "run.dir=$work/" || true
+	running_in "$work/" | xargs -r kill -KILL || true
 	ip netns del "rlhf-a-$id" || true
 	ip netns del "rlhf-b-$id" || true
 	ip link del "rlhf$id" || true
@@ -62,8 +62,8 @@ ip link set "b$id" nomaster
 rc=0
 wait $cut || rc=$?
 [ $rc -ne 0 ] || fail "exit 0 without a cable: $(cat log)"
-while pgrep -f "run.dir=$work/cut" >pids; do
-	[ $((SECONDS - began)) -lt 40 ] || fail "left after 40 s: $(xargs ps -f -p <pids)"
+while [ -n "$(running_in "$work/cut")" ]; do
+	[ $((SECONDS - began)) -lt 40 ] || fail "left after 40 s: $(running_in "$work/cut")"
 	sleep 0.5
 done
 echo "both sides ended $((SECONDS - began)) s after the cut, exit code $rc"

@@ -44,9 +44,8 @@ until grep -qs 'has been silent' log; do
 	kill -0 $job || fail "ended: $(cat log)"
 	sleep 0.1
 done
-pids=$(pgrep -f "run.dir=short --set run.heartbeat_timeout=6")
-# shellcheck disable=SC2086 # a list
-kill -CONT $pids
+# shellcheck disable=SC2046 # a list
+kill -CONT $(running_in short)
 wait $job || fail "exit $? after a short silence: $(cat log)"
 grep -q 'warning: rank 1 is back after' log || fail "no return: $(cat log)"
 same_run whole short 'a rank was silent for a while'
