@@ -13,6 +13,7 @@
  *               tree over ranks */
 #include "proto/comm.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -110,7 +111,13 @@ void comm_watch(double seconds)
 
 void comm_set_role(const char *role)
 {
-	heartbeat_set_role(heart, role);
+	char mine[HEARTBEAT_ROLE_BYTES] = "";
+	char(*all)[HEARTBEAT_ROLE_BYTES] = xcalloc((size_t)world->size, sizeof *all);
+
+	snprintf(mine, sizeof mine, "%s", role);
+	comm_allgather(world, mine, sizeof mine, all);
+	heartbeat_set_roles(heart, (const char(*)[HEARTBEAT_ROLE_BYTES])all);
+	free(all);
 }
 
 const char *comm_host(void)

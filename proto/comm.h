@@ -33,7 +33,8 @@ void comm_set_phase(const char *phase);	    /* a literal, for messages of failur
  * job, as does a job whose ranks all wait and nothing comes.  Collective over the world,
  * once. */
 void comm_watch(double seconds);
-void comm_set_role(const char *role); /* "actor.1", for comm_watch; copied */
+/* "actor.1", for comm_watch.  Collective over the world. */
+void comm_set_role(const char *role);
 const char *comm_host(void);
 int comm_local_ranks(void); /* ranks of the world on this node; Collective */
 

@@ -8,7 +8,6 @@
 #include "proto/heartbeat.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +19,7 @@
 #include "common/base/clock.h"
 #include "common/base/die.h"
 #include "common/base/log.h"
+#include "common/base/thread.h"
 #include "proto/launch.h"
 #include "proto/wire.h"
 
@@ -34,7 +34,7 @@ static const double OTHERS_FOLLOW = 5.0;   /* seconds after rank 1 */
 struct beat {
 	float waiting; /* seconds for which nothing has come that this rank waits for */
 	bool is_last;
-	char role[40], phase[24], host[64];
+	char phase[24], host[64];
 };
 
 /* Another rank, as seen from here. */
@@ -55,7 +55,7 @@ struct heartbeat {
 	pthread_cond_t changed;
 	bool has_news, is_closing;
 	const char *phase;
-	char role[sizeof((struct beat *)0)->role];
+	char (*roles)[HEARTBEAT_ROLE_BYTES]; /* [size] */
 	/* the thread's own */
 	pthread_t thread;
 	struct peer *peers; /* [size] */
@@ -81,11 +81,14 @@ static _Noreturn void give_up(const char *sentence)
 }
 
 /* "rank 2 (actor.1) on host n1" */
-static void name_rank(struct buf *text, int rank, const struct beat *beat)
+static void name_rank(struct buf *text, struct heartbeat *heart, int rank,
+		      const struct beat *beat)
 {
 	buf_printf(text, "rank %d", rank);
-	if (beat->role[0])
-		buf_printf(text, " (%s)", beat->role);
+	pthread_mutex_lock(&heart->lock);
+	if (heart->roles[rank][0])
+		buf_printf(text, " (%s)", heart->roles[rank]);
+	pthread_mutex_unlock(&heart->lock);
 	if (beat->host[0])
 		buf_printf(text, " on host %s", beat->host);
 }
@@ -94,7 +97,6 @@ static void describe(struct heartbeat *heart, struct beat *beat)
 {
 	*beat = (struct beat){.waiting = (float)heart->waiting};
 	pthread_mutex_lock(&heart->lock);
-	memcpy(beat->role, heart->role, sizeof beat->role);
 	snprintf(beat->phase, sizeof beat->phase, "%s", heart->phase);
 	pthread_mutex_unlock(&heart->lock);
 	snprintf(beat->host, sizeof beat->host, "%s", heart->host);
@@ -129,7 +131,6 @@ static void hear(struct heartbeat *heart)
 			die("rank %d sent a sign of life of %zu bytes", source, n);
 		if (peer->is_suspected)
 			log_rank(LOG_WARN, "rank %d is back after %.1f s", source, peer->silent);
-		beat.role[sizeof beat.role - 1] = '\0';
 		beat.phase[sizeof beat.phase - 1] = '\0';
 		beat.host[sizeof beat.host - 1] = '\0';
 		peer->heard = beat;
@@ -145,9 +146,11 @@ static double limit_of(const struct heartbeat *heart)
 	return heart->rank > 1 ? heart->limit + OTHERS_FOLLOW : heart->limit;
 }
 
-static void describe_silence(struct buf *text, int rank, const struct peer *peer)
+static void describe_silence(struct buf *text, struct heartbeat *heart, int rank)
 {
-	name_rank(text, rank, &peer->heard);
+	const struct peer *peer = &heart->peers[rank];
+
+	name_rank(text, heart, rank, &peer->heard);
 	if (peer->has_spoken)
 		buf_printf(text, " has been silent for %.1f s, last in phase %s", peer->silent,
 			   peer->heard.phase);
@@ -168,7 +171,7 @@ static void count_silence(struct heartbeat *heart, double elapsed)
 		peer->silent += elapsed;
 		if (peer->silent >= limit_of(heart) && n++ < MOST_NAMED) {
 			buf_append_string(&text, text.length ? "; " : "");
-			describe_silence(&text, rank, peer);
+			describe_silence(&text, heart, rank);
 		}
 	}
 	if (n > MOST_NAMED)
@@ -187,7 +190,7 @@ static void warn_of_silence(struct heartbeat *heart)
 		if (peer->is_suspected || peer->silent < heart->limit / 3)
 			continue;
 		peer->is_suspected = true;
-		describe_silence(&text, rank, peer);
+		describe_silence(&text, heart, rank);
 		log_rank(LOG_WARN, "%s", text.data);
 		buf_release(&text);
 	}
@@ -219,7 +222,7 @@ static void check_that_someone_works(struct heartbeat *heart)
 		const struct beat *beat = rank ? &heart->peers[rank].heard : &own;
 
 		buf_append_string(&text, rank ? "; " : "");
-		name_rank(&text, rank, beat);
+		name_rank(&text, heart, rank, beat);
 		buf_printf(&text, " in phase %s", beat->phase);
 	}
 	if (heart->size > MOST_NAMED)
@@ -237,7 +240,7 @@ static void count_locked_out(struct heartbeat *heart, double elapsed)
 	if (heart->locked_out < limit_of(heart))
 		return;
 	describe(heart, &own);
-	name_rank(&text, heart->rank, &own);
+	name_rank(&text, heart, heart->rank, &own);
 	buf_printf(&text, " has been inside MPI for %.0f s in phase %s: another rank does not come",
 		   heart->locked_out, own.phase);
 	give_up(text.data);
@@ -259,19 +262,12 @@ static void beat(struct heartbeat *heart, double elapsed)
 	wire_leave();
 }
 
-static struct timespec time_of(double seconds)
-{
-	time_t whole = (time_t)seconds;
-
-	return (struct timespec){.tv_sec = whole,
-				 .tv_nsec = (long)(1e9 * (seconds - (double)whole))};
-}
-
 /* Until the next tick, or soon where there is news; false if it is to end. */
 static bool sleep_a_tick(struct heartbeat *heart)
 {
 	double now = clock_now();
-	struct timespec soon = time_of(now + SHORTEST_TICK), end = time_of(now + heart->tick);
+	struct timespec soon = clock_timespec(now + SHORTEST_TICK);
+	struct timespec end = clock_timespec(now + heart->tick);
 	bool is_closing;
 
 	pthread_mutex_lock(&heart->lock);
@@ -305,19 +301,13 @@ static void *live(void *argument)
 static void start_thread(struct heartbeat *heart)
 {
 	pthread_condattr_t monotonic;
-	sigset_t all, before;
 
 	pthread_mutex_init(&heart->lock, NULL);
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_cond_init(&heart->changed, &monotonic);
 	pthread_condattr_destroy(&monotonic);
-	/* Signals are the main thread's. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	if (pthread_create(&heart->thread, NULL, live, heart) != 0)
-		die("no thread can be started");
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	thread_start(&heart->thread, live, heart);
 }
 
 struct heartbeat *heartbeat_start(struct wire *world, const char *host, double seconds)
@@ -336,6 +326,7 @@ struct heartbeat *heartbeat_start(struct wire *world, const char *host, double s
 	heart->host = host;
 	heart->phase = "start";
 	heart->peers = xcalloc((size_t)heart->size, sizeof *heart->peers);
+	heart->roles = xcalloc((size_t)heart->size, sizeof *heart->roles);
 	wire_guard(true);
 	start_thread(heart);
 	return heart;
@@ -377,17 +368,16 @@ void heartbeat_stop(struct heartbeat *heart)
 	pthread_cond_destroy(&heart->changed);
 	pthread_mutex_destroy(&heart->lock);
 	free(heart->peers);
+	free(heart->roles);
 	free(heart);
 }
 
-void heartbeat_set_role(struct heartbeat *heart, const char *role)
+void heartbeat_set_roles(struct heartbeat *heart, const char (*roles)[HEARTBEAT_ROLE_BYTES])
 {
 	if (!heart)
 		return;
 	pthread_mutex_lock(&heart->lock);
-	snprintf(heart->role, sizeof heart->role, "%s", role);
-	heart->has_news = true;
-	pthread_cond_signal(&heart->changed);
+	memcpy(heart->roles, roles, (size_t)heart->size * sizeof *roles);
 	pthread_mutex_unlock(&heart->lock);
 }
 

@@ -12,11 +12,14 @@
 struct wire;
 struct heartbeat;
 
+enum { HEARTBEAT_ROLE_BYTES = 40 };
+
 /* seconds: how long a rank may be silent.  host is kept.  NULL where a job of one rank or
  * seconds = 0 needs none.  Collective. */
 struct heartbeat *heartbeat_start(struct wire *world, const char *host, double seconds);
 void heartbeat_stop(struct heartbeat *heart); /* NULL is fine; Collective */
 
-/* What to say of this rank; NULL hearts are fine. */
-void heartbeat_set_role(struct heartbeat *heart, const char *role);   /* copied */
+/* What to say of ranks; NULL hearts are fine. */
+/* Of all ranks, in order; copied. */
+void heartbeat_set_roles(struct heartbeat *heart, const char (*roles)[HEARTBEAT_ROLE_BYTES]);
 void heartbeat_set_phase(struct heartbeat *heart, const char *phase); /* a literal */

@@ -99,12 +99,10 @@ void wire_guard(bool guarded)
 
 bool wire_enter(double seconds)
 {
-	struct timespec end;
+	struct timespec now, end;
 
-	clock_gettime(CLOCK_REALTIME, &end);
-	end.tv_nsec += (long)(1e9 * (seconds - (double)(time_t)seconds));
-	end.tv_sec += (time_t)seconds + end.tv_nsec / 1000000000;
-	end.tv_nsec %= 1000000000;
+	clock_gettime(CLOCK_REALTIME, &now);
+	end = clock_timespec((double)now.tv_sec + 1e-9 * (double)now.tv_nsec + seconds);
 	return pthread_mutex_timedlock(&guard, &end) == 0;
 }
 

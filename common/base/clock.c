@@ -17,12 +17,19 @@ double clock_now(void)
 	return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
+struct timespec clock_timespec(double seconds)
+{
+	time_t whole = (time_t)seconds;
+
+	return (struct timespec){.tv_sec = whole,
+				 .tv_nsec = (long)(1e9 * (seconds - (double)whole))};
+}
+
 void clock_sleep(double seconds)
 {
 	if (!(seconds > 0))
 		return;
-	struct timespec left = {.tv_sec = (time_t)seconds};
-	left.tv_nsec = (long)(1e9 * (seconds - (double)left.tv_sec));
+	struct timespec left = clock_timespec(seconds);
 	while (clock_nanosleep(CLOCK_MONOTONIC, 0, &left, &left) == EINTR)
 		;
 }

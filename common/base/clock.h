@@ -1,7 +1,10 @@
 /* Monotonic time in seconds, for durations and deadlines, and pauses. */
 #pragma once
 
+#include <time.h>
+
 double clock_now(void);
+struct timespec clock_timespec(double seconds);
 void clock_sleep(double seconds);
 
 /* A wait that costs no core: call pause_step each time nothing was found, and

@@ -15,7 +15,6 @@
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,6 +25,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/die.h"
+#include "common/base/thread.h"
 
 static const double SPIN_SECONDS = 20e-6;
 
@@ -139,18 +139,11 @@ struct pool *pool_create(int n_threads)
 	struct pool *pool = xaligned(1, sizeof *pool);
 	pool->n_threads = n_threads;
 	pool->workers = xcalloc((size_t)n_threads - 1, sizeof *pool->workers);
-	/* Signals are for the main thread. */
-	sigset_t all, before;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
 	for (int i = 0; i < n_threads - 1; i++) {
 		struct worker *worker = &pool->workers[i];
 		*worker = (struct worker){.pool = pool, .index = i + 1};
-		int error = pthread_create(&worker->thread, NULL, worker_main, worker);
-		if (error)
-			die("cannot start thread %d of %d: %s", i + 2, n_threads, strerror(error));
+		thread_start(&worker->thread, worker_main, worker);
 	}
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return pool;
 }
 

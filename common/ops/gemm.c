@@ -52,8 +52,8 @@ enum {
 	FLAT_FLOATS = 72 << 10, /* of W that stay in a cache while panels pass by */
 	TASK_ROWS = 512,	/* rows of A that do, more if they are short */
 	TASK_ROWS_LEAST = 64,
-	TASK_FLOATS = 192 << 10, /* of A, the most that a task copies */
-	STAGE_DEPTH = 4096,	/* of A, the same */
+	TASK_FLOATS = 192 << 10, /* of A that meet a panel in one task */
+	STAGE_DEPTH = 4096,	/* of A that a task copies */
 	LITTLE_MADDS = 32 << 20, /* are one task a thread where tasks copy A */
 	TASK_MADDS = 256 << 10, /* multiply-adds that are worth a task, of 8 rows or more */
 	COPY_FLOATS = 32 << 10, /* copied by one task */
@@ -70,7 +70,7 @@ static int min_int(int a, int b)
 	return a < b ? a : b;
 }
 
-static int larger(int a, int b)
+static int max_int(int a, int b)
 {
 	return a > b ? a : b;
 }
@@ -237,7 +237,7 @@ struct product {
 struct stage {
 	const struct product *product;
 	int k, depth;
-	const float *panels;   /* B [panel][depth][width], or NULL: row-major in place */
+	const float *panels;   /* B [panel][depth][width], or NULL: tasks copy it, or bfloat16 */
 	size_t panel_stride;   /* floats */
 	int rows_per_task;     /* a multiple of kernels.rows */
 	int n_panels, n_panel_tasks;
@@ -511,8 +511,8 @@ static int most_rows(const struct stage *s)
 	if (p->is_c_transposed)
 		return min_int(TASK_ROWS, FLAT_FLOATS / (depth + 1));
 	if (p->is_a_transposed)
-		return min_int(TASK_ROWS, larger(TASK_ROWS_LEAST, TASK_FLOATS / (s->depth + 1)));
-	return larger(TASK_ROWS, TASK_FLOATS / (depth + 1));
+		return min_int(TASK_ROWS, max_int(TASK_ROWS_LEAST, TASK_FLOATS / (s->depth + 1)));
+	return max_int(TASK_ROWS, TASK_FLOATS / (depth + 1));
 }
 
 /* Makes room for what a task of rows [first, end) copies, and copies these rows of A. */
@@ -567,7 +567,7 @@ static int balanced_row_tasks(const struct product *p, int least, int wanted)
 	int best = least;
 
 	for (int n = wanted; n >= 1; n /= 2) {
-		const int row_tasks = larger(least, min_int(n, ceil_div(p->rows, TASK_ROWS_LEAST)));
+		const int row_tasks = max_int(least, min_int(n, ceil_div(p->rows, TASK_ROWS_LEAST)));
 		const double cost = (double)p->rows * ceil_div(wanted, row_tasks) +
 				    (double)p->columns * row_tasks;
 
@@ -607,7 +607,7 @@ static void stage_run(struct stage *s, struct pool *pool)
 	s->n_panel_tasks = min_int(n, s->n_panels < least ? 1 : s->n_panels / least);
 	if (s->n_panel_tasks * n_row_tasks < wanted) {
 		n_row_tasks = ceil_div(wanted, s->n_panel_tasks);
-		rows = larger(ceil_div(p->rows, n_row_tasks), TASK_ROWS_LEAST);
+		rows = max_int(ceil_div(p->rows, n_row_tasks), TASK_ROWS_LEAST);
 	}
 	s->rows_per_task = ceil_div(rows, tile) * tile;
 	n_row_tasks = ceil_div(p->rows, s->rows_per_task);
@@ -676,10 +676,11 @@ static void product_flat(const struct product *p, struct pool *pool)
 	} while (s.k < p->depth);
 }
 
-void gemm_forward(float *y, const float *x, const float *panels, const float *bias, int m, int n,
-		  int k, struct pool *pool)
+/* Y of x in place; the caller adds where W is. */
+static struct product forward_product(float *y, const float *x, const float *bias, int m, int n,
+				      int k)
 {
-	const struct product p = {
+	return (struct product){
 		.kernels = current_kernels(),
 		.c = y,
 		.c_stride = n,
@@ -687,26 +688,36 @@ void gemm_forward(float *y, const float *x, const float *panels, const float *bi
 		.columns = n,
 		.depth = k,
 		.a = x,
-		.panels = panels,
 		.bias = bias,
 	};
+}
+
+void gemm_forward(float *y, const float *x, const float *panels, const float *bias, int m, int n,
+		  int k, struct pool *pool)
+{
+	struct product p = forward_product(y, x, bias, m, n, k);
+
+	p.panels = panels;
 	product_run(&p, pool);
 }
 
 void gemm_forward_bf16(float *y, const float *x, const uint16_t *panels, const float *bias, int m,
 		       int n, int k, struct pool *pool)
 {
-	const struct product p = {
-		.kernels = current_kernels(),
-		.c = y,
-		.c_stride = n,
-		.rows = m,
-		.columns = n,
-		.depth = k,
-		.a = x,
-		.panels_bf16 = panels,
-		.bias = bias,
-	};
+	struct product p = forward_product(y, x, bias, m, n, k);
+
+	p.panels_bf16 = panels;
+	product_run(&p, pool);
+}
+
+/* Of many rows, which W is copied for. */
+static void forward_copying(float *y, const float *x, const float *w, const float *bias, int m,
+			    int n, int k, struct pool *pool)
+{
+	struct product p = forward_product(y, x, bias, m, n, k);
+
+	p.b = w;
+	p.is_b_transposed = true;
 	product_run(&p, pool);
 }
 
@@ -726,20 +737,9 @@ void gemm_forward_flat(float *y, const float *x, const float *w, const float *bi
 		.is_b_transposed = true,
 		.bias = bias,
 	};
-	const struct product copying = {
-		.kernels = p.kernels,
-		.c = y,
-		.c_stride = n,
-		.rows = m,
-		.columns = n,
-		.depth = k,
-		.a = x,
-		.b = w,
-		.is_b_transposed = true,
-		.bias = bias,
-	};
+
 	if (m >= FLAT_ROWS)
-		product_run(&copying, pool);
+		forward_copying(y, x, w, bias, m, n, k, pool);
 	else if (m > 0 && n > 0)
 		product_flat(&p, pool_worth(pool, m, n, k));
 }
@@ -747,17 +747,11 @@ void gemm_forward_flat(float *y, const float *x, const float *w, const float *bi
 void gemm_forward_add(float *y, int y_stride, const float *x, const float *panels, int m, int n,
 		      int k, struct pool *pool)
 {
-	const struct product p = {
-		.kernels = current_kernels(),
-		.c = y,
-		.c_stride = y_stride,
-		.rows = m,
-		.columns = n,
-		.depth = k,
-		.accumulate = true,
-		.a = x,
-		.panels = panels,
-	};
+	struct product p = forward_product(y, x, NULL, m, n, k);
+
+	p.c_stride = y_stride;
+	p.accumulate = true;
+	p.panels = panels;
 	product_run(&p, pool);
 }
 

@@ -11,6 +11,12 @@ double clock_now(void)
 	return MPI_Wtime();
 }
 
+/* Of the threads that a simulated rank has none of. */
+struct timespec clock_timespec(double seconds)
+{
+	return (struct timespec){.tv_sec = (time_t)seconds};
+}
+
 void clock_sleep(double seconds)
 {
 	usleep((useconds_t)(seconds * 1e6)); /* smpicc makes it the simulated one */

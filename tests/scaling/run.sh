@@ -24,7 +24,7 @@ floats=124439808 length=256 per_learner=4 batch=2048
 smpicc -O2 -std=c17 -I"$here" -D_GNU_SOURCE -DNDEBUG -w -Wl,--wrap=xaligned -o "$work/learners" \
 	"$here"/tests/scaling/{learners,clock}.c "$here"/learner/trainer.c \
 	"$here"/proto/{comm,heartbeat,wire,launch}.c "$here"/common/model/sequences.c \
-	"$here"/common/base/{arena,buf,die,hash,hash_x86,log,pool,status}.c \
+	"$here"/common/base/{arena,buf,die,hash,hash_x86,log,pool,status,thread}.c \
 	"$here"/common/run/fault.c
 cat >"$work/platform.xml" <<'XML'
 <?xml version='1.0'?>
