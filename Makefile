@@ -169,7 +169,7 @@ endif
 bench: $(BUILD)/rlhf $(BENCHES) $(MEASURE)
 	@tests/bench/run.sh $(O)
 scaling: $(MEASURE)
-	@tests/scaling/run.sh $(O)
+	@tests/scaling/run.sh $(O) $(RANKS)
 check:
 	@tests/lint/run.sh
 format:

@@ -18,7 +18,6 @@
 #include "proto/wire.h"
 
 #include <limits.h>
-#include <malloc.h>
 #include <mpi.h>
 #include <pthread.h>
 #include <sched.h>
@@ -27,6 +26,7 @@
 #include <time.h>
 
 #include "common/base/die.h"
+#include "common/base/memory.h"
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
@@ -150,17 +150,6 @@ static void meet(struct wire *wire)
 		wire_wait_step(&wait);
 }
 
-/* Some MPI libraries, by being loaded, have malloc take all memory from one heap and keep
- * what is freed.  Large arrays are to come from the system again and go back to it: between
- * others, a message as large as a model would leave a hole that the next one no longer fits
- * into. */
-static void give_large_memory_back(void)
-{
-	mallopt(M_MMAP_MAX, 1 << 16);
-	mallopt(M_MMAP_THRESHOLD, 4 << 20);
-	mallopt(M_TRIM_THRESHOLD, 64 << 20);
-}
-
 /* MPI's plugins leak, and are unloaded at once where they don't fit and at the
  * end, after which their leaks cannot be told from ours.  So they are left out,
  * and our own are looked for before the end. */
@@ -189,7 +178,7 @@ struct wire *wire_open(bool use_mpi, void (*on_failure)(const char *sentence))
 {
 	failure_hook = on_failure;
 	int provided = use_mpi ? start_mpi() : MPI_THREAD_SINGLE;
-	give_large_memory_back();
+	memory_give_large_back();
 	if (!use_mpi)
 		return wire_of(MPI_COMM_NULL);
 	mpi_runs = true;

@@ -85,3 +85,10 @@ size_t memory_in_use(void)
 
 	return resident - at_most(resident, mallinfo2().fordblks);
 }
+
+void memory_give_large_back(void)
+{
+	mallopt(M_MMAP_MAX, 1 << 16);
+	mallopt(M_MMAP_THRESHOLD, 4 << 20);
+	mallopt(M_TRIM_THRESHOLD, 64 << 20);
+}

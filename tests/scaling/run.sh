@@ -25,7 +25,7 @@ smpicc -O2 -std=c17 -I"$here" -D_GNU_SOURCE -DNDEBUG -w -Wl,--wrap=xaligned -o "
 	"$here"/tests/scaling/{learners,clock}.c "$here"/learner/trainer.c \
 	"$here"/proto/{comm,heartbeat,wire,launch}.c "$here"/common/model/sequences.c \
 	"$here"/common/base/{arena,buf,die,hash,hash_x86,log,pool,status,thread}.c \
-	"$here"/common/run/fault.c
+	"$here"/common/run/fault.c "$objects/libcommon_base.a"
 cat >"$work/platform.xml" <<'XML'
 <?xml version='1.0'?>
 <!DOCTYPE platform SYSTEM "https://simgrid.org/simgrid.dtd">
