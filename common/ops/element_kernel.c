@@ -14,12 +14,27 @@ ALWAYS_INLINE int lanes_left(size_t n, size_t i)
 {
 	return n - i < VL ? (int)(n - i) : VL;
 }
+/* The first lanes, fewer than VL.  A masked access waits for earlier ones of its whole width,
+ * masked or not, so half a vector and a quarter of one are loaded and stored as what they are. */
+ALWAYS_INLINE vf load_first(const float *p, int lanes)
+{
+#if KERNEL_LEVEL == 2
+	if (lanes == 8)
+		return (vf)_mm512_zextps256_ps512(_mm256_loadu_ps(p));
+	if (lanes == 4)
+		return (vf)_mm512_zextps128_ps512(_mm_loadu_ps(p));
+#elif KERNEL_LEVEL == 1
+	if (lanes == 4)
+		return (vf)_mm256_zextps128_ps256(_mm_loadu_ps(p));
+#endif
+	return vf_load_first(p, lanes);
+}
 ALWAYS_INLINE vf load(const float *p, int lanes)
 {
-	return lanes == VL ? vf_load(p) : vf_load_first(p, lanes);
+	return lanes == VL ? vf_load(p) : load_first(p, lanes);
 }
-/* The first lanes of x, fewer than VL, by halves: a masked store takes AMD's
- * AVX2 cores dozens of cycles, and narrow rows end with one each. */
+/* The same; at the AVX2 level all by halves: a masked store takes AMD's cores dozens of
+ * cycles, and narrow rows end with one each. */
 ALWAYS_INLINE void store_first(float *p, vf x, int lanes)
 {
 #if KERNEL_LEVEL == 1
@@ -37,6 +52,16 @@ ALWAYS_INLINE void store_first(float *p, vf x, int lanes)
 	if (lanes & 1)
 		_mm_store_ss(p, part);
 #else
+#if KERNEL_LEVEL == 2
+	if (lanes == 8) {
+		_mm256_storeu_ps(p, _mm512_castps512_ps256((__m512)x));
+		return;
+	}
+	if (lanes == 4) {
+		_mm_storeu_ps(p, _mm512_castps512_ps128((__m512)x));
+		return;
+	}
+#endif
 	vf_store_first(p, x, lanes);
 #endif
 }

@@ -63,6 +63,9 @@ static void sizes(void)
 	check(2, 2);
 	check(8, 8);
 	check(80, 20);
+	check(80, 80);
+	check(16, 16);
+	check(24, 24);
 	check(64, 16);
 	check(64, 64);
 	check(100, 100);
