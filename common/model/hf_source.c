@@ -229,8 +229,9 @@ static bool is_ignored(const struct hf_source *source, const char *name)
 					      ".attention.masked_bias", ".rotary_emb.inv_freq"};
 	size_t lead = strlen(source->store.lead);
 
+	/* A whole name, if the prefix that files of the base model lack is all before it. */
 	for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
-		if (ends_with(name, buffers[i]))
+		if (ends_with(name, buffers[i]) || strcmp(name, buffers[i] + 1) == 0)
 			return true;
 	if (strncmp(name, source->store.lead, lead) == 0)
 		name += lead;

@@ -155,6 +155,20 @@ static void test_describing_gives_the_model_that_loading_gives(void **state)
 	model_destroy(model);
 }
 
+/* A model's tensors as its base class saves them. */
+static void read_bare_store(struct store *store, const char *name, const char *prefix)
+{
+	size_t n = strlen(prefix);
+
+	read_store(store, name);
+	for (int i = 0; i < store->n; i++) {
+		char *stored = store->items[i].name;
+
+		assert_memory_equal(stored, prefix, n);
+		memmove(stored, stored + n, strlen(stored + n) + 1);
+	}
+}
+
 /* As the first GPT-2 checkpoints are: no prefix, and masks among the weights. */
 static void test_names_without_prefix_and_mask_buffers_load(void **state)
 {
@@ -165,12 +179,7 @@ static void test_names_without_prefix_and_mask_buffers_load(void **state)
 	struct store store;
 
 	(void)state;
-	read_store(&store, "gpt2");
-	for (int i = 0; i < store.n; i++) {
-		char *name = store.items[i].name;
-		assert_memory_equal(name, "transformer.", 12);
-		memmove(name, name + 12, strlen(name + 12) + 1);
-	}
+	read_bare_store(&store, "gpt2", "transformer.");
 	append(&store, "h.0.attn.bias", "U8", 4, mask_shape, mask, (size_t)64 * 64);
 	append(&store, "h.1.attn.bias", "BOOL", 4, mask_shape, mask, (size_t)64 * 64);
 	append(&store, "h.1.attn.masked_bias", "F32", 0, NULL, &masked, sizeof masked);
@@ -179,6 +188,27 @@ static void test_names_without_prefix_and_mask_buffers_load(void **state)
 	model = load(dir, HEAD_LM);
 	assert_same_weights(expected, model);
 	free(mask);
+	model_destroy(expected);
+	model_destroy(model);
+}
+
+/* As old checkpoints of Llama are, where one of the whole model has that name alone. */
+static void test_frequencies_among_the_weights_are_no_weights(void **state)
+{
+	static const int64_t shape[] = {2};
+	struct model *expected = load(MODELS "llama-yarn", HEAD_LM), *model;
+	const float frequencies[2] = {1, 0.5F};
+	struct store store;
+
+	(void)state;
+	read_bare_store(&store, "llama-yarn", "model.");
+	append(&store, "layers.1.self_attn.rotary_emb.inv_freq", "F32", 1, shape, frequencies,
+	       sizeof frequencies);
+	append(&store, "rotary_emb.inv_freq", "F32", 1, shape, frequencies, sizeof frequencies);
+	copy("llama-yarn", "config.json");
+	finish_store(&store);
+	model = load(dir, HEAD_LM);
+	assert_same_weights(expected, model);
 	model_destroy(expected);
 	model_destroy(model);
 }
@@ -1341,6 +1371,7 @@ int main(void)
 		CASE(test_a_sharded_checkpoint_is_the_same_as_a_single_file),
 		CASE(test_describing_gives_the_model_that_loading_gives),
 		CASE(test_names_without_prefix_and_mask_buffers_load),
+		CASE(test_frequencies_among_the_weights_are_no_weights),
 		CASE(test_weights_of_other_float_types_load_as_their_values),
 		CASE(test_one_sentence_lists_every_wrong_tensor),
 		CASE(test_a_long_list_of_wrong_tensors_is_cut),
