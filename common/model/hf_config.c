@@ -93,7 +93,7 @@ static enum status read_dimensions(const struct hf_reader *r, struct model_confi
 				 &config->n_vocab)) != STATUS_OK)
 		return status;
 	if (keys->eps)
-		status = hf_get_positive(r, r->root, keys->eps, keys->default_eps, &eps);
+		status = hf_get_not_negative(r, r->root, keys->eps, keys->default_eps, &eps);
 	config->norm_eps = (float)eps;
 	config->n_embedding = config->n_channels;
 	config->embedding_scale =
