@@ -164,18 +164,13 @@ static enum status read_activation(const struct hf_reader *r, struct model_confi
 	const struct hf_family *family = config->family;
 	const struct hf_keys *keys = family->keys;
 	const char *key = keys->activation, *name;
-	const struct json *value;
-	enum status status;
+	const struct json *value = hf_present(r->root, key);
+	enum status status = hf_check_type(r, value, key, JSON_STRING, "a string");
 
-	/* Gemma's first files say "gelu" under one key and mean what another says. */
-	if (family->means_tanh_gelu && hf_present(r->root, "hidden_activation"))
-		key = "hidden_activation";
-	value = hf_present(r->root, key);
-	status = hf_check_type(r, value, key, JSON_STRING, "a string");
 	if (status != STATUS_OK)
 		return status;
 	name = value ? hf_string(value) : keys->default_activation;
-	if (family->means_tanh_gelu && strcmp(name, "gelu") == 0)
+	if (family->means_tanh_gelu && strcmp(name, "gelu") == 0) /* as its first files do */
 		name = keys->default_activation;
 	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
 		if (strcmp(known[i].name, name) == 0) {

@@ -426,7 +426,9 @@ static void test_activations_have_several_names(void **state)
 	assert_int_equal(accepted(GEMMA ",\"hidden_act\":\"relu\","
 					"\"hidden_activation\":\"silu\"")
 				 .activation,
-			 ACTIVATION_SILU);
+			 ACTIVATION_RELU);
+	assert_int_equal(accepted(GEMMA ",\"hidden_activation\":\"relu\"").activation,
+			 ACTIVATION_GELU_TANH);
 	assert_int_equal(accepted(GEMMA2 ",\"hidden_activation\":\"gelu\"").activation,
 			 ACTIVATION_GELU);
 	assert_refused(GPT2 ",\"activation_function\":\"quick_gelu\"",
