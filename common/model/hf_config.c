@@ -466,6 +466,7 @@ enum status hf_parse_config(struct model_config *config, const char *text, size_
 	config->position_offset = family->position_offset;
 	config->mlp = family->mlp;
 	config->has_norm_weights = config->has_final_norm = true;
+	config->freezes_pad = family->freezes_pad;
 	if ((status = read_dimensions(&r, config)) == STATUS_OK &&
 	    (status = read_heads(&r, config)) == STATUS_OK &&
 	    (status = read_activation(&r, config)) == STATUS_OK &&

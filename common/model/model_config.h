@@ -90,6 +90,7 @@ struct model_config {
 	enum head_kind head;
 	int n_labels;			/* rows of the score head; 0 for HEAD_LM */
 	int32_t bos_id, eos_id, pad_id; /* -1 where none or outside the vocabulary */
+	bool freezes_pad;		/* the embedding of pad_id is learnt as an output alone */
 };
 
 static inline bool config_has_window(const struct model_config *config, int layer)
