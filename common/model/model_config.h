@@ -75,6 +75,7 @@ struct model_config {
 	int max_positions;   /* P: no sequence may exceed learned positions */
 	int position_offset; /* row of the position table for position 0 */
 	int rotary_dim;	     /* elements of each head that rotate; 0 for learned */
+	int rotary_width;    /* that their frequencies count: rotary_dim, or one less */
 	struct rotary rotary;
 	bool has_local_rotary; /* layers with a window rotate by local_rotary */
 	struct rotary local_rotary;

@@ -3,8 +3,8 @@
 
 Made with transformers 5.23.0, torch 2.15.0 and Python 3.11.7, on a CPU in float32:
     python tests/golden/make_models.py [NAME ...]
-(llama-pad with 5.24.0.  gpt2, llama-gqa, llama-gqa-sharded, rm-gpt2
-and rm-llama were made with transformers 4.45 and are not made again by this script.)
+(gpt_neox-odd-rotary and llama-pad were made with 5.24.0.  gpt2, llama-gqa, llama-gqa-sharded,
+rm-gpt2 and rm-llama were made with transformers 4.45 and are not made again by this script.)
 
 models/NAME/ holds config.json and model.safetensors as save_pretrained writes them, where
 noted also config4.json, the same config in the dialect of transformers 4, and
@@ -92,6 +92,11 @@ LM = {
                                              attention_bias=False, hidden_act="gelu_new"),
                             {"parallel": dict(use_parallel_residual=True)},
                             dict(some_grads=True)),
+    "gpt_neox-odd-rotary": ("gpt_neox", dict(NEOX, rope_parameters=dict(
+        rope_type="linear", rope_theta=100.0, factor=2.0, partial_rotary_factor=0.4)),
+        {"rotary": dict(rope_parameters=dict(rope_type="linear", rope_theta=100.0, factor=2.0,
+                                             partial_rotary_factor=0.5))},
+        dict(some_grads=True, dialect4=True)),
     "gptj": ("gptj", GPTJ, {"rotary": dict(rotary_dim=8)}, {}),
     "llama-linear": ("llama", dict(TIED, **rope("linear", factor=2.5)), {"rope": default_rope},
                      dict(some_grads=True, dialect4=True)),
