@@ -496,22 +496,37 @@ static enum status check_is_model(const char *dir, const char *path, struct erro
 	return status;
 }
 
+/* The member that describes the language model, where a config.json only wraps one: as the
+ * TL;DR reproduction's does, and that of Gemma 3 with images.  NULL if it is the whole. */
+static const char *wrapped_member(const struct json *root)
+{
+	const struct json *base = json_get(root, "base_config");
+	const struct json *text = json_get(root, "text_config");
+	const char *type = hf_string(json_get(root, "model_type"));
+
+	if (base && json_type(base) == JSON_OBJECT)
+		return "base_config";
+	if (type && strcmp(type, "gemma3") == 0 && text && json_type(text) == JSON_OBJECT)
+		return "text_config";
+	return NULL;
+}
+
 enum status hf_read_config_text(struct buf *text, const char *dir, struct error *err)
 {
 	char *path = path_join(dir, "config.json");
 	struct buf whole = BUF_INIT;
 	size_t begin, end;
 	struct json *root = NULL;
-	const struct json *base;
+	const char *member;
 	enum status status = check_is_model(dir, path, err);
 
 	if (status == STATUS_OK)
 		status = file_read(path, MAX_CONFIG_BYTES, &whole, err);
 	if (status == STATUS_OK)
 		root = json_parse(whole.data, whole.length, path, err);
-	base = json_get(root, "base_config");
-	if (base && json_type(base) == JSON_OBJECT) {
-		json_find_member(whole.data, whole.length, "base_config", &begin, &end);
+	member = wrapped_member(root);
+	if (member) {
+		json_find_member(whole.data, whole.length, member, &begin, &end);
 		buf_append(text, whole.data + begin, end - begin);
 		buf_append_char(text, '\n');
 	} else if (root) {
