@@ -137,11 +137,27 @@ static double yarn_scale(double factor, double scale)
 	return factor <= 1 ? 1 : 0.1 * scale * log(factor) + 1;
 }
 
+static enum status read_truncate(const struct rotary_reader *from,
+				 const struct model_config *config, bool *out)
+{
+	const struct json *value = hf_present(rotary_object(from, "truncate"), "truncate");
+	enum status status = hf_check_type(from->r, value, "truncate", JSON_BOOL, "true or false");
+
+	if (status != STATUS_OK)
+		return status;
+	*out = value ? json_bool(value) : true;
+	if (!*out && config->family->has_local_rotary)
+		return error_set(from->r->err, STATUS_BAD_INPUT,
+				 "%s: truncate of %s is false, expected true: transformers 5 "
+				 "ignores it here",
+				 from->r->where, from->name);
+	return STATUS_OK;
+}
+
 static enum status read_yarn(const struct rotary_reader *from, const struct model_config *config,
 			     struct rotary *rotary)
 {
 	double stretch = (double)config->max_positions / rotary->original, scale, scale_all;
-	const struct json *truncate = hf_present(rotary_object(from, "truncate"), "truncate");
 	bool has_scales = is_given(from, "mscale") && is_given(from, "mscale_all_dim");
 	bool has_null = false;
 	enum status status;
@@ -158,14 +174,13 @@ static enum status read_yarn(const struct rotary_reader *from, const struct mode
 	if (status == STATUS_OK)
 		status = yarn_number(from, "mscale_all_dim", 1, &scale_all);
 	if (status == STATUS_OK)
-		status = hf_check_type(from->r, truncate, "truncate", JSON_BOOL, "true or false");
+		status = read_truncate(from, config, &rotary->truncate);
 	if (status != STATUS_OK)
 		return status;
 	if (rotary->theta <= 1)
 		return error_set(from->r->err, STATUS_BAD_INPUT,
 				 "%s: rope_theta is %g, expected more than 1 for yarn",
 				 from->r->where, rotary->theta);
-	rotary->truncate = truncate ? json_bool(truncate) : true;
 	return rotary_number(from, "attention_factor",
 			     has_scales ? yarn_scale(rotary->factor, scale) /
 						  yarn_scale(rotary->factor, scale_all)

@@ -354,6 +354,9 @@ static void test_gemma3_rotates_by_kind_of_layer(void **state)
 	assert_true(accepted(GEMMA3 ",\"rope_parameters\":{}").rotary.theta == 1e6);
 	assert_refused(GEMMA3 ",\"rope_parameters\":{\"rope_theta\":5}",
 		       "rope_parameters has neither full_attention nor sliding_attention");
+	assert_refused(GEMMA3 ",\"rope_scaling\":{\"rope_type\":\"yarn\",\"factor\":8,"
+			      "\"truncate\":false}",
+		       "truncate of rope_scaling is false, expected true");
 	assert_refused(GEMMA3 ",\"rope_scaling\":{\"type\":\"linear\",\"factor\":8}",
 		       "rope_scaling has a type, expected rope_type");
 }
