@@ -252,11 +252,24 @@ static enum status get_cap(const struct hf_reader *r, const char *key, double fa
 	return status;
 }
 
+/* Refuses a model whose tokens attend to those behind them: a key that is not the causal
+ * value. */
+static enum status check_direction(const struct hf_reader *r, const char *key, bool causal)
+{
+	bool value;
+	enum status status = hf_get_bool(r, key, causal, &value);
+
+	if (status == STATUS_OK && value != causal)
+		status = error_set(r->err, STATUS_BAD_INPUT,
+				   "%s: %s is %s, expected causal attention", r->where, key,
+				   value ? "true" : "false");
+	return status;
+}
+
 static enum status read_gemma_options(const struct hf_reader *r, struct model_config *config)
 {
 	const struct hf_family *family = config->family;
 	double scalar = 256;
-	bool is_bidirectional = false;
 	enum status status = STATUS_OK;
 
 	if (family->has_query_scalar) {
@@ -269,12 +282,7 @@ static enum status read_gemma_options(const struct hf_reader *r, struct model_co
 		status = get_cap(r, "final_logit_softcapping", family->logit_cap,
 				 &config->logit_cap);
 	if (status == STATUS_OK)
-		status = hf_get_bool(r, "use_bidirectional_attention", false, &is_bidirectional);
-	if (status == STATUS_OK && is_bidirectional)
-		status = error_set(r->err, STATUS_BAD_INPUT,
-				   "%s: use_bidirectional_attention is true, expected causal "
-				   "attention",
-				   r->where);
+		status = check_direction(r, "use_bidirectional_attention", false);
 	return status;
 }
 
@@ -298,7 +306,7 @@ static enum status read_options(const struct hf_reader *r, struct model_config *
 		status = read_opt_options(r, config);
 	if (status == STATUS_OK && family->scales_embedding)
 		status = read_gemma_options(r, config);
-	return status;
+	return status == STATUS_OK ? check_direction(r, "is_causal", true) : status;
 }
 
 /* --- windows --- */

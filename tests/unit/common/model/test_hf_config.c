@@ -513,6 +513,10 @@ static void test_options_of_single_families(void **state)
 	assert_refused(GEMMA2 ",\"final_logit_softcapping\":0", "final_logit_softcapping is not");
 	assert_refused(GEMMA2 ",\"use_bidirectional_attention\":true",
 		       "use_bidirectional_attention is true");
+	/* transformers 5 lets every family look ahead where that is said. */
+	assert_refused(LLAMA ",\"is_causal\":false",
+		       "is_causal is false, expected causal attention");
+	accepted(LLAMA ",\"is_causal\":true");
 }
 
 static void test_aliases_of_dimensions_are_read(void **state)
