@@ -16,8 +16,8 @@
 struct hf_family;
 const char *hf_family_name(const struct hf_family *family); /* "llama" */
 
-/* Appends the text of dir's config.json; of its base_config where it only wraps one, as
- * the TL;DR reproduction's does. */
+/* Appends the text of dir's config.json; of its base_config or text_config where it only
+ * wraps a language model's, as that of the TL;DR reproduction or of Gemma 3 with images. */
 enum status hf_read_config_text(struct buf *text, const char *dir, struct error *err);
 /* Reads and checks config.json alone. */
 enum status hf_read_config(struct model_config *config, const char *dir, struct error *err);

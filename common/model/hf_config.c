@@ -93,7 +93,7 @@ static enum status read_dimensions(const struct hf_reader *r, struct model_confi
 				 &config->n_vocab)) != STATUS_OK)
 		return status;
 	if (keys->eps)
-		status = hf_get_positive(r, r->root, keys->eps, keys->default_eps, &eps);
+		status = hf_get_not_negative(r, r->root, keys->eps, keys->default_eps, &eps);
 	config->norm_eps = (float)eps;
 	config->n_embedding = config->n_channels;
 	config->embedding_scale =
@@ -164,18 +164,13 @@ static enum status read_activation(const struct hf_reader *r, struct model_confi
 	const struct hf_family *family = config->family;
 	const struct hf_keys *keys = family->keys;
 	const char *key = keys->activation, *name;
-	const struct json *value;
-	enum status status;
+	const struct json *value = hf_present(r->root, key);
+	enum status status = hf_check_type(r, value, key, JSON_STRING, "a string");
 
-	/* Gemma's first files say "gelu" under one key and mean what another says. */
-	if (family->means_tanh_gelu && hf_present(r->root, "hidden_activation"))
-		key = "hidden_activation";
-	value = hf_present(r->root, key);
-	status = hf_check_type(r, value, key, JSON_STRING, "a string");
 	if (status != STATUS_OK)
 		return status;
 	name = value ? hf_string(value) : keys->default_activation;
-	if (family->means_tanh_gelu && strcmp(name, "gelu") == 0)
+	if (family->means_tanh_gelu && strcmp(name, "gelu") == 0) /* as its first files do */
 		name = keys->default_activation;
 	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
 		if (strcmp(known[i].name, name) == 0) {
@@ -257,11 +252,24 @@ static enum status get_cap(const struct hf_reader *r, const char *key, double fa
 	return status;
 }
 
+/* Refuses a model whose tokens attend to those behind them: a key that is not the causal
+ * value. */
+static enum status check_direction(const struct hf_reader *r, const char *key, bool causal)
+{
+	bool value;
+	enum status status = hf_get_bool(r, key, causal, &value);
+
+	if (status == STATUS_OK && value != causal)
+		status = error_set(r->err, STATUS_BAD_INPUT,
+				   "%s: %s is %s, expected causal attention", r->where, key,
+				   value ? "true" : "false");
+	return status;
+}
+
 static enum status read_gemma_options(const struct hf_reader *r, struct model_config *config)
 {
 	const struct hf_family *family = config->family;
 	double scalar = 256;
-	bool is_bidirectional = false;
 	enum status status = STATUS_OK;
 
 	if (family->has_query_scalar) {
@@ -274,12 +282,7 @@ static enum status read_gemma_options(const struct hf_reader *r, struct model_co
 		status = get_cap(r, "final_logit_softcapping", family->logit_cap,
 				 &config->logit_cap);
 	if (status == STATUS_OK)
-		status = hf_get_bool(r, "use_bidirectional_attention", false, &is_bidirectional);
-	if (status == STATUS_OK && is_bidirectional)
-		status = error_set(r->err, STATUS_BAD_INPUT,
-				   "%s: use_bidirectional_attention is true, expected causal "
-				   "attention",
-				   r->where);
+		status = check_direction(r, "use_bidirectional_attention", false);
 	return status;
 }
 
@@ -303,7 +306,7 @@ static enum status read_options(const struct hf_reader *r, struct model_config *
 		status = read_opt_options(r, config);
 	if (status == STATUS_OK && family->scales_embedding)
 		status = read_gemma_options(r, config);
-	return status;
+	return status == STATUS_OK ? check_direction(r, "is_causal", true) : status;
 }
 
 /* --- windows --- */
@@ -471,6 +474,7 @@ enum status hf_parse_config(struct model_config *config, const char *text, size_
 	config->position_offset = family->position_offset;
 	config->mlp = family->mlp;
 	config->has_norm_weights = config->has_final_norm = true;
+	config->freezes_pad = family->freezes_pad;
 	if ((status = read_dimensions(&r, config)) == STATUS_OK &&
 	    (status = read_heads(&r, config)) == STATUS_OK &&
 	    (status = read_activation(&r, config)) == STATUS_OK &&
@@ -500,22 +504,37 @@ static enum status check_is_model(const char *dir, const char *path, struct erro
 	return status;
 }
 
+/* The member that describes the language model, where a config.json only wraps one: as the
+ * TL;DR reproduction's does, and that of Gemma 3 with images.  NULL if it is the whole. */
+static const char *wrapped_member(const struct json *root)
+{
+	const struct json *base = json_get(root, "base_config");
+	const struct json *text = json_get(root, "text_config");
+	const char *type = hf_string(json_get(root, "model_type"));
+
+	if (base && json_type(base) == JSON_OBJECT)
+		return "base_config";
+	if (type && strcmp(type, "gemma3") == 0 && text && json_type(text) == JSON_OBJECT)
+		return "text_config";
+	return NULL;
+}
+
 enum status hf_read_config_text(struct buf *text, const char *dir, struct error *err)
 {
 	char *path = path_join(dir, "config.json");
 	struct buf whole = BUF_INIT;
 	size_t begin, end;
 	struct json *root = NULL;
-	const struct json *base;
+	const char *member;
 	enum status status = check_is_model(dir, path, err);
 
 	if (status == STATUS_OK)
 		status = file_read(path, MAX_CONFIG_BYTES, &whole, err);
 	if (status == STATUS_OK)
 		root = json_parse(whole.data, whole.length, path, err);
-	base = json_get(root, "base_config");
-	if (base && json_type(base) == JSON_OBJECT) {
-		json_find_member(whole.data, whole.length, "base_config", &begin, &end);
+	member = wrapped_member(root);
+	if (member) {
+		json_find_member(whole.data, whole.length, member, &begin, &end);
 		buf_append(text, whole.data + begin, end - begin);
 		buf_append_char(text, '\n');
 	} else if (root) {

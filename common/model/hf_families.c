@@ -363,7 +363,7 @@ static const struct hf_keys opt_keys = {
 /* What Llama and its kin have in common. */
 #define LLAMA_LIKE                                                                                 \
 	.prefix = "model.", .lm_head = "lm_head", .position = POSITION_ROTARY, .mlp = MLP_GATED,   \
-	.has_kv_heads = true, .has_head_dim = true
+	.has_kv_heads = true, .has_head_dim = true, .freezes_pad = true
 
 static const struct hf_family families[] = {
 	{.model_type = "gpt2",
@@ -395,6 +395,7 @@ static const struct hf_family families[] = {
 	 .biases = BIAS_MLP,
 	 .has_attention_bias = true,
 	 .attention_bias = true,
+	 .rounds_rotary = true,
 	 .has_parallel_switch = true},
 	{.model_type = "gptj",
 	 .base_architecture = "GPTJModel",
@@ -466,7 +467,8 @@ static const struct hf_family families[] = {
 	 .biases = BIAS_QKV | BIAS_O | BIAS_MLP | BIAS_HEAD,
 	 .has_kv_heads = true,
 	 .has_head_dim = true,
-	 .has_head_norm_switch = true},
+	 .has_head_norm_switch = true,
+	 .freezes_pad = true},
 	{.model_type = "phi3",
 	 .base_architecture = "Phi3Model",
 	 .lm_architecture = "Phi3ForCausalLM",
@@ -476,6 +478,7 @@ static const struct hf_family families[] = {
 	 .names = phi3_names,
 	 .keys = &phi3_keys,
 	 .windows = WINDOWS_ALL,
+	 .rounds_rotary = true,
 	 .has_longrope_names = true},
 	{.model_type = "gemma",
 	 .base_architecture = "GemmaModel",
@@ -536,6 +539,7 @@ static const struct hf_family families[] = {
 	 .position_offset = 2,
 	 .mlp = MLP_PLAIN,
 	 .ties_by_default = true,
+	 .freezes_pad = true,
 	 .has_opt_options = true},
 };
 enum { N_FAMILIES = sizeof families / sizeof *families };

@@ -90,7 +90,9 @@ struct hf_family {
 	bool has_logit_cap;	   /* final_logit_softcapping is read */
 	double logit_cap;	   /* if that key is missing; 0: none */
 	bool scales_embedding;	   /* by the root of hidden */
+	bool freezes_pad;	   /* no gradient for the embedding of an input pad_token_id */
 	bool interleaves_rotary;   /* stores pairs as neighbours; they are halves in memory */
+	bool rounds_rotary;	   /* an odd number of rotary elements, up */
 	bool has_rotary_dim;	   /* rotary_dim is read, and rope_scaling is not */
 	bool has_local_rotary;	   /* layers with a window rotate by rope_local_base_freq */
 	bool has_longrope_names;   /* "su" and "yarn" stand for longrope, the only scaling */

@@ -38,6 +38,17 @@ enum status hf_get_positive(const struct hf_reader *r, const struct json *object
 	return STATUS_OK;
 }
 
+enum status hf_get_not_negative(const struct hf_reader *r, const struct json *object,
+				const char *key, double fallback, double *out)
+{
+	const struct json *value = hf_present(object, key);
+
+	if (!value || json_type(value) != JSON_NUMBER || json_number(value) != 0)
+		return hf_get_positive(r, object, key, fallback, out);
+	*out = 0;
+	return STATUS_OK;
+}
+
 enum status hf_get_bool(const struct hf_reader *r, const char *key, bool fallback, bool *out)
 {
 	const struct json *value = hf_present(r->root, key);

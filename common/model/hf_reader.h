@@ -25,6 +25,9 @@ enum status hf_get_int(const struct hf_reader *r, const char *key, int64_t fallb
 /* A number above 0 in the range of float. */
 enum status hf_get_positive(const struct hf_reader *r, const struct json *object, const char *key,
 			    double fallback, double *out);
+/* The same, or 0. */
+enum status hf_get_not_negative(const struct hf_reader *r, const struct json *object,
+				const char *key, double fallback, double *out);
 enum status hf_get_bool(const struct hf_reader *r, const char *key, bool fallback, bool *out);
 /* NULL unless value is a string. */
 const char *hf_string(const struct json *value);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/base/json.h"
+#include "common/base/log.h"
 #include "common/model/hf_families.h"
 #include "common/model/hf_reader.h"
 
@@ -115,18 +116,49 @@ static enum status read_original(const struct rotary_reader *from,
 	return object ? hf_get_int(&inner, key, 1, 1, HF_MAX_POSITIONS, out) : STATUS_OK;
 }
 
+/* Numbers of yarn's that are 0 count as missing. */
+static bool is_given(const struct rotary_reader *from, const char *key)
+{
+	const struct json *value = hf_present(rotary_object(from, key), key);
+
+	return value && (json_type(value) != JSON_NUMBER || json_number(value) != 0);
+}
+
+static enum status yarn_number(const struct rotary_reader *from, const char *key, double fallback,
+			       double *out)
+{
+	*out = fallback;
+	return is_given(from, key) ? rotary_number(from, key, fallback, out) : STATUS_OK;
+}
+
 /* How far scores are from those of the original model, by which yarn scales them. */
 static double yarn_scale(double factor, double scale)
 {
 	return factor <= 1 ? 1 : 0.1 * scale * log(factor) + 1;
 }
 
+static enum status read_truncate(const struct rotary_reader *from,
+				 const struct model_config *config, bool *out)
+{
+	const struct json *value = hf_present(rotary_object(from, "truncate"), "truncate");
+	enum status status = hf_check_type(from->r, value, "truncate", JSON_BOOL, "true or false");
+
+	if (status != STATUS_OK)
+		return status;
+	*out = value ? json_bool(value) : true;
+	if (!*out && config->family->has_local_rotary)
+		return error_set(from->r->err, STATUS_BAD_INPUT,
+				 "%s: truncate of %s is false, expected true: transformers 5 "
+				 "ignores it here",
+				 from->r->where, from->name);
+	return STATUS_OK;
+}
+
 static enum status read_yarn(const struct rotary_reader *from, const struct model_config *config,
 			     struct rotary *rotary)
 {
 	double stretch = (double)config->max_positions / rotary->original, scale, scale_all;
-	const struct json *truncate = hf_present(rotary_object(from, "truncate"), "truncate");
-	bool has_scales = rotary_object(from, "mscale") && rotary_object(from, "mscale_all_dim");
+	bool has_scales = is_given(from, "mscale") && is_given(from, "mscale_all_dim");
 	bool has_null = false;
 	enum status status;
 
@@ -134,22 +166,21 @@ static enum status read_yarn(const struct rotary_reader *from, const struct mode
 		has_null = has_null || json_get(from->objects[i], "factor");
 	status = rotary_number(from, "factor", has_null ? stretch : 0, &rotary->factor);
 	if (status == STATUS_OK)
-		status = rotary_number(from, "beta_fast", 32, &rotary->high);
+		status = yarn_number(from, "beta_fast", 32, &rotary->high);
 	if (status == STATUS_OK)
-		status = rotary_number(from, "beta_slow", 1, &rotary->low);
+		status = yarn_number(from, "beta_slow", 1, &rotary->low);
 	if (status == STATUS_OK)
-		status = rotary_number(from, "mscale", 1, &scale);
+		status = yarn_number(from, "mscale", 1, &scale);
 	if (status == STATUS_OK)
-		status = rotary_number(from, "mscale_all_dim", 1, &scale_all);
+		status = yarn_number(from, "mscale_all_dim", 1, &scale_all);
 	if (status == STATUS_OK)
-		status = hf_check_type(from->r, truncate, "truncate", JSON_BOOL, "true or false");
+		status = read_truncate(from, config, &rotary->truncate);
 	if (status != STATUS_OK)
 		return status;
 	if (rotary->theta <= 1)
 		return error_set(from->r->err, STATUS_BAD_INPUT,
 				 "%s: rope_theta is %g, expected more than 1 for yarn",
 				 from->r->where, rotary->theta);
-	rotary->truncate = truncate ? json_bool(truncate) : true;
 	return rotary_number(from, "attention_factor",
 			     has_scales ? yarn_scale(rotary->factor, scale) /
 						  yarn_scale(rotary->factor, scale_all)
@@ -165,19 +196,13 @@ static enum status read_llama3(const struct rotary_reader *from, struct rotary *
 		status = rotary_number(from, "low_freq_factor", 0, &rotary->low);
 	if (status == STATUS_OK)
 		status = rotary_number(from, "high_freq_factor", 0, &rotary->high);
-	if (status == STATUS_OK && rotary->high <= rotary->low)
-		status =
-			error_set(from->r->err, STATUS_BAD_INPUT,
-				  "%s: high_freq_factor is %g, expected more than low_freq_factor, "
-				  "%g",
-				  from->r->where, rotary->high, rotary->low);
 	return status;
 }
 
 static enum status read_longrope(const struct rotary_reader *from,
 				 const struct model_config *config, struct rotary *rotary)
 {
-	int n = config->rotary_dim / 2;
+	int n = config->rotary_width / 2;
 	double stretch = (double)config->max_positions / rotary->original, factor = 1;
 	enum status status = read_factors(from, "short_factor", n, rotary->short_factor);
 
@@ -196,6 +221,24 @@ static enum status read_longrope(const struct rotary_reader *from,
 			     &rotary->attention_factor);
 }
 
+/* Refuses widths for which a kind has no formula. */
+static enum status check_width(const struct rotary_reader *from, const struct model_config *config,
+			       enum rotary_kind kind)
+{
+	int n = config->rotary_width;
+	const char *expected = NULL;
+
+	if (kind == ROTARY_DYNAMIC && n == 2)
+		expected = "more for type \"dynamic\"";
+	if ((kind == ROTARY_YARN || kind == ROTARY_LONGROPE) && n % 2 != 0)
+		expected = "an even number";
+	if (!expected)
+		return STATUS_OK;
+	return error_set(from->r->err, STATUS_BAD_INPUT,
+			 "%s: %s with %d rotary elements of a head, expected %s", from->r->where,
+			 from->name, n, expected);
+}
+
 /* The angles that one description gives; theta is the base where it names none. */
 static enum status read_angles(const struct rotary_reader *from, const struct model_config *config,
 			       double theta, struct rotary *rotary)
@@ -206,6 +249,8 @@ static enum status read_angles(const struct rotary_reader *from, const struct mo
 	if (status == STATUS_OK)
 		status = read_rotary_kind(from, config, &rotary->kind);
 	if (status == STATUS_OK)
+		status = check_width(from, config, rotary->kind);
+	if (status == STATUS_OK)
 		status = read_original(from, config, &rotary->original);
 	if (status != STATUS_OK)
 		return status;
@@ -214,11 +259,6 @@ static enum status read_angles(const struct rotary_reader *from, const struct mo
 		return STATUS_OK;
 	case ROTARY_DYNAMIC:
 		rotary->original = config->max_positions;
-		if (config->rotary_dim == 2)
-			return error_set(from->r->err, STATUS_BAD_INPUT,
-					 "%s: %s of type \"dynamic\" with 2 rotary elements of a "
-					 "head, expected more",
-					 from->r->where, from->name);
 		return rotary_number(from, "factor", 0, &rotary->factor);
 	case ROTARY_LINEAR:
 		return rotary_number(from, "factor", 0, &rotary->factor);
@@ -232,12 +272,33 @@ static enum status read_angles(const struct rotary_reader *from, const struct mo
 	return read_longrope(from, config, rotary);
 }
 
-/* The part of a head that rotates. */
-static enum status read_rotary_dim(const struct rotary_reader *from, struct model_config *config)
+/* A fraction where whole heads rotate is one that transformers has no use for; other kinds
+ * than the default come to nothing with it. */
+static enum status ignore_fraction(const struct rotary_reader *from,
+				   const struct model_config *config, double *fraction)
+{
+	enum rotary_kind kind;
+	enum status status = read_rotary_kind(from, config, &kind);
+
+	if (status == STATUS_OK && kind != ROTARY_DEFAULT)
+		status = error_set(from->r->err, STATUS_BAD_INPUT,
+				   "%s: partial_rotary_factor is %g, expected 1", from->r->where,
+				   *fraction);
+	if (status == STATUS_OK)
+		log_warn("%s: partial_rotary_factor is %g, but whole heads rotate", from->r->where,
+			 *fraction);
+	*fraction = 1;
+	return status;
+}
+
+/* The part of a head that rotates; of a head_dim that speaks of nothing else in some
+ * families. */
+static enum status read_rotary_width(const struct rotary_reader *from, struct model_config *config)
 {
 	const struct hf_family *family = config->family;
 	const struct hf_keys *keys = family->keys;
 	double fraction = keys->fraction ? keys->default_fraction : 1;
+	int head_dim;
 	enum status status;
 
 	if (family->has_rotary_dim && json_get(from->r->root, "rotary_dim") &&
@@ -247,29 +308,33 @@ static enum status read_rotary_dim(const struct rotary_reader *from, struct mode
 				 from->r->where);
 	if (family->has_rotary_dim)
 		return hf_get_int(from->r, "rotary_dim", 64, 1, config->head_dim,
-				  &config->rotary_dim);
+				  &config->rotary_width);
 	if (rotary_object(from, "partial_rotary_factor"))
 		status = rotary_number(from, "partial_rotary_factor", fraction, &fraction);
 	else
 		status = hf_get_positive(from->r, from->r->root,
 					 keys->fraction ? keys->fraction : "partial_rotary_factor",
 					 fraction, &fraction);
-	if (status != STATUS_OK)
-		return status;
-	/* Where whole heads rotate, transformers ignores a fraction here and not there. */
-	if (fraction > 1 || (!keys->fraction && fraction != 1))
-		return error_set(from->r->err, STATUS_BAD_INPUT,
-				 "%s: partial_rotary_factor is %g, expected %s", from->r->where,
-				 fraction, keys->fraction ? "at most 1" : "1");
-	config->rotary_dim = (int)(config->head_dim * fraction);
-	return STATUS_OK;
+	if (status == STATUS_OK && !keys->fraction && fraction != 1)
+		status = ignore_fraction(from, config, &fraction);
+	if (status == STATUS_OK && fraction > 1)
+		status = error_set(from->r->err, STATUS_BAD_INPUT,
+				   "%s: partial_rotary_factor is %g, expected at most 1",
+				   from->r->where, fraction);
+	if (status == STATUS_OK)
+		status = hf_get_int(from->r, "head_dim", config->head_dim, 1,
+				    ATTENTION_MAX_HEAD_DIM, &head_dim);
+	if (status == STATUS_OK)
+		config->rotary_width = (int)(head_dim * fraction);
+	return status;
 }
 
-static enum status check_rotary_dim(const struct hf_reader *r, const struct model_config *config)
+static enum status set_rotary_dim(const struct hf_reader *r, struct model_config *config)
 {
-	int n = config->rotary_dim;
+	int n = config->rotary_width;
 
-	if (n > 0 && n % 2 == 0 && n <= config->head_dim)
+	config->rotary_dim = n + (config->family->rounds_rotary ? n % 2 : 0);
+	if (n > 0 && config->rotary_dim % 2 == 0 && config->rotary_dim <= config->head_dim)
 		return STATUS_OK;
 	return error_set(r->err, STATUS_BAD_INPUT,
 			 "%s: %d rotary elements of a head of %d, expected an even number from 2",
@@ -325,9 +390,9 @@ static enum status read_two_rotations(const struct hf_reader *r, struct model_co
 		status = hf_get_positive(r, r->root, "rope_local_base_freq", local_theta,
 					 &local_theta);
 	if (status == STATUS_OK)
-		status = read_rotary_dim(&from, config);
+		status = read_rotary_width(&from, config);
 	if (status == STATUS_OK)
-		status = check_rotary_dim(r, config);
+		status = set_rotary_dim(r, config);
 	if (status == STATUS_OK)
 		status = read_angles(&from, config, theta, &config->rotary);
 	if (status == STATUS_OK)
@@ -365,9 +430,9 @@ enum status hf_read_rotary(const struct hf_reader *r, struct model_config *confi
 		from.name = "rope_scaling";
 	}
 	if (status == STATUS_OK)
-		status = read_rotary_dim(&from, config);
+		status = read_rotary_width(&from, config);
 	if (status == STATUS_OK)
-		status = check_rotary_dim(r, config);
+		status = set_rotary_dim(r, config);
 	if (status == STATUS_OK && keys->theta)
 		status = hf_get_positive(r, r->root, keys->theta, theta, &theta);
 	return status == STATUS_OK ? read_angles(&from, config, theta, &config->rotary) : status;

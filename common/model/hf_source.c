@@ -221,17 +221,33 @@ static const struct tensor_view *find_tensor(struct hf_source *source,
 	return view;
 }
 
-/* Buffers of old checkpoints that are no weights; a language model's output matrix where
- * a scorer is made of it, and the value head beside a language model. */
+/* What sees the images beside a language model. */
+static bool is_of_images(const char *name)
+{
+	static const char *const modules[] = {"vision_tower.", "multi_modal_projector."};
+
+	if (strncmp(name, "model.", 6) == 0)
+		name += 6;
+	for (size_t i = 0; i < sizeof modules / sizeof *modules; i++)
+		if (strncmp(name, modules[i], strlen(modules[i])) == 0)
+			return true;
+	return false;
+}
+
+/* Buffers of old checkpoints that are no weights; what sees images; a language model's
+ * output matrix where a scorer is made of it, and the value head beside a language model. */
 static bool is_ignored(const struct hf_source *source, const char *name)
 {
 	static const char *const buffers[] = {".attn.bias", ".attn.masked_bias", ".attention.bias",
 					      ".attention.masked_bias", ".rotary_emb.inv_freq"};
 	size_t lead = strlen(source->store.lead);
 
+	/* A whole name, if the prefix that files of the base model lack is all before it. */
 	for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
-		if (ends_with(name, buffers[i]))
+		if (ends_with(name, buffers[i]) || strcmp(name, buffers[i] + 1) == 0)
 			return true;
+	if (is_of_images(name))
+		return true;
 	if (strncmp(name, source->store.lead, lead) == 0)
 		name += lead;
 	if (source->config.head == HEAD_LM)

@@ -310,8 +310,13 @@ static bool finds_backbone(const struct hf_store *store, const struct hf_family 
 
 void hf_store_learn_names(struct hf_store *store, const struct hf_family *family)
 {
-	static const char *const leads[] = {"", "transformer.", "rwtransformer.", "lm_backbone.",
-					    "base_model."};
+	static const char *const leads[] = {"",
+					    "transformer.",
+					    "rwtransformer.",
+					    "lm_backbone.",
+					    "base_model.",
+					    "language_model.",
+					    "model.language_model."};
 
 	for (size_t i = 0; i < sizeof leads / sizeof *leads; i++)
 		for (int bare = 0; bare < 2; bare++) {

@@ -21,12 +21,13 @@ static int at_most(int n, int most)
 	return n < most ? n : most;
 }
 
-static float *make_angles(const struct rotary *rotary, int width, int n)
+static float *make_angles(const struct model_config *config, const struct rotary *rotary, int n)
 {
+	int width = config->rotary_dim;
 	float frequencies[ATTENTION_MAX_HEAD_DIM / 2];
 	float *table = xaligned((size_t)n * (size_t)width, sizeof *table);
 
-	rotary_frequencies(frequencies, rotary, width, 1);
+	rotary_frequencies(frequencies, rotary, config->rotary_width, 1);
 	for (int position = 0; position < n; position++)
 		rotary_row(table + (size_t)position * (size_t)width, frequencies, rotary, width,
 			   position);
@@ -42,11 +43,9 @@ static struct model *create(const struct model_config *config, bool has_score_bi
 	param_layout_init(&model->layout, config, has_score_bias);
 	model->n_angles = at_most(config->max_positions, MAX_ANGLES);
 	if (config->position == POSITION_ROTARY)
-		model->angles[0] =
-			make_angles(&config->rotary, config->rotary_dim, model->n_angles);
+		model->angles[0] = make_angles(config, &config->rotary, model->n_angles);
 	if (config->has_local_rotary)
-		model->angles[1] =
-			make_angles(&config->local_rotary, config->rotary_dim, model->n_angles);
+		model->angles[1] = make_angles(config, &config->local_rotary, model->n_angles);
 	if (!config->has_norm_weights) {
 		model->ones = xaligned((size_t)config->n_channels, sizeof *model->ones);
 		for (int i = 0; i < config->n_channels; i++)

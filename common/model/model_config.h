@@ -75,6 +75,7 @@ struct model_config {
 	int max_positions;   /* P: no sequence may exceed learned positions */
 	int position_offset; /* row of the position table for position 0 */
 	int rotary_dim;	     /* elements of each head that rotate; 0 for learned */
+	int rotary_width;    /* that their frequencies count: rotary_dim, or one less */
 	struct rotary rotary;
 	bool has_local_rotary; /* layers with a window rotate by local_rotary */
 	struct rotary local_rotary;
@@ -90,6 +91,7 @@ struct model_config {
 	enum head_kind head;
 	int n_labels;			/* rows of the score head; 0 for HEAD_LM */
 	int32_t bos_id, eos_id, pad_id; /* -1 where none or outside the vocabulary */
+	bool freezes_pad;		/* the embedding of pad_id is learnt as an output alone */
 };
 
 static inline bool config_has_window(const struct model_config *config, int layer)

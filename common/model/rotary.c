@@ -41,10 +41,11 @@ static float llama3(const struct rotary *rotary, float f)
 	float wavelength = (float)(2 * PI) / f, factor = (float)rotary->factor;
 	float low = (float)rotary->low, share;
 
-	if (wavelength < (float)(rotary->original / rotary->high))
-		return f;
+	/* Where high is not above low, none is between. */
 	if (wavelength > (float)(rotary->original / rotary->low))
 		return f / factor;
+	if (wavelength < (float)(rotary->original / rotary->high))
+		return f;
 	share = ((float)rotary->original / wavelength - low) / (float)(rotary->high - rotary->low);
 	return (1 - share) * f / factor + share * f;
 }
@@ -77,7 +78,7 @@ void rotary_frequencies(float *frequencies, const struct rotary *rotary, int wid
 	const float *stretch =
 		length > rotary->original ? rotary->long_factor : rotary->short_factor;
 
-	for (int i = 0; i < width / 2; i++) {
+	for (int i = 0; i < (width + 1) / 2; i++) {
 		/* The power alone in double: rounded once, as torch's is but for a few. */
 		float exponent = (float)(2 * i) / (float)width;
 		float period = (float)pow((float)theta, exponent), f = 1 / period;

@@ -5,7 +5,8 @@
 
 #include "common/model/model_config.h"
 
-/* frequencies [width/2] for a sequence of the given length. */
+/* frequencies of the pairs of width elements, of which the last pair may lack one, for a
+ * sequence of the given length. */
 void rotary_frequencies(float *frequencies, const struct rotary *rotary, int width, int length);
 
 /* Longest sequence whose angles do not depend on its own length; INT_MAX if none does. */

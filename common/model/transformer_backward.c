@@ -202,6 +202,16 @@ static void layer_backward(const struct backward *b, int layer, float *dx)
 	arena_rewind(b->arena, mark);
 }
 
+/* Rows [T, W] of the padding id are 0, as its embedding takes no gradient. */
+static void clear_pad(const struct backward *b, float *dembedded, int w)
+{
+	const struct model_config *config = &b->model->config;
+
+	for (int t = 0; t < b->t && config->freezes_pad; t++)
+		if (b->batch->ids[t] == config->pad_id)
+			memset(dembedded + (size_t)t * (size_t)w, 0, (size_t)w * sizeof *dembedded);
+}
+
 /* dx, of the embedded rows, into the tables; destroyed. */
 static void embed_backward(const struct backward *b, float *dx)
 {
@@ -231,6 +241,7 @@ static void embed_backward(const struct backward *b, float *dx)
 	}
 	if (config->embedding_scale != 1)
 		scale_in_place(dembedded, config->embedding_scale, n, b->pool);
+	clear_pad(b, dembedded, w);
 	if (dtable)
 		embedding_backward(dtable, ids, dembedded, b->t, w, b->pool);
 	arena_rewind(b->arena, mark);

@@ -111,8 +111,8 @@ static void mlp_branch(const struct run *run, int layer, const struct kept_layer
 	const struct model_config *config = &model->config;
 	int t = run->rows->t;
 
-	project(run, PARAM_UP_WEIGHT, weight(model, PARAM_UP_BIAS, layer), layer, at->norm2,
-		at->up, at->low);
+	project(run, PARAM_UP_WEIGHT, weight(model, PARAM_UP_BIAS, layer), layer, at->norm2, at->up,
+		at->low);
 	if (config->mlp == MLP_GATED)
 		gated_forward(at->activated, at->up, t, config->n_ff, config->activation,
 			      run->pool);
@@ -276,7 +276,8 @@ static const float **find_angles(const struct model *model, int which, const str
 			continue;
 		}
 		if (rows->lengths[i] != length)
-			rotary_frequencies(frequencies, rotary, width, rows->lengths[i]);
+			rotary_frequencies(frequencies, rotary, config->rotary_width,
+					   rows->lengths[i]);
 		length = rows->lengths[i];
 		row = floats(arena, 1, width);
 		rotary_row(row, frequencies, rotary, width, position);

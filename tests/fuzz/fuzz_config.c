@@ -27,7 +27,8 @@ static void check(const struct model_config *config)
 	require(config->n_kv_heads > 0 && config->n_heads % config->n_kv_heads == 0);
 	require(config->head_dim > 0 && config->head_dim <= ATTENTION_MAX_HEAD_DIM);
 	require(config->rotary_dim % 2 == 0 && config->rotary_dim <= config->head_dim);
-	require(config->max_positions > 0 && config->norm_eps > 0);
+	require(config->rotary_dim == config->rotary_width + config->rotary_width % 2);
+	require(config->max_positions > 0 && config->norm_eps >= 0);
 	require((config->head == HEAD_SCORE) == (config->n_labels > 0));
 	require(is_id(config->bos_id, config) && is_id(config->eos_id, config) &&
 		is_id(config->pad_id, config));

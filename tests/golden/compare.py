@@ -103,9 +103,9 @@ def rope(r, positions, head_dim, fraction=None):
     return out
 
 
-def fraction_of(r, head_dim):
-    """A part of a head that is an even number of elements."""
-    return r.choice([n / head_dim for n in range(2, head_dim + 1, 2)
+def fraction_of(r, head_dim, step=2):
+    """A part of a head that is a whole number of elements."""
+    return r.choice([n / head_dim for n in range(2, head_dim + 1, step)
                      if int(n / head_dim * head_dim) == n])
 
 
@@ -143,11 +143,14 @@ def draw_gpt2(r, c, positions):
 def draw_gpt_neox(r, c, positions):
     n = r.choice([1, 2, 3, 4])
     head_dim = r.choice([4, 6, 8, 10])
-    fraction = fraction_of(r, head_dim)
+    fraction = fraction_of(r, head_dim, 1)
+    rotary = rope(r, positions, head_dim, fraction)
+    if rotary["rope_type"] == "yarn" and int(head_dim * fraction) % 2:  # it has no odd one
+        rotary["partial_rotary_factor"] = fraction_of(r, head_dim)
     c.update(num_attention_heads=n, hidden_size=n * head_dim, layer_norm_eps=c.pop("eps"),
              hidden_act=activation(r, "gelu"), use_parallel_residual=r.random() < 0.6,
              attention_bias=r.random() < 0.8, tie_word_embeddings=r.random() < 0.2,
-             rope_parameters=rope(r, positions, head_dim, fraction))
+             rope_parameters=rotary)
 
 
 def draw_gptj(r, c, positions):
@@ -335,6 +338,7 @@ class Case:
         self.shard_size = self.r.choice(["1GB", "1GB", "8KB"])
         self.is_old = family in HAS_DIALECTS and self.r.random() < 0.4
         self.vocab = self.config["vocab_size"]
+        self.has_special = self.r.random() < 0.4  # padding and the end among the ids
 
     def write(self, name, auto, **more):
         """A model as save_pretrained writes it, and what anybody reads back."""
@@ -357,7 +361,7 @@ class Case:
                 for dtype in (torch.float64, torch.float32)]
 
     def ids(self, n):
-        low = 4 if self.vocab > 4 else 0  # not the special ones
+        low = 0 if self.has_special or self.vocab <= 4 else 4
         return [self.r.randrange(low, self.vocab) for _ in range(n)]
 
     def longest(self):

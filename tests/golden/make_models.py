@@ -3,14 +3,14 @@
 
 Made with transformers 5.23.0, torch 2.15.0 and Python 3.11.7, on a CPU in float32:
     python tests/golden/make_models.py [NAME ...]
-(gpt2, llama-gqa, llama-gqa-sharded, rm-gpt2 and rm-llama were made with transformers 4.45
-and are not made again by this script.)
+(gpt_neox-odd-rotary and llama-pad were made with 5.24.0.  gpt2, llama-gqa, llama-gqa-sharded,
+rm-gpt2 and rm-llama were made with transformers 4.45 and are not made again by this script.)
 
 models/NAME/ holds config.json and model.safetensors as save_pretrained writes them, where
 noted also config4.json, the same config in the dialect of transformers 4, and
 golden.safetensors:
 
-    input_ids            I64 [2, T]     no id is that of padding
+    input_ids            I64 [2, T]     no id is that of padding, but for llama-pad
     logits               F32 [2, T, V]
     loss                 F32 [1]        mean cross-entropy of the next id
     next_token_logprobs  F32 [2, T - 1]
@@ -79,6 +79,7 @@ def default_rope(config):
 
 # name: (model_type, config, {what is switched off: changes}, further settings)
 #   some_grads: only of tensors outside the layers and in layer 0
+#   has_pad: some of the ids are that of padding, whose embedding is not learnt from them
 #   no_grads, no_greedy, length, dtype, shard_size, layout, dialect4
 LM = {
     "gpt2-inverse-layer": ("gpt2", dict(GPT2, scale_attn_by_inverse_layer_idx=True,
@@ -91,6 +92,11 @@ LM = {
                                              attention_bias=False, hidden_act="gelu_new"),
                             {"parallel": dict(use_parallel_residual=True)},
                             dict(some_grads=True)),
+    "gpt_neox-odd-rotary": ("gpt_neox", dict(NEOX, rope_parameters=dict(
+        rope_type="linear", rope_theta=100.0, factor=2.0, partial_rotary_factor=0.4)),
+        {"rotary": dict(rope_parameters=dict(rope_type="linear", rope_theta=100.0, factor=2.0,
+                                             partial_rotary_factor=0.5))},
+        dict(some_grads=True, dialect4=True)),
     "gptj": ("gptj", GPTJ, {"rotary": dict(rotary_dim=8)}, {}),
     "llama-linear": ("llama", dict(TIED, **rope("linear", factor=2.5)), {"rope": default_rope},
                      dict(some_grads=True, dialect4=True)),
@@ -112,6 +118,7 @@ LM = {
                    {"rope": default_rope}, dict(some_grads=True)),
     "llama-bias": ("llama", dict(LLAMA, attention_bias=True, mlp_bias=True, head_dim=6,
                                  num_key_value_heads=1), {}, dict(some_grads=True, dialect4=True)),
+    "llama-pad": ("llama", dict(TIED, rms_norm_eps=0.0), {}, dict(some_grads=True, has_pad=True)),
     "mistral-window": ("mistral", dict(LLAMA, sliding_window=5),
                        {"window": dict(sliding_window=None)}, dict(some_grads=True)),
     "qwen2-window": ("qwen2", dict(TIED, use_sliding_window=True, sliding_window=4,
@@ -294,6 +301,8 @@ def make_lm(name, model_type, options, without, settings):
         fill(model, gen)
         model = model.to(dtype).float()  # what the file will hold
         ids = torch.randint(3, VOCAB, (2, length), generator=gen)
+        if settings.get("has_pad"):
+            ids[0, 2:4] = ids[1, 9] = options["pad_token_id"]
         if settings.get("no_greedy"):
             break
         continuation, gap = greedy(model, ids[0, :8])

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Frequencies of rotary positions as transformers computes them, into rotary.jsonl.
 
-Made with transformers 5.23.0, torch 2.15.0 and Python 3.11.7, on a CPU in float32:
+Made with transformers 5.24.0, torch 2.15.0 and Python 3.11.7, on a CPU in float32:
     python tests/golden/make_rotary.py
 
 One object a line: config, the members of a config.json of a published size; length, of the
@@ -49,6 +49,11 @@ CASES = [
            original_max_position_embeddings=4096, attention_factor=1.3), 1),
     (dict(model_type="gpt_neox", hidden_size=512, num_attention_heads=8, rotary_pct=0.25,
           rotary_emb_base=10000), 1),
+    (llama(131072, 500000.0, 128, **dict(LLAMA3, low_freq_factor=4.0), factor=8.0), 1),
+    (llama(131072, 500000.0, 128, **dict(LLAMA3, low_freq_factor=8.0), factor=8.0), 1),
+    (llama(163840, 10000.0, 64, rope_type="yarn", factor=40.0, mscale=1.0, mscale_all_dim=0,
+           beta_fast=0, original_max_position_embeddings=4096), 1),
+    (dict(model_type="gpt_neox", hidden_size=600, num_attention_heads=10, rotary_pct=0.25), 1),
     (dict(model_type="phi", hidden_size=2560, num_attention_heads=32, partial_rotary_factor=0.4), 1),
     (PHI3, 4096),
     (PHI3, 4097),

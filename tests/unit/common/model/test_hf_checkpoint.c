@@ -155,6 +155,20 @@ static void test_describing_gives_the_model_that_loading_gives(void **state)
 	model_destroy(model);
 }
 
+/* A model's tensors as its base class saves them. */
+static void read_bare_store(struct store *store, const char *name, const char *prefix)
+{
+	size_t n = strlen(prefix);
+
+	read_store(store, name);
+	for (int i = 0; i < store->n; i++) {
+		char *stored = store->items[i].name;
+
+		assert_memory_equal(stored, prefix, n);
+		memmove(stored, stored + n, strlen(stored + n) + 1);
+	}
+}
+
 /* As the first GPT-2 checkpoints are: no prefix, and masks among the weights. */
 static void test_names_without_prefix_and_mask_buffers_load(void **state)
 {
@@ -165,12 +179,7 @@ static void test_names_without_prefix_and_mask_buffers_load(void **state)
 	struct store store;
 
 	(void)state;
-	read_store(&store, "gpt2");
-	for (int i = 0; i < store.n; i++) {
-		char *name = store.items[i].name;
-		assert_memory_equal(name, "transformer.", 12);
-		memmove(name, name + 12, strlen(name + 12) + 1);
-	}
+	read_bare_store(&store, "gpt2", "transformer.");
 	append(&store, "h.0.attn.bias", "U8", 4, mask_shape, mask, (size_t)64 * 64);
 	append(&store, "h.1.attn.bias", "BOOL", 4, mask_shape, mask, (size_t)64 * 64);
 	append(&store, "h.1.attn.masked_bias", "F32", 0, NULL, &masked, sizeof masked);
@@ -181,6 +190,78 @@ static void test_names_without_prefix_and_mask_buffers_load(void **state)
 	free(mask);
 	model_destroy(expected);
 	model_destroy(model);
+}
+
+/* As old checkpoints of Llama are, where one of the whole model has that name alone. */
+static void test_frequencies_among_the_weights_are_no_weights(void **state)
+{
+	static const int64_t shape[] = {2};
+	struct model *expected = load(MODELS "llama-yarn", HEAD_LM), *model;
+	const float frequencies[2] = {1, 0.5F};
+	struct store store;
+
+	(void)state;
+	read_bare_store(&store, "llama-yarn", "model.");
+	append(&store, "layers.1.self_attn.rotary_emb.inv_freq", "F32", 1, shape, frequencies,
+	       sizeof frequencies);
+	append(&store, "rotary_emb.inv_freq", "F32", 1, shape, frequencies, sizeof frequencies);
+	copy("llama-yarn", "config.json");
+	finish_store(&store);
+	model = load(dir, HEAD_LM);
+	assert_same_weights(expected, model);
+	model_destroy(expected);
+	model_destroy(model);
+}
+
+/* Gemma 3's weights under a name that has prefix in place of "model.", and what sees images. */
+static void write_with_images(const char *prefix, const char *images)
+{
+	static const int64_t shape[] = {2};
+	const float pixels[2] = {1, 2};
+	struct buf text, outer = BUF_INIT;
+	struct store store;
+	char name[160];
+
+	read_bare_store(&store, "gemma3", "model.");
+	for (int i = 0; i < store.n; i++) {
+		snprintf(name, sizeof name, "%s%.100s", prefix, store.items[i].name);
+		memcpy(store.items[i].name, name, sizeof name);
+	}
+	snprintf(name, sizeof name, "%svision_tower.patches.weight", images);
+	append(&store, name, "F32", 1, shape, pixels, sizeof pixels);
+	snprintf(name, sizeof name, "%smulti_modal_projector.norm.weight", images);
+	append(&store, name, "F32", 1, shape, pixels, sizeof pixels);
+	read_bytes(MODELS "gemma3", "config.json", &text);
+	buf_printf(&outer,
+		   "{\"architectures\": [\"Gemma3ForConditionalGeneration\"], "
+		   "\"model_type\": \"gemma3\", \"text_config\": %s, \"vision_config\": {}}",
+		   text.data);
+	write_bytes(dir, "config.json", outer.data, outer.length);
+	finish_store(&store);
+	buf_release(&text);
+	buf_release(&outer);
+}
+
+static void test_of_a_model_that_sees_images_the_language_model_loads(void **state)
+{
+	static const char *const names[][2] = {{"language_model.model.", ""},
+					       {"model.language_model.", "model."}};
+	struct model *expected = load(MODELS "gemma3", HEAD_LM);
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct hf_save_options options = {.source_dir = dir};
+		struct model *model;
+
+		write_with_images(names[i][0], names[i][1]);
+		model = load(dir, HEAD_LM);
+		assert_same_weights(expected, model);
+		save(model, &options);
+		assert_same_file(MODELS "gemma3", saved, "model.safetensors");
+		assert_same_file(MODELS "gemma3", saved, "config.json");
+		model_destroy(model);
+	}
+	model_destroy(expected);
 }
 
 /* A number and what it is as BF16, F16 and F64, all exact. */
@@ -1341,6 +1422,8 @@ int main(void)
 		CASE(test_a_sharded_checkpoint_is_the_same_as_a_single_file),
 		CASE(test_describing_gives_the_model_that_loading_gives),
 		CASE(test_names_without_prefix_and_mask_buffers_load),
+		CASE(test_frequencies_among_the_weights_are_no_weights),
+		CASE(test_of_a_model_that_sees_images_the_language_model_loads),
 		CASE(test_weights_of_other_float_types_load_as_their_values),
 		CASE(test_one_sentence_lists_every_wrong_tensor),
 		CASE(test_a_long_list_of_wrong_tensors_is_cut),

@@ -250,9 +250,14 @@ static void test_both_dialects_of_rotary_positions_are_read(void **state)
 	assert_true(theta(LLAMA ",\"rope_scaling\":{},"
 				"\"rope_parameters\":{\"rope_theta\":9}") == 9);
 	assert_int_equal(accepted(LLAMA ",\"partial_rotary_factor\":1.0").rotary_dim, 8);
-	assert_refused(LLAMA ",\"partial_rotary_factor\":0.5", "partial_rotary_factor is 0.5");
-	assert_refused(LLAMA ",\"rope_parameters\":{\"partial_rotary_factor\":0.25}",
-		       "partial_rotary_factor is 0.25");
+	/* Where whole heads rotate, transformers 5 ignores a fraction. */
+	assert_int_equal(accepted(LLAMA ",\"partial_rotary_factor\":0.5").rotary_dim, 8);
+	assert_int_equal(accepted(LLAMA ",\"rope_parameters\":{\"partial_rotary_factor\":0.25}")
+				 .rotary_width,
+			 8);
+	assert_refused(LLAMA ",\"partial_rotary_factor\":0.5,"
+			     "\"rope_scaling\":{\"type\":\"linear\",\"factor\":2}",
+		       "partial_rotary_factor is 0.5, expected 1");
 
 	config = accepted(NEOX ",\"rotary_pct\":0.5,\"rotary_emb_base\":77");
 	assert_true(config.rotary.theta == 77 && config.rotary_dim == 4);
@@ -261,7 +266,18 @@ static void test_both_dialects_of_rotary_positions_are_read(void **state)
 	assert_true(config.rotary.theta == 78 && config.rotary_dim == 6);
 	assert_int_equal(accepted(PHI ",\"partial_rotary_factor\":0.25").rotary_dim, 2);
 	assert_int_equal(accepted(PHI).rotary_dim, 4);
+	/* An odd number of elements is rounded up, and their frequencies are not. */
+	config = accepted(NEOX ",\"rotary_pct\":0.4");
+	assert_true(config.rotary_dim == 4 && config.rotary_width == 3);
+	config = accepted(PHI3 ",\"partial_rotary_factor\":0.15");
+	assert_true(config.rotary_dim == 2 && config.rotary_width == 1);
 	assert_refused(PHI ",\"partial_rotary_factor\":0.4", "3 rotary elements of a head");
+	assert_refused(NEOX ",\"rotary_pct\":0.4,\"rope_scaling\":{\"type\":\"yarn\",\"factor\":2,"
+			    "\"partial_rotary_factor\":0.4}",
+		       "rope_scaling with 3 rotary elements of a head, expected an even number");
+	/* Rotary positions are made for this head_dim, and heads are not. */
+	config = accepted(NEOX ",\"rotary_pct\":0.25,\"head_dim\":16");
+	assert_true(config.head_dim == 8 && config.rotary_dim == 4);
 	assert_refused(PHI ",\"partial_rotary_factor\":1.5", "partial_rotary_factor is 1.5");
 	assert_refused(NEOX ",\"rotary_pct\":0.1", "0 rotary elements of a head");
 	assert_int_equal(accepted(GPTJ ",\"rotary_dim\":6").rotary_dim, 6);
@@ -300,6 +316,12 @@ static void test_kinds_of_rotary_positions_are_read(void **state)
 			 .rotary;
 	assert_true(fabs(rotary.attention_factor - (0.07 * log(4) + 1) / (0.05 * log(4) + 1)) <
 		    1e-12);
+	rotary = accepted(LLAMA
+			  ",\"rope_scaling\":{\"rope_type\":\"yarn\",\"factor\":4,"
+			  "\"mscale\":0.7,\"mscale_all_dim\":0,\"beta_fast\":0,\"beta_slow\":0}")
+			 .rotary;
+	assert_true(fabs(rotary.attention_factor - (0.1 * log(4) + 1)) < 1e-12);
+	assert_true(rotary.high == 32 && rotary.low == 1);
 	/* Legacy names of Phi-3; its class has an original length of its own. */
 	rotary = accepted(PHI3 ",\"max_position_embeddings\":16384,\"rope_scaling\":{"
 			       "\"type\":\"su\",\"short_factor\":[1,2,3,4],"
@@ -332,6 +354,9 @@ static void test_gemma3_rotates_by_kind_of_layer(void **state)
 	assert_true(accepted(GEMMA3 ",\"rope_parameters\":{}").rotary.theta == 1e6);
 	assert_refused(GEMMA3 ",\"rope_parameters\":{\"rope_theta\":5}",
 		       "rope_parameters has neither full_attention nor sliding_attention");
+	assert_refused(GEMMA3 ",\"rope_scaling\":{\"rope_type\":\"yarn\",\"factor\":8,"
+			      "\"truncate\":false}",
+		       "truncate of rope_scaling is false, expected true");
 	assert_refused(GEMMA3 ",\"rope_scaling\":{\"type\":\"linear\",\"factor\":8}",
 		       "rope_scaling has a type, expected rope_type");
 }
@@ -423,10 +448,13 @@ static void test_activations_have_several_names(void **state)
 	assert_int_equal(accepted(GEMMA ",\"hidden_act\":\"gelu\"").activation,
 			 ACTIVATION_GELU_TANH);
 	assert_int_equal(accepted(GEMMA ",\"hidden_act\":\"relu\"").activation, ACTIVATION_RELU);
+	/* Gemma 1 has no other key, whatever its files say under that of its successors. */
 	assert_int_equal(accepted(GEMMA ",\"hidden_act\":\"relu\","
 					"\"hidden_activation\":\"silu\"")
 				 .activation,
-			 ACTIVATION_SILU);
+			 ACTIVATION_RELU);
+	assert_int_equal(accepted(GEMMA ",\"hidden_activation\":\"relu\"").activation,
+			 ACTIVATION_GELU_TANH);
 	assert_int_equal(accepted(GEMMA2 ",\"hidden_activation\":\"gelu\"").activation,
 			 ACTIVATION_GELU);
 	assert_refused(GPT2 ",\"activation_function\":\"quick_gelu\"",
@@ -485,6 +513,10 @@ static void test_options_of_single_families(void **state)
 	assert_refused(GEMMA2 ",\"final_logit_softcapping\":0", "final_logit_softcapping is not");
 	assert_refused(GEMMA2 ",\"use_bidirectional_attention\":true",
 		       "use_bidirectional_attention is true");
+	/* transformers 5 lets every family look ahead where that is said. */
+	assert_refused(LLAMA ",\"is_causal\":false",
+		       "is_causal is false, expected causal attention");
+	accepted(LLAMA ",\"is_causal\":true");
 }
 
 static void test_aliases_of_dimensions_are_read(void **state)
@@ -607,7 +639,7 @@ static void test_large_heads_are_refused(void **state)
 static void test_wrong_numbers_are_refused(void **state)
 {
 	(void)state;
-	assert_refused(LLAMA ",\"rms_norm_eps\":0", "rms_norm_eps is not a number above 0");
+	assert_true(accepted(LLAMA ",\"rms_norm_eps\":0").norm_eps == 0);
 	assert_refused(LLAMA ",\"rms_norm_eps\":-1e-5", "rms_norm_eps is not a number above 0");
 	assert_refused(LLAMA ",\"rms_norm_eps\":1e-60", "rms_norm_eps is not a number above 0");
 	assert_refused(LLAMA ",\"rms_norm_eps\":\"1e-5\"", "rms_norm_eps is not a number above 0");
@@ -615,7 +647,8 @@ static void test_wrong_numbers_are_refused(void **state)
 	assert_refused(LLAMA ",\"rope_theta\":0", "rope_theta is not a number above 0");
 	assert_refused(LLAMA ",\"rope_theta\":[1]", "rope_theta is not a number above 0");
 	assert_refused(LLAMA ",\"rope_theta\":NaN", "NaN is not a JSON number");
-	assert_refused(LLAMA ",\"partial_rotary_factor\":0.01", "partial_rotary_factor is 0.01");
+	assert_refused(LLAMA ",\"partial_rotary_factor\":0",
+		       "partial_rotary_factor is not a number");
 	assert_refused(LLAMA ",\"tie_word_embeddings\":\"no\"", "tie_word_embeddings is a string");
 }
 
@@ -632,9 +665,9 @@ static void test_wrong_rotary_positions_are_refused(void **state)
 	assert_refused(ROPE("\"type\":\"yarn\""), "rope_scaling has no factor");
 	assert_refused(ROPE("\"type\":\"dynamic\",\"factor\":-1"),
 		       "factor is not a number above 0");
-	assert_refused(ROPE("\"type\":\"llama3\",\"factor\":8,\"low_freq_factor\":4,"
+	assert_refused(ROPE("\"type\":\"llama3\",\"factor\":8,\"low_freq_factor\":0,"
 			    "\"high_freq_factor\":1"),
-		       "high_freq_factor is 1, expected more than low_freq_factor, 4");
+		       "low_freq_factor is not a number above 0");
 	assert_refused(ROPE("\"type\":\"longrope\",\"short_factor\":[1,2,3]"),
 		       "short_factor of rope_scaling is not a list of 4 numbers above 0");
 	assert_refused(ROPE("\"type\":\"longrope\",\"short_factor\":[1,2,3,4],"
@@ -643,7 +676,7 @@ static void test_wrong_rotary_positions_are_refused(void **state)
 	assert_refused(ROPE("\"type\":\"yarn\",\"factor\":2,\"rope_theta\":1"),
 		       "rope_theta is 1, expected more than 1 for yarn");
 	assert_refused(LLAMA ",\"head_dim\":2,\"rope_scaling\":{\"type\":\"dynamic\",\"factor\":2}",
-		       "with 2 rotary elements of a head");
+		       "rope_scaling with 2 rotary elements of a head, expected more");
 	accepted(ROPE("\"type\":\"default\""));
 	assert_refused(LLAMA ",\"rope_scaling\":\"linear\"", "rope_scaling is a string");
 	assert_refused(ROPE("\"type\":3"), "expected a type that is a string");
