@@ -38,9 +38,9 @@ RLHF_FAULT=stop:train.updated:3 RLHF_FAULT_RANK=1 ends 2 \
 
 # Stopped for a while, it is waited for.
 RLHF_FAULT=stop:actor.prompts:3 RLHF_FAULT_RANK=1 mpirun --oversubscribe -n 4 "$RLHF" ppo config.json \
-	--set run.dir=short --set run.heartbeat_timeout=6 2>log &
+	--set run.dir=short --set run.heartbeat_timeout=12 2>log &
 job=$!
-until grep -qs 'has been silent' log; do
+until grep -qs 'rank 1 .* has been silent' log; do
 	kill -0 $job || fail "ended: $(cat log)"
 	sleep 0.1
 done
