@@ -519,6 +519,9 @@ static enum status check_train(const struct loader *loader, struct run_config *c
 	     "\"model.path\" is missing: the checkpoint to start from; or give model.create");
 	RULE(loader, !config->model.path || !config->model.create,
 	     "both \"model.path\" and \"model.create\" are given, expected one of them");
+	RULE(loader, config->train.eval_every == 0 || config->data.eval,
+	     "\"train.eval_every\" is %lld, expected 0 without data.eval",
+	     (long long)config->train.eval_every);
 	if (!tokenizer)
 		return STATUS_OK;
 	/* A new model may name its tokenizer where it names everything else. */

@@ -294,6 +294,10 @@ static void test_ranges_and_rules_are_checked(void **state)
 	PPO_REFUSED("\"roles\":{\"learner\":3}", "divisor of ppo.lanes, 8");
 	PPO_REFUSED("\"roles\":{\"learner\":0}", "\"roles.learner\" is 0");
 	PPO_REFUSED("\"schedule\":{\"warmup_steps\":101}", "at most the run's length, 100");
+	REFUSED(COMMAND_SFT,
+		"{\"run\":{\"dir\":\"R\"},\"model\":{\"path\":\"M\"},\"data\":{\"train\":\"D\"},"
+		"\"train\":{\"eval_every\":5}}",
+		"\"train.eval_every\" is 5, expected 0 without data.eval");
 }
 
 static void test_needed_keys_are_missed_by_name(void **state)
