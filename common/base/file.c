@@ -104,6 +104,23 @@ enum status file_read(const char *path, size_t max_bytes, struct buf *out, struc
 	return status;
 }
 
+bool file_is_pipe(const char *path)
+{
+	struct stat info;
+	return stat(path, &info) == 0 && S_ISFIFO(info.st_mode);
+}
+
+enum status file_read_pipe(const char *path, size_t max_bytes, struct buf *out, struct error *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return system_error(err, path, "cannot open");
+	buf_reserve(out, 4096);
+	enum status status = read_all(fd, path, max_bytes, out, err);
+	close(fd);
+	return status;
+}
+
 enum status file_map(struct file_map *map, const char *path, struct error *err)
 {
 	static const uint8_t nothing[1];

@@ -11,6 +11,10 @@
 
 /* Appends a regular file's bytes to out; refuses more than max_bytes. */
 enum status file_read(const char *path, size_t max_bytes, struct buf *out, struct error *err);
+/* Whether path is a pipe, as a shell's <(COMMAND) is; and what comes through it to its
+ * end, which can be read once. */
+bool file_is_pipe(const char *path);
+enum status file_read_pipe(const char *path, size_t max_bytes, struct buf *out, struct error *err);
 
 /* A file mapped read-only. */
 struct file_map {

@@ -52,6 +52,8 @@ texts=$golden/tokenizers/texts.jsonl
 cmp plain unpacked || fail 'gzip: other bytes'
 "$RLHF" tokenize --model model --input - <packed.jsonl >unpacked
 cmp plain unpacked || fail 'gzip on standard input: other bytes'
+"$RLHF" tokenize --model model --input <(gzip -c "$texts") >unpacked
+cmp plain unpacked || fail 'a pipe: other bytes'
 gzip -c "$golden/tokenizers/training.txt" >training.txt.gz
 gzip -c "$texts" >texts.jsonl.gz
 for file in "$golden/tokenizers/training.txt" "$texts"; do
