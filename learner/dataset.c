@@ -66,6 +66,7 @@ void dataset_release(struct dataset *dataset)
 	free(dataset->rows);
 	free(dataset->rejected);
 	free(dataset->margins);
+	free(dataset->lines);
 	free(dataset->labels);
 	*dataset = (struct dataset){0};
 }
@@ -80,6 +81,7 @@ static void grow(struct reader *reader, bool has_pairs)
 	reader->capacity = reader->capacity ? 2 * reader->capacity : 256;
 	capacity = (size_t)reader->capacity;
 	dataset->rows = xrealloc(dataset->rows, capacity, sizeof *dataset->rows);
+	dataset->lines = xrealloc(dataset->lines, capacity, sizeof *dataset->lines);
 	if (reader->has_labels)
 		dataset->labels = xrealloc(dataset->labels, capacity, sizeof *dataset->labels);
 	if (!has_pairs)
@@ -96,6 +98,7 @@ static void append(struct reader *reader, const struct example *example)
 	if (dataset->n == reader->capacity)
 		grow(reader, example->rejected.ids != NULL);
 	dataset->rows[dataset->n] = example->row;
+	dataset->lines[dataset->n] = example->line;
 	if (example->rejected.ids) {
 		dataset->rejected[dataset->n] = example->rejected;
 		dataset->margins[dataset->n] = example->margin;
@@ -169,6 +172,7 @@ enum status dataset_add(struct reader *reader, struct example *example, int line
 	bool keep, was_equal = is_equal_pair(example);
 	enum status status = limit(reader, example, line, &keep, err);
 
+	example->line = line;
 	if (status == STATUS_OK && keep && reader->needs_target &&
 	    !(dataset_has_target(&example->row) &&
 	      (!example->rejected.ids || dataset_has_target(&example->rejected)))) {

@@ -13,6 +13,7 @@ struct dataset {
 	struct row *rows;     /* [n]; for pairs: chosen */
 	struct row *rejected; /* [n]; NULL where there are no pairs */
 	double *margins;      /* [n] of pairs: by how much chosen is better; else NULL */
+	int *lines;  /* [n] of the file, from 1; 0 for what was packed */
 	int *labels; /* [n] of judged rows: 1 wanted, 0 unwanted; of labelled rows; or NULL */
 	int n;
 	uint64_t seed;

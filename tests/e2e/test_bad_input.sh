@@ -237,6 +237,11 @@ for rule in skip truncate; do
 	works --set run.dir=$rule --set data.prompts=long.jsonl --set data.max_length=8 \
 		--set data.too_long=$rule --set ppo.iterations=1
 done
+cat nine.jsonl prompts.jsonl >first-long.jsonl
+works --set run.dir=lines --set data.prompts=first-long.jsonl --set data.max_length=8 \
+	--set data.too_long=skip --set ppo.iterations=1
+! grep -q '"prompt_index":0,' lines/rollouts.jsonl || fail 'a skipped prompt was sampled from'
+grep -q '"prompt_index":10,' lines/rollouts.jsonl || fail 'prompt_index is no line of the file'
 
 # --- models ---
 ppo_refused 0 'nowhere/config.json: cannot open' --set policy.path=nowhere

@@ -243,6 +243,21 @@ static void test_pairs_cut_on_the_left_differ_where_they_end(void **state)
 	dataset_release(&dataset);
 }
 
+static void test_rows_know_their_lines(void **state)
+{
+	struct run_config config = config_of("skip");
+	struct row_context context = {.n_vocab = N_VOCAB};
+
+	(void)state;
+	write_rows("d.jsonl", "{\"input_ids\":[0,1,2,3,0]}\n\n{\"input_ids\":[1]}\n"
+			      "{\"input_ids\":[0,1,2,3,0]}\n{\"input_ids\":[2]}\n");
+	must(dataset_load_prompts(&dataset, path, &context, &config, 8, &err));
+	assert_int_equal(dataset.n, 2);
+	assert_int_equal(dataset.lines[0], 3);
+	assert_int_equal(dataset.lines[1], 5);
+	dataset_release(&dataset);
+}
+
 static void test_pairs_are_kept_or_skipped_together(void **state)
 {
 	struct run_config config = config_of("skip");
@@ -580,6 +595,7 @@ int main(void)
 		cmocka_unit_test(test_too_long_can_be_cut_at_the_end),
 		cmocka_unit_test(test_prompts_are_cut_at_the_front),
 		cmocka_unit_test(test_pairs_cut_on_the_left_differ_where_they_end),
+		cmocka_unit_test(test_rows_know_their_lines),
 		cmocka_unit_test(test_pairs_are_kept_or_skipped_together),
 		cmocka_unit_test(test_equal_pairs_are_left_out_and_margins_kept),
 		cmocka_unit_test(test_pairs_may_have_to_hold_completions_and_get_their_end),
