@@ -200,6 +200,24 @@ static bool section_is_given(const struct json *tree, const struct config_key *k
 	return given;
 }
 
+/* An adapter to go on from has its own r and the like; ppo makes one of its critic too. */
+static bool adapter_is_new(const struct loader *loader, const struct json *tree)
+{
+	const struct json *path = find(tree, "lora.path");
+
+	return loader->command == COMMAND_PPO || !path || json_type(path) == JSON_NULL;
+}
+
+/* Whether the key is without a default here. */
+static bool is_left_out(const struct loader *loader, const struct json *tree,
+			const struct config_key *key)
+{
+	if ((key->flags & KEY_WITH_SECTION) && !section_is_given(tree, key))
+		return true;
+	return (key->flags & KEY_NEW_ADAPTER) && !adapter_is_new(loader, tree) &&
+	       !find(tree, key->name);
+}
+
 /* A new tree with every key of the command, in the table's order. */
 static enum status resolve(const struct loader *loader, const struct json *tree,
 			   struct json **resolved)
@@ -213,8 +231,7 @@ static enum status resolve(const struct loader *loader, const struct json *tree,
 		const struct config_key *key = &config_keys[i];
 		char *text;
 
-		if (!(key->commands & loader->command) ||
-		    ((key->flags & KEY_WITH_SECTION) && !section_is_given(tree, key)))
+		if (!(key->commands & loader->command) || is_left_out(loader, tree, key))
 			continue;
 		text = resolved_text(tree, key);
 		if (text)

@@ -54,6 +54,22 @@ head -n 1 second/metrics.jsonl | grep -q '"objective/kl":0,' || fail 'KL is not 
 on 3 "$RLHF" ppo config.json --set lora.path=first/final --set run.dir=third 2>log || fail "$(cat log)"
 same_run second third 'from an adapter on, on 3 ranks'
 
+# What the config says beside lora.path agrees with that adapter, or is refused.
+"$RLHF" pretrain pretrain.json --set lora.path=first/final --set run.dir=on 2>log || fail "$(cat log)"
+"$RLHF" pretrain on/config.json --set run.dir=again 2>log || fail "its own config.json: $(cat log)"
+same_run on again 'from an adapter on, by the config.json of such a run'
+"$RLHF" pretrain pretrain.json "${lora[@]}" --set lora.path=first/final --set run.dir=said 2>log ||
+	fail "$(cat log)"
+same_run on said 'from an adapter on, with its own r and target_modules beside it'
+for said in lora_alpha=16 'modules_to_save=norm' r=8 'target_modules=all-linear' use_rslora=true; do
+	rc=0
+	"$RLHF" pretrain pretrain.json --set lora.path=first/final --set "lora.$said" --set run.dir=no \
+		2>log || rc=$?
+	[ $rc -eq 2 ] || fail "lora.$said beside lora.path: exit $rc: $(cat log)"
+	grep -q "error: first/final: this adapter has .*, but lora.${said%=*} is" log || fail "$(cat log)"
+	[ ! -e no/config.json ] || fail "lora.$said beside lora.path has begun a run"
+done
+
 # Merging and --adapter agree; the base stays as it is.
 sha256sum policy/* >policy.was
 sed 's/"input_ids"/"prompt_ids"/' rows.jsonl | head -n 8 >ids.jsonl
