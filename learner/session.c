@@ -175,6 +175,8 @@ static enum status join_job(struct session *session, const char *config_path, bo
 	status = config_load(&session->config, session->command, config_path, session->set.items,
 			     session->set.n, err);
 	status = comm_agree(session->world, status, err);
+	if (comm_is_lead(session->world))
+		launch_tell_ready(); /* who has come to agree takes signals */
 	if (status == STATUS_OK)
 		status = check_equal(session, err);
 	if (status == STATUS_OK) {

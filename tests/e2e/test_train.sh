@@ -101,6 +101,16 @@ wait $child || rc=$?
 grep -q '"state": "stopped"' stopped/run.json || fail 'run.json does not say stopped'
 find stopped/checkpoints -name MANIFEST.json | grep -q . || fail 'nothing was saved at the stop'
 
+# A request that comes before any rank has begun is kept for it.
+"$RLHF" pretrain pretrain.json --set run.dir=early --set train.steps=100000 --ranks 2 2>early.log &
+child=$!
+while [ ! -s early.log ]; do sleep 0.01; done
+kill -USR1 $child
+rc=0
+wait $child || rc=$?
+[ $rc -eq 75 ] || fail "asked to stop at the start: exit $rc, expected 75: $(cat early.log)"
+[ "$(wc -l <early/metrics.jsonl)" -eq 1 ] || fail "asked to stop at the start: $(cat early/metrics.jsonl)"
+
 rc=0
 on 3 "$RLHF" pretrain pretrain.json --set run.dir=three >log 2>&1 || rc=$?
 [ $rc -eq 2 ] || fail "3 ranks: exit $rc, expected 2"
