@@ -373,20 +373,30 @@ static enum status store(const struct loader *loader, const struct config_key *k
 	return fits ? STATUS_OK : wrong_value(loader, name, key, value);
 }
 
-static enum status store_all(const struct loader *loader, struct run_config *config)
+static enum status store_keys(const struct loader *loader, struct run_config *config,
+			      bool inheriting)
 {
 	for (size_t i = 0; i < n_config_keys; i++) {
 		const struct config_key *key = &config_keys[i];
 		const struct json *value = find(config->tree, key->name);
 		enum status status;
 
-		if (!value || !(key->commands & loader->command))
+		if (!value || !(key->commands & loader->command) || !key->inherit == inheriting)
 			continue;
 		status = store(loader, key, key->name, value, (char *)config);
 		if (status != STATUS_OK)
 			return status;
 	}
 	return STATUS_OK;
+}
+
+/* Keys that may have inherited their value come last: what is wrong with it is then
+ * said of the key that gave it. */
+static enum status store_all(const struct loader *loader, struct run_config *config)
+{
+	enum status status = store_keys(loader, config, false);
+
+	return status == STATUS_OK ? store_keys(loader, config, true) : status;
 }
 
 /* --- reward.sources --- */
@@ -553,12 +563,30 @@ static enum status check_dpo(const struct loader *loader, const struct run_confi
 {
 	const char *type = config->dpo.loss_type;
 	bool smooths = strcmp(type, "sigmoid") == 0 || strcmp(type, "robust") == 0;
+	bool is_kto = strcmp(type, "kto") == 0;
 
 	RULE(loader, smooths || config->dpo.label_smoothing == 0,
 	     "\"dpo.label_smoothing\" is %g, expected 0 with dpo.loss_type \"%s\"",
 	     config->dpo.label_smoothing, type);
-	RULE(loader, strcmp(type, "kto") != 0 || config->train.batch_size >= 2,
+	RULE(loader, is_kto || config->dpo.desirable_weight == 1,
+	     "\"dpo.desirable_weight\" is %g, expected 1 with dpo.loss_type \"%s\"",
+	     config->dpo.desirable_weight, type);
+	RULE(loader, is_kto || config->dpo.undesirable_weight == 1,
+	     "\"dpo.undesirable_weight\" is %g, expected 1 with dpo.loss_type \"%s\"",
+	     config->dpo.undesirable_weight, type);
+	RULE(loader, !is_kto || config->train.batch_size >= 2,
 	     "\"train.batch_size\" is 1, expected more with dpo.loss_type \"kto\"");
+	return STATUS_OK;
+}
+
+static enum status check_classify(const struct loader *loader, const struct run_config *config)
+{
+	const char *freeze = config->classify.freeze;
+
+	RULE(loader, !config->lora.given || strcmp(freeze, "none") == 0,
+	     "\"classify.freeze\" is \"%s\", expected \"none\" with lora, which freezes all but the "
+	     "head and adapts what lora.target_modules says",
+	     freeze);
 	return STATUS_OK;
 }
 
@@ -576,7 +604,13 @@ static enum status check_rules(const struct loader *loader, struct run_config *c
 	     steps);
 	RULE(loader, !config->lora.given || is_ppo || config->model.path,
 	     "\"lora\" adapts a checkpoint: it needs model.path");
+	RULE(loader,
+	     config->optimizer.momentum == 0 || strcmp(config->optimizer.name, "sgd") == 0,
+	     "\"optimizer.momentum\" is %g, expected 0 with optimizer.name \"%s\"",
+	     config->optimizer.momentum, config->optimizer.name);
 	if (loader->command == COMMAND_DPO && check_dpo(loader, config) != STATUS_OK)
+		return STATUS_BAD_INPUT;
+	if (loader->command == COMMAND_CLASSIFY && check_classify(loader, config) != STATUS_OK)
 		return STATUS_BAD_INPUT;
 	return is_ppo ? check_ppo(loader, config) : check_train(loader, config);
 }

@@ -28,6 +28,8 @@
 
 #define AT(field) offsetof(struct run_config, field)
 
+enum { MIN_CONTAINED = 4 };
+
 /* Rows of one optimizer; eps and the defaults differ. */
 #define OPTIMIZER(prefix, field, who, eps_default, from)                                           \
 	{.name = prefix ".name",                                                                   \
@@ -479,17 +481,35 @@ static bool is_inside(const char *name, const char *section)
 	return strncmp(name, section, n) == 0 && name[n] == '.';
 }
 
+/* A key of the name's own section whose last part contains that of the name: lora.lora_alpha
+ * for lora.alpha.  Short words are contained in too much. */
+static const char *containing_key(const char *name, unsigned commands)
+{
+	const char *part = last_part(name);
+	size_t n = (size_t)(part - name);
+
+	if (n == 0 || strlen(part) < MIN_CONTAINED)
+		return NULL;
+	for (size_t i = 0; i < n_config_keys; i++)
+		if ((config_keys[i].commands & commands) &&
+		    strncmp(config_keys[i].name, name, n) == 0 &&
+		    strstr(config_keys[i].name + n, part))
+			return config_keys[i].name;
+	return NULL;
+}
+
 char *config_nearest(const char *name, unsigned commands)
 {
 	const char **names = xcalloc(n_config_keys, sizeof *names);
-	const char *near;
+	const char *near = containing_key(name, commands);
 	char *result = NULL;
 	size_t n = 0;
 
 	for (size_t i = 0; i < n_config_keys; i++)
 		if (config_keys[i].commands & commands)
 			names[n++] = config_keys[i].name;
-	near = nearest_word(name, names, n);
+	if (!near)
+		near = nearest_word(name, names, n);
 	if (near) {
 		result = xstrdup(near);
 		goto done;

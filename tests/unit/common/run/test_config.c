@@ -67,6 +67,9 @@ static void refused(enum command command, const char *text, const char *const *w
 	assert_null(config.run.dir);
 }
 #define REFUSED(command, text, ...) refused(command, text, (const char *const[]){__VA_ARGS__, NULL})
+#define SFT_NEEDED                                                                                 \
+	"\"run\":{\"dir\":\"R\"},\"model\":{\"path\":\"M\"},\"data\":{\"train\":\"D\"}"
+#define SFT_REFUSED(members, ...) REFUSED(COMMAND_SFT, "{" SFT_NEEDED "," members "}", __VA_ARGS__)
 #define PPO_REFUSED(members, ...) REFUSED(COMMAND_PPO, "{" PPO_NEEDED "," members "}", __VA_ARGS__)
 
 static void test_ppo_defaults_are_those_of_the_contract(void **state)
@@ -229,6 +232,7 @@ static void test_unknown_keys_name_the_nearest(void **state)
 	PPO_REFUSED("\"ppo\":{\"kl\":{\"coeff\":1}}", path,
 		    "unknown key \"ppo.kl.coeff\", did you mean \"ppo.kl.coef\"?");
 	PPO_REFUSED("\"optimiser\":{\"name\":\"sgd\"}", "did you mean \"optimizer\"?");
+	PPO_REFUSED("\"lora\":{\"alpha\":1}", "did you mean \"lora.lora_alpha\"?");
 	PPO_REFUSED("\"learning_rat\":1", "unknown key \"learning_rat\"",
 		    "did you mean \"optimizer.learning_rate\"?");
 	PPO_REFUSED("\"zzzzzzzzzzzzzzzzzzzz\":1", "unknown key \"zzzzzzzzzzzzzzzzzzzz\"");
@@ -294,10 +298,28 @@ static void test_ranges_and_rules_are_checked(void **state)
 	PPO_REFUSED("\"roles\":{\"learner\":3}", "divisor of ppo.lanes, 8");
 	PPO_REFUSED("\"roles\":{\"learner\":0}", "\"roles.learner\" is 0");
 	PPO_REFUSED("\"schedule\":{\"warmup_steps\":101}", "at most the run's length, 100");
-	REFUSED(COMMAND_SFT,
-		"{\"run\":{\"dir\":\"R\"},\"model\":{\"path\":\"M\"},\"data\":{\"train\":\"D\"},"
-		"\"train\":{\"eval_every\":5}}",
-		"\"train.eval_every\" is 5, expected 0 without data.eval");
+}
+
+/* What has no effect beside another key would be taken to have one. */
+static void test_keys_without_effect_are_refused(void **state)
+{
+	(void)state;
+	SFT_REFUSED("\"train\":{\"eval_every\":5}",
+		    "\"train.eval_every\" is 5, expected 0 without data.eval");
+	SFT_REFUSED("\"optimizer\":{\"momentum\":0.9}",
+		    "\"optimizer.momentum\" is 0.9, expected 0 with optimizer.name \"adamw\"");
+	REFUSED(COMMAND_DPO, "{" SFT_NEEDED ",\"dpo\":{\"undesirable_weight\":2}}",
+		"\"dpo.undesirable_weight\" is 2, expected 1 with dpo.loss_type \"sigmoid\"");
+	REFUSED(COMMAND_CLASSIFY, "{" SFT_NEEDED ",\"lora\":{},\"classify\":{\"freeze\":2}}",
+		"\"classify.freeze\" is \"2\", expected \"none\" with lora");
+}
+
+/* A value that another key inherits is refused by the name of the one that was given. */
+static void test_inherited_values_are_refused_where_they_were_given(void **state)
+{
+	(void)state;
+	PPO_REFUSED("\"rollout\":{\"weights\":\"f16\"}", "\"rollout.weights\" is \"f16\"");
+	PPO_REFUSED("\"optimizer\":{\"eps\":0}", "\"optimizer.eps\" is 0", path);
 }
 
 static void test_needed_keys_are_missed_by_name(void **state)
@@ -552,6 +574,8 @@ int main(void)
 		cmocka_unit_test(test_types_are_strict),
 		cmocka_unit_test(test_integers_are_exact_up_to_2_to_the_53),
 		cmocka_unit_test(test_ranges_and_rules_are_checked),
+		cmocka_unit_test(test_keys_without_effect_are_refused),
+		cmocka_unit_test(test_inherited_values_are_refused_where_they_were_given),
 		cmocka_unit_test(test_needed_keys_are_missed_by_name),
 		cmocka_unit_test(test_unusable_files_are_refused_in_clear_words),
 		cmocka_unit_test(test_paths_hold_no_nul_and_no_control_character),
