@@ -16,6 +16,7 @@
 #include "common/base/log.h"
 #include "common/base/rng.h"
 #include "common/text/jsonl.h"
+#include "common/text/unicode.h"
 #include "learner/dataset_private.h"
 
 /* Whether the first n characters of a path end so. */
@@ -215,20 +216,40 @@ static enum status read_lines(struct reader *reader, struct buf *text, read_line
 	return status;
 }
 
+enum status dataset_check_plain(const struct buf *text, const char *path, struct error *err)
+{
+	size_t at = 0, n = 1;
+	uint32_t c;
+
+	if (text->length == 0)
+		return error_set(err, STATUS_BAD_INPUT, "%s: is empty, expected text", path);
+	while (at < text->length && n > 0) {
+		n = utf8_next(text->data + at, text->length - at, &c);
+		at += n;
+	}
+	if (n > 0)
+		return STATUS_OK;
+	return error_set(err, STATUS_BAD_INPUT,
+			 "%s: byte %zu is 0x%02x, expected text in UTF-8; iconv converts other "
+			 "encodings",
+			 path, at, (unsigned char)text->data[at]);
+}
+
 /* A plain text is one row of "text". */
 static enum status read_plain(struct reader *reader, const struct buf *text, struct error *err)
 {
 	struct buf line = BUF_INIT;
 	struct json *object;
-	enum status status = STATUS_BAD_INPUT;
+	enum status status = dataset_check_plain(text, reader->path, err);
 
+	if (status != STATUS_OK)
+		return status;
 	buf_append_string(&line, "{\"text\":");
 	json_write_string(&line, text->data, text->length);
 	buf_append_char(&line, '}');
 	object = json_parse(line.data, line.length, reader->path, err);
 	buf_release(&line);
-	if (object)
-		status = dataset_read_sequence(reader, object, 1, err);
+	status = object ? dataset_read_sequence(reader, object, 1, err) : STATUS_BAD_INPUT;
 	json_free(object);
 	return status;
 }

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/base/buf.h"
 #include "common/base/status.h"
 #include "common/model/hf_labels.h"
 #include "common/run/config.h"
@@ -77,3 +78,5 @@ int dataset_index(const struct dataset *dataset, int64_t i);
 /* Whether a file is JSONL by its name (.jsonl, .ndjson, .json, with .gz behind it or
  * not), else plain text. */
 bool dataset_is_jsonl(const char *path);
+/* Refuses a plain text that is empty or not UTF-8. */
+enum status dataset_check_plain(const struct buf *text, const char *path, struct error *err);

@@ -96,8 +96,8 @@ static enum status read_plain(struct corpus *corpus, const char *path, struct er
 	struct buf text = BUF_INIT;
 	enum status status = gzip_read(path, (size_t)1 << 40, &text, err);
 
-	if (status == STATUS_OK && text.length == 0)
-		status = error_set(err, STATUS_BAD_INPUT, "%s: is empty, expected text", path);
+	if (status == STATUS_OK)
+		status = dataset_check_plain(&text, path, err);
 	if (status == STATUS_OK)
 		corpus_add(corpus, text.data, text.length);
 	buf_release(&text);

@@ -153,6 +153,16 @@ static void refused(enum status status, const char *word)
 	assert_null(dataset.rows);
 }
 
+static void test_plain_text_is_utf8_and_not_empty(void **state)
+{
+	struct run_config config = config_of("error");
+
+	(void)state;
+	refused(load(&config, "d.txt", ""), "d.txt: is empty, expected text");
+	refused(load(&config, "d.txt", "ab\xe4 d"), "d.txt: byte 2 is 0xe4, expected text in UTF-8");
+	refused(load(&config, "d.txt", "\xff\xfe" "a"), "d.txt: byte 0 is 0xff");
+}
+
 static void test_missing_end_token_is_refused(void **state)
 {
 	struct run_config config = config_of("error");
@@ -587,6 +597,7 @@ int main(void)
 		cmocka_unit_test(test_texts_are_joined_with_end_tokens_and_cut),
 		cmocka_unit_test(test_rest_of_one_token_is_dropped),
 		cmocka_unit_test(test_plain_text_is_one_document),
+		cmocka_unit_test(test_plain_text_is_utf8_and_not_empty),
 		cmocka_unit_test(test_without_packing_each_text_is_a_sequence),
 		cmocka_unit_test(test_rows_of_ids_stay_whole_and_get_no_end_token),
 		cmocka_unit_test(test_missing_end_token_is_refused),
