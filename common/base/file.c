@@ -24,6 +24,15 @@ static enum status system_error(struct error *err, const char *path, const char 
 	return error_set(err, STATUS_BAD_INPUT, "%s: %s: %s", path, what, strerror(errno));
 }
 
+void file_keep_streams_apart(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		int flags = fd == STDIN_FILENO ? O_WRONLY : O_RDONLY;
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", flags) != fd)
+			die("/dev/null: cannot open: %s", strerror(errno));
+	}
+}
+
 /* O_NONBLOCK keeps a FIFO from holding us. */
 int file_open(const char *path, uint64_t *size, struct error *err)
 {
