@@ -227,6 +227,10 @@ enum status dataset_check_plain(const struct buf *text, const char *path, struct
 		n = utf8_next(text->data + at, text->length - at, &c);
 		at += n;
 	}
+	if (n > 0 && strncmp(text->data, "{\"", 2) == 0)
+		log_warn("%s: looks like lines of JSON but is taken for one plain text; a name in "
+			 ".jsonl tells",
+			 path);
 	if (n > 0)
 		return STATUS_OK;
 	return error_set(err, STATUS_BAD_INPUT,

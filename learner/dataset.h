@@ -78,5 +78,5 @@ int dataset_index(const struct dataset *dataset, int64_t i);
 /* Whether a file is JSONL by its name (.jsonl, .ndjson, .json, with .gz behind it or
  * not), else plain text. */
 bool dataset_is_jsonl(const char *path);
-/* Refuses a plain text that is empty or not UTF-8. */
+/* Refuses a plain text that is empty or not UTF-8; warns of one that looks like JSONL. */
 enum status dataset_check_plain(const struct buf *text, const char *path, struct error *err);
