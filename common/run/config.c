@@ -18,7 +18,6 @@
 #include "common/run/options.h"
 
 #define MAX_FILE_BYTES (16u << 20)
-#define MAX_TEXT_BYTES 4096
 
 /* What a load knows while it goes on. */
 struct loader {

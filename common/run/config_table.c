@@ -559,7 +559,8 @@ void config_describe(const struct config_key *key, struct buf *out)
 		describe_range(key, out);
 		break;
 	case KEY_TEXT:
-		buf_append_string(out, "a string that is not empty");
+		buf_printf(out, "a string of 1 to %d bytes without control characters",
+			   MAX_TEXT_BYTES);
 		break;
 	case KEY_CHOICE:
 		buf_append_string(out, "one of");

@@ -30,6 +30,8 @@ enum {
 	KEY_NEW_ADAPTER = 16, /* of an adapter to go on from, exists only if the file has it */
 };
 
+enum { MAX_TEXT_BYTES = 4096 }; /* of a KEY_TEXT */
+
 /* Who a row of source_keys is for, in place of commands. */
 enum { SOURCE_MODEL = 1, SOURCE_RULE = 2 };
 

@@ -357,8 +357,10 @@ static void test_paths_hold_no_nul_and_no_control_character(void **state)
 {
 	(void)state;
 	PPO_REFUSED("\"critic\":{\"path\":\"a\\u0000b\"}", "\"critic.path\"");
-	PPO_REFUSED("\"critic\":{\"path\":\"a\\nb\"}", "\"critic.path\"");
-	PPO_REFUSED("\"critic\":{\"path\":\"\"}", "\"critic.path\" is \"\"");
+	PPO_REFUSED("\"critic\":{\"path\":\"a\\nb\"}", "\"critic.path\"",
+		    "without control characters");
+	PPO_REFUSED("\"critic\":{\"path\":\"\"}", "\"critic.path\" is \"\"",
+		    "a string of 1 to 4096 bytes");
 }
 
 static void test_reward_sources_are_objects_of_their_own(void **state)
