@@ -16,6 +16,9 @@ head -n 1 whole/metrics.jsonl | grep -q '"objective/kl":0,' || fail 'KL is not 0
 [ "$(sed 1d whole/metrics.jsonl | grep -c '"objective/kl":0,')" -eq 0 ] || fail 'the policy did not move'
 [ "$(cd whole/final && echo *)" = 'adapter_config.json adapter_model.safetensors model' ] ||
 	fail "the result is $(ls whole/final)"
+for part in . checkpoints/step-00000006; do
+	"$RLHF" inspect whole/$part >/dev/null 2>log || fail "inspect whole/$part: $(cat log)"
+done
 layout() { # RANKS LEARNERS ACTORS REWARDS
 	local run=run-$2-$3-$4
 	on "$1" "$RLHF" ppo config.json "${lora[@]}" --set run.dir="$run" --set roles.learner="$2" \
@@ -118,7 +121,9 @@ stage() { # COMMAND DATA
 		--set run.dir="$1-3") >log 2>&1 && fail 'not killed'
 	"$RLHF" "$1" "$1.json" "${lora[@]}" --set run.dir="$1-3" 2>log || fail "$1: $(cat log)"
 	same_run "$1" "$1-3" "$1 with an adapter, killed"
-	"$RLHF" inspect "$1/final" >/dev/null 2>log || fail "$1: $(cat log)"
+	for part in . checkpoints/step-00000008 final; do
+		"$RLHF" inspect "$1/$part" >/dev/null 2>log || fail "$1/$part: $(cat log)"
+	done
 	"$RLHF" merge --model policy --adapter "$1/final" --output "$1-merged" 2>log ||
 		fail "$1: $(cat log)"
 	"$RLHF" inspect "$1-merged" >/dev/null 2>log || fail "$1: $(cat log)"
