@@ -497,12 +497,13 @@ static enum status load_sources(const struct loader *loader, struct run_config *
 
 /* --- rules between keys --- */
 
-#define RULE(loader, holds, ...)                                                                   \
+/* key: the one that is said to be wrong. */
+#define RULE(loader, key, holds, ...)                                                              \
 	do {                                                                                       \
 		if (!(holds)) {                                                                    \
 			error_set((loader)->err, STATUS_BAD_INPUT, __VA_ARGS__);                   \
 			return error_prefix((loader)->err, STATUS_BAD_INPUT, "%s",                 \
-					    (loader)->path);                                       \
+					    origin(loader, key));                                  \
 		}                                                                                  \
 	} while (0)
 
@@ -516,23 +517,23 @@ static enum status check_ppo(const struct loader *loader, const struct run_confi
 	long long max_new = config->rollout.max_new_tokens;
 	bool adaptive = strcmp(config->ppo.kl.controller, "adaptive") == 0;
 
-	RULE(loader, min_new <= max_new,
+	RULE(loader, "rollout.min_new_tokens", min_new <= max_new,
 	     "\"rollout.min_new_tokens\" is %lld, expected at most rollout.max_new_tokens, %lld",
 	     min_new, max_new);
-	RULE(loader, batch % samples == 0,
+	RULE(loader, "rollout.batch_size", batch % samples == 0,
 	     "\"rollout.batch_size\" is %lld, expected a multiple of rollout.samples_per_prompt, "
 	     "%lld",
 	     batch, samples);
-	RULE(loader, minibatches <= batch,
+	RULE(loader, "ppo.minibatches", minibatches <= batch,
 	     "\"ppo.minibatches\" is %lld, expected at most rollout.batch_size, %lld", minibatches,
 	     batch);
-	RULE(loader, !adaptive || config->ppo.kl.target > 0,
+	RULE(loader, "ppo.kl.target", !adaptive || config->ppo.kl.target > 0,
 	     "\"ppo.kl.target\" is 0, expected more with the adaptive controller");
-	RULE(loader, !adaptive || config->ppo.kl.horizon > 0.2 * (double)batch,
+	RULE(loader, "ppo.kl.horizon", !adaptive || config->ppo.kl.horizon > 0.2 * (double)batch,
 	     "\"ppo.kl.horizon\" is %g, expected more than %g, a fifth of rollout.batch_size, "
 	     "with the adaptive controller: one step could make the coefficient negative",
 	     config->ppo.kl.horizon, 0.2 * (double)batch);
-	RULE(loader, !config->roles.given || lanes % learners == 0,
+	RULE(loader, "roles.learner", !config->roles.given || lanes % learners == 0,
 	     "\"roles.learner\" is %lld, expected a divisor of ppo.lanes, %lld", learners, lanes);
 	return STATUS_OK;
 }
@@ -541,17 +542,17 @@ static enum status check_train(const struct loader *loader, struct run_config *c
 {
 	const struct json *tokenizer = json_get(config->model.create, "tokenizer");
 
-	RULE(loader, config->model.path || config->model.create,
+	RULE(loader, "model.path", config->model.path || config->model.create,
 	     "\"model.path\" is missing: the checkpoint to start from; or give model.create");
-	RULE(loader, !config->model.path || !config->model.create,
+	RULE(loader, "model.path", !config->model.path || !config->model.create,
 	     "both \"model.path\" and \"model.create\" are given, expected one of them");
-	RULE(loader, config->train.eval_every == 0 || config->data.eval,
+	RULE(loader, "train.eval_every", config->train.eval_every == 0 || config->data.eval,
 	     "\"train.eval_every\" is %lld, expected 0 without data.eval",
 	     (long long)config->train.eval_every);
 	if (!tokenizer)
 		return STATUS_OK;
 	/* A new model may name its tokenizer where it names everything else. */
-	RULE(loader, !config->model.tokenizer,
+	RULE(loader, "model.tokenizer", !config->model.tokenizer,
 	     "both \"model.tokenizer\" and \"model.create.tokenizer\" are given, expected one of "
 	     "them");
 	return store(loader, config_find("model.tokenizer", loader->command),
@@ -564,16 +565,16 @@ static enum status check_dpo(const struct loader *loader, const struct run_confi
 	bool smooths = strcmp(type, "sigmoid") == 0 || strcmp(type, "robust") == 0;
 	bool is_kto = strcmp(type, "kto") == 0;
 
-	RULE(loader, smooths || config->dpo.label_smoothing == 0,
+	RULE(loader, "dpo.label_smoothing", smooths || config->dpo.label_smoothing == 0,
 	     "\"dpo.label_smoothing\" is %g, expected 0 with dpo.loss_type \"%s\"",
 	     config->dpo.label_smoothing, type);
-	RULE(loader, is_kto || config->dpo.desirable_weight == 1,
+	RULE(loader, "dpo.desirable_weight", is_kto || config->dpo.desirable_weight == 1,
 	     "\"dpo.desirable_weight\" is %g, expected 1 with dpo.loss_type \"%s\"",
 	     config->dpo.desirable_weight, type);
-	RULE(loader, is_kto || config->dpo.undesirable_weight == 1,
+	RULE(loader, "dpo.undesirable_weight", is_kto || config->dpo.undesirable_weight == 1,
 	     "\"dpo.undesirable_weight\" is %g, expected 1 with dpo.loss_type \"%s\"",
 	     config->dpo.undesirable_weight, type);
-	RULE(loader, !is_kto || config->train.batch_size >= 2,
+	RULE(loader, "train.batch_size", !is_kto || config->train.batch_size >= 2,
 	     "\"train.batch_size\" is 1, expected more with dpo.loss_type \"kto\"");
 	return STATUS_OK;
 }
@@ -582,9 +583,9 @@ static enum status check_classify(const struct loader *loader, const struct run_
 {
 	const char *freeze = config->classify.freeze;
 
-	RULE(loader, !config->lora.given || strcmp(freeze, "none") == 0,
-	     "\"classify.freeze\" is \"%s\", expected \"none\" with lora, which freezes all but the "
-	     "head and adapts what lora.target_modules says",
+	RULE(loader, "classify.freeze", !config->lora.given || strcmp(freeze, "none") == 0,
+	     "\"classify.freeze\" is \"%s\", expected \"none\" with lora, which freezes all but "
+	     "the head and adapts what lora.target_modules says",
 	     freeze);
 	return STATUS_OK;
 }
@@ -595,15 +596,15 @@ static enum status check_rules(const struct loader *loader, struct run_config *c
 	bool is_ppo = loader->command == COMMAND_PPO;
 	long long steps = is_ppo ? config->ppo.iterations : config->train.steps;
 
-	RULE(loader, (lanes & (lanes - 1)) == 0,
+	RULE(loader, is_ppo ? "ppo.lanes" : "train.lanes", (lanes & (lanes - 1)) == 0,
 	     "\"%s.lanes\" is %lld, expected a power of two: 1, 2, 4, 8, 16, 32 or 64",
 	     is_ppo ? "ppo" : "train", lanes);
-	RULE(loader, warmup <= steps,
+	RULE(loader, "schedule.warmup_steps", warmup <= steps,
 	     "\"schedule.warmup_steps\" is %lld, expected at most the run's length, %lld", warmup,
 	     steps);
-	RULE(loader, !config->lora.given || is_ppo || config->model.path,
+	RULE(loader, "lora", !config->lora.given || is_ppo || config->model.path,
 	     "\"lora\" adapts a checkpoint: it needs model.path");
-	RULE(loader,
+	RULE(loader, "optimizer.momentum",
 	     config->optimizer.momentum == 0 || strcmp(config->optimizer.name, "sgd") == 0,
 	     "\"optimizer.momentum\" is %g, expected 0 with optimizer.name \"%s\"",
 	     config->optimizer.momentum, config->optimizer.name);

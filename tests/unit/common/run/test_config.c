@@ -453,6 +453,18 @@ static enum status resume_with(const char *set)
 	return status;
 }
 
+/* What is wrong with a key that --set gives is not said of the file. */
+static void test_rules_name_where_a_key_was_given(void **state)
+{
+	struct run_config c;
+
+	(void)state;
+	assert_int_equal(load_set(&c, COMMAND_PPO, PPO_MINIMAL, "ppo.minibatches=65"),
+			 STATUS_BAD_INPUT);
+	assert_non_null(strstr(err.text, "--set: \"ppo.minibatches\" is 65"));
+	PPO_REFUSED("\"ppo\":{\"minibatches\":65}", path, "\"ppo.minibatches\" is 65");
+}
+
 static void test_resume_lets_only_some_keys_change(void **state)
 {
 	static const char *const may[] = {
@@ -584,6 +596,7 @@ int main(void)
 		cmocka_unit_test(test_reward_sources_are_objects_of_their_own),
 		cmocka_unit_test(test_a_new_model_is_described_freely),
 		cmocka_unit_test(test_set_changes_keys_at_any_depth),
+		cmocka_unit_test(test_rules_name_where_a_key_was_given),
 		cmocka_unit_test(test_resume_lets_only_some_keys_change),
 		cmocka_unit_test(test_resume_of_a_run_that_is_older_than_a_key),
 		cmocka_unit_test(test_documented_config_is_json_with_comments),
