@@ -523,6 +523,25 @@ static void test_resume_of_a_run_that_is_older_than_a_key(void **state)
 	config_release(&old);
 }
 
+/* What an adapter to go on from is like may be said or not. */
+static void test_resume_from_an_adapter_on(void **state)
+{
+	static const char adapter[] = "{" SFT_NEEDED ",\"lora\":{\"path\":\"A\"}}";
+	struct run_config old, now;
+
+	(void)state;
+	must_load(&old, COMMAND_SFT, adapter);
+	assert_null(strstr(old.text, "\"r\""));
+	assert_int_equal(load_set(&now, COMMAND_SFT, adapter, "lora.r=4"), STATUS_OK);
+	assert_int_equal(config_check_resume(COMMAND_SFT, old.text, &now, &err), STATUS_OK);
+	assert_int_equal(config_check_resume(COMMAND_SFT, now.text, &old, &err), STATUS_OK);
+	config_release(&now);
+	assert_int_equal(load_set(&now, COMMAND_SFT, adapter, "lora.path=B"), STATUS_OK);
+	assert_int_equal(config_check_resume(COMMAND_SFT, old.text, &now, &err), STATUS_BAD_INPUT);
+	config_release(&now);
+	config_release(&old);
+}
+
 /* The documented whole without its comment lines. */
 static void strip_comments(const char *text, struct buf *out)
 {
@@ -599,6 +618,7 @@ int main(void)
 		cmocka_unit_test(test_rules_name_where_a_key_was_given),
 		cmocka_unit_test(test_resume_lets_only_some_keys_change),
 		cmocka_unit_test(test_resume_of_a_run_that_is_older_than_a_key),
+		cmocka_unit_test(test_resume_from_an_adapter_on),
 		cmocka_unit_test(test_documented_config_is_json_with_comments),
 	};
 
