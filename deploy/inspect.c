@@ -147,7 +147,24 @@ void inspect_file(struct inspection *in, const char *path)
 
 /* --- runs and their checkpoints --- */
 
-/* A model within what is inspected: an object of its own, a paragraph of its own. */
+static bool holds(const char *dir, const char *name)
+{
+	char *path = path_join(dir, name);
+	bool exists = file_exists(path);
+
+	free(path);
+	return exists;
+}
+
+static void inspect_weights(struct inspection *in, const char *dir)
+{
+	if (holds(dir, "adapter_config.json"))
+		inspect_adapter(in, dir);
+	else
+		inspect_model(in, dir);
+}
+
+/* A model or an adapter within what is inspected: an object of its own, a paragraph of its own. */
 static void inspect_within(struct inspection *in, const char *dir, const char *name)
 {
 	char *path = path_join(dir, name);
@@ -156,7 +173,7 @@ static void inspect_within(struct inspection *in, const char *dir, const char *n
 		inspection_member(in, name, "{");
 		if (!in->as_json)
 			buf_append_char(&in->out, '\n');
-		inspect_model(in, path);
+		inspect_weights(in, path);
 		if (in->as_json)
 			buf_append_char(&in->out, '}');
 	}
@@ -208,6 +225,7 @@ static void inspect_run(struct inspection *in, const char *dir)
 		free(names[i]);
 	}
 	inspection_member(in, "checkpoints", "[%s]", json.data ? json.data : "");
+	inspect_within(in, dir, "best");
 	inspect_within(in, dir, "final");
 	buf_release(&json);
 	free(names);
@@ -215,15 +233,6 @@ static void inspect_run(struct inspection *in, const char *dir)
 }
 
 /* --- the command --- */
-
-static bool holds(const char *dir, const char *name)
-{
-	char *path = path_join(dir, name);
-	bool exists = file_exists(path);
-
-	free(path);
-	return exists;
-}
 
 static void inspect_path(struct inspection *in, const char *path)
 {
@@ -233,10 +242,8 @@ static void inspect_path(struct inspection *in, const char *path)
 		inspect_run(in, path);
 	else if (holds(path, "MANIFEST.json"))
 		inspect_checkpoint(in, path);
-	else if (holds(path, "adapter_config.json"))
-		inspect_adapter(in, path);
 	else
-		inspect_model(in, path);
+		inspect_weights(in, path);
 }
 
 static void print_list(struct inspection *in, const char *key, const char *name,

@@ -10,6 +10,8 @@
 #include <string.h>
 
 #include "common/base/die.h"
+#include "common/base/file.h"
+#include "common/base/gzip.h"
 #include "common/base/json.h"
 #include "common/base/log.h"
 #include "common/model/hf_adapter.h"
@@ -49,6 +51,19 @@ static enum status prompt_as_input(struct line_job *job, const char *prompt, str
 	return jsonl_split(&job->input, "--prompt", &text, err);
 }
 
+static enum status read_pipe(struct line_job *job, const char *path, struct error *err)
+{
+	struct buf text = BUF_INIT;
+	enum status status = file_read_pipe(path, SIZE_MAX / 4, &text, err);
+
+	if (status == STATUS_OK)
+		status = gzip_expand(&text, path, err);
+	if (status == STATUS_OK)
+		return jsonl_split(&job->input, path, &text, err);
+	buf_release(&text);
+	return status;
+}
+
 /* Every rank gets the lines that the lead has read. */
 static enum status share_input(struct line_job *job, const char *path, struct error *err)
 {
@@ -59,7 +74,8 @@ static enum status share_input(struct line_job *job, const char *path, struct er
 	if (prompt && *prompt)
 		return prompt_as_input(job, *prompt, err);
 	if (comm_is_lead(job->world))
-		status = jsonl_read(&job->input, path, err);
+		status = file_is_pipe(path) ? read_pipe(job, path, err)
+					    : jsonl_read(&job->input, path, err);
 	status = comm_agree(job->world, status, err);
 	if (status != STATUS_OK || comm_size(job->world) == 1)
 		return status;

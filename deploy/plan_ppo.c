@@ -121,9 +121,11 @@ static double generation_seconds(const struct planning *p, struct probe *probe)
 	int n_engines = model_is_small(policy) ? pool_threads(p->pool) : 1;
 	int slots = (p->look.n + n_actors - 1) / n_actors;
 	double prompts = p->look.tokens - p->look.completions;
+	enum weight_type type;
 
+	weight_type_parse(config->rollout.weights, &type);
 	slots = (slots + n_engines - 1) / n_engines;
-	probe_decode(probe, policy, slots, p->pool);
+	probe_decode(probe, policy, slots, type, p->pool);
 	return prompts * probe->forward * layers +
 	       (double)config->rollout.max_new_tokens * n_actors *
 		       (probe->decode * layers + probe->logits);

@@ -319,11 +319,10 @@ static enum status make_page(struct buf *page, const char *dir, struct error *er
 	struct samples samples = {.last_step = -1};
 	char state[16];
 	int64_t step;
-	enum status status;
+	enum status status = run_dir_need_state(dir, state, &step, err);
 
-	if (!run_dir_state(dir, state, &step))
-		return error_set(err, STATUS_BAD_INPUT,
-				 "%s: not a run directory, it has no run.json", dir);
+	if (status != STATUS_OK)
+		return status;
 	append_heading(page, dir, state, step);
 	status = each_line(dir, "metrics.jsonl", visit_metrics, &metrics, err);
 	if (status == STATUS_OK && metrics.n_lines > 0) {

@@ -1,9 +1,11 @@
 /* rlhf: the table of commands. */
+#include <errno.h>
 #include <limits.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/file.h"
 #include "common/base/log.h"
 #include "common/run/build_info.h"
 #include "common/run/options.h"
@@ -69,10 +71,19 @@ static void keep_freed_memory(void)
 	mallopt(M_TRIM_THRESHOLD, -1);
 }
 
-int main(int argc, char **argv)
+/* The exit code, unless something has not reached standard output. */
+static int check_output(int code)
 {
-	keep_freed_memory();
-	log_init(LOG_INFO, true);
+	errno = 0;
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return code;
+	log_error("standard output: cannot write%s%s", errno ? ": " : "",
+		  errno ? strerror(errno) : "");
+	return code == STATUS_OK ? STATUS_BAD_INPUT : code;
+}
+
+static int run(int argc, char **argv)
+{
 	if (argc < 2) {
 		print_usage(stderr);
 		return STATUS_BAD_INPUT;
@@ -90,4 +101,12 @@ int main(int argc, char **argv)
 		if (strcmp(argv[1], commands[i].name) == 0)
 			return commands[i].main(argc - 1, argv + 1);
 	return unknown_command(argv[1]);
+}
+
+int main(int argc, char **argv)
+{
+	file_keep_streams_apart();
+	keep_freed_memory();
+	log_init(LOG_INFO, true);
+	return check_output(run(argc, argv));
 }

@@ -52,11 +52,10 @@ static enum status print_run(const char *dir, struct error *err)
 {
 	char state[16];
 	int64_t step;
-	enum status status;
+	enum status status = run_dir_need_state(dir, state, &step, err);
 
-	if (!run_dir_state(dir, state, &step))
-		return error_set(err, STATUS_BAD_INPUT,
-				 "%s: not a run directory, it has no run.json", dir);
+	if (status != STATUS_OK)
+		return status;
 	printf("%s: %s, step %" PRId64 "\ncheckpoints:\n", dir, state, step);
 	status = print_checkpoints(dir, err);
 	printf("last metrics:\n");

@@ -38,6 +38,117 @@ enum status adapter_attach(struct model *model, const struct adapter_options *op
 	return status;
 }
 
+/* --- an adapter to go on from, beside what the config says --- */
+
+static bool is_given(const struct json *value)
+{
+	return value && json_type(value) != JSON_NULL;
+}
+
+static enum status contradicts(const struct run_config *config, const char *key,
+			       const struct json *given, const char *has, struct error *err)
+{
+	struct buf text = BUF_INIT;
+
+	json_print(given, false, &text);
+	error_set(err, STATUS_BAD_INPUT,
+		  "%s: this adapter has %s, but lora.%s is %.100s, expected the same or no lora.%s",
+		  config->lora.path, has, key, text.data, key);
+	buf_release(&text);
+	return STATUS_BAD_INPUT;
+}
+
+/* A key of the adapter's own config that is a number or a truth value, and PEFT's default
+ * for it.  Numbers may be written in several ways. */
+static enum status check_value(const struct run_config *config, const struct json *given,
+			       const struct json *adapter, const char *key, double fallback,
+			       struct error *err)
+{
+	const struct json *found = json_get(adapter, key);
+	bool is_bool = is_given(given) && json_type(given) == JSON_BOOL;
+	double has = fallback;
+	char text[64];
+
+	if (!is_given(given))
+		return STATUS_OK;
+	if (is_given(found))
+		has = is_bool ? json_bool(found) : json_number(found);
+	if (has == (is_bool ? json_bool(given) : json_number(given)))
+		return STATUS_OK;
+	if (is_bool)
+		snprintf(text, sizeof text, "%s %s", key, has != 0 ? "true" : "false");
+	else
+		snprintf(text, sizeof text, "%s %.17g", key, has);
+	return contradicts(config, key, given, text, err);
+}
+
+static bool adapts_the_same(const struct lora *a, const struct lora *b)
+{
+	bool same = a->n_modules == b->n_modules;
+
+	for (int m = 0; same && m < a->n_modules; m++)
+		same = a->modules[m].tensor == b->modules[m].tensor;
+	return same;
+}
+
+static bool saves_the_same(const struct lora *a, const struct lora *b)
+{
+	bool same = a->n_saved == b->n_saved;
+
+	for (int s = 0; same && s < a->n_saved; s++)
+		same = a->saved[s].param->id == b->saved[s].param->id &&
+		       a->saved[s].param->layer == b->saved[s].param->layer;
+	return same;
+}
+
+/* The layers that are named, against those of a new adapter of these names. */
+static enum status check_layers(const struct model *model, const struct run_config *config,
+				struct error *err)
+{
+	const struct json *targets = config->lora.target_modules;
+	const struct json *saved = config->lora.modules_to_save;
+	bool has_bias = param_find(&model->layout, PARAM_SCORE_BIAS, -1) != NULL;
+	struct model *other = model_create_outline(&model->config, has_bias);
+	struct adapter_options options = {.r = 1,
+					  .lora_alpha = 1,
+					  .target_modules = targets,
+					  .modules_to_save = saved,
+					  .base = config->model.path};
+	enum status status = hf_adapter_attach(other, &options, NULL, err);
+
+	if (status == STATUS_OK && targets && !adapts_the_same(model->lora, other->lora))
+		status = contradicts(config, "target_modules", targets, "other target_modules",
+				     err);
+	if (status == STATUS_OK && saved && !saves_the_same(model->lora, other->lora))
+		status = contradicts(config, "modules_to_save", saved, "other modules_to_save",
+				     err);
+	model_destroy(other);
+	return status;
+}
+
+enum status adapter_check_config(const struct model *model, const struct run_config *config,
+				 struct error *err)
+{
+	const struct json *lora = json_get(config->tree, "lora");
+	const struct buf *text = &model->lora->config;
+	struct json *adapter = json_parse(text->data, text->length, config->lora.path, err);
+	const struct {
+		const char *key;
+		double fallback;
+	} values[] = {{"r", 8}, {"lora_alpha", 8}, {"use_rslora", 0}};
+	enum status status = adapter ? STATUS_OK : STATUS_BAD_INPUT;
+
+	for (size_t i = 0; i < sizeof values / sizeof *values && status == STATUS_OK; i++)
+		status = check_value(config, json_get(lora, values[i].key), adapter, values[i].key,
+				     values[i].fallback, err);
+	json_free(adapter);
+	if (status == STATUS_OK && (config->lora.target_modules || config->lora.modules_to_save))
+		status = check_layers(model, config, err);
+	return status;
+}
+
+/* --- the base --- */
+
 /* Whether the checkpoint lacks the weights; one without modules only says what of them
  * is trained. */
 static bool is_beside_base(const struct model *model)

@@ -13,6 +13,11 @@ struct adapter_options adapter_options(const struct run_config *config, const ch
 enum status adapter_attach(struct model *model, const struct adapter_options *options,
 			   const char *dir, struct pool *pool, struct error *err);
 
+/* Refuses an adapter that lora.path has given the model where the config's other keys
+ * describe another one. */
+enum status adapter_check_config(const struct model *model, const struct run_config *config,
+				 struct error *err);
+
 /* Adds `"KEY": "hash"` of the frozen weights to the text of a state.json; nothing for a
  * model without adapter. */
 void adapter_print_base(const struct model *model, const char *key, struct buf *out);

@@ -16,6 +16,7 @@
 #include "common/base/log.h"
 #include "common/base/rng.h"
 #include "common/text/jsonl.h"
+#include "common/text/unicode.h"
 #include "learner/dataset_private.h"
 
 /* Whether the first n characters of a path end so. */
@@ -66,6 +67,7 @@ void dataset_release(struct dataset *dataset)
 	free(dataset->rows);
 	free(dataset->rejected);
 	free(dataset->margins);
+	free(dataset->lines);
 	free(dataset->labels);
 	*dataset = (struct dataset){0};
 }
@@ -80,6 +82,7 @@ static void grow(struct reader *reader, bool has_pairs)
 	reader->capacity = reader->capacity ? 2 * reader->capacity : 256;
 	capacity = (size_t)reader->capacity;
 	dataset->rows = xrealloc(dataset->rows, capacity, sizeof *dataset->rows);
+	dataset->lines = xrealloc(dataset->lines, capacity, sizeof *dataset->lines);
 	if (reader->has_labels)
 		dataset->labels = xrealloc(dataset->labels, capacity, sizeof *dataset->labels);
 	if (!has_pairs)
@@ -96,6 +99,7 @@ static void append(struct reader *reader, const struct example *example)
 	if (dataset->n == reader->capacity)
 		grow(reader, example->rejected.ids != NULL);
 	dataset->rows[dataset->n] = example->row;
+	dataset->lines[dataset->n] = example->line;
 	if (example->rejected.ids) {
 		dataset->rejected[dataset->n] = example->rejected;
 		dataset->margins[dataset->n] = example->margin;
@@ -169,6 +173,7 @@ enum status dataset_add(struct reader *reader, struct example *example, int line
 	bool keep, was_equal = is_equal_pair(example);
 	enum status status = limit(reader, example, line, &keep, err);
 
+	example->line = line;
 	if (status == STATUS_OK && keep && reader->needs_target &&
 	    !(dataset_has_target(&example->row) &&
 	      (!example->rejected.ids || dataset_has_target(&example->rejected)))) {
@@ -211,20 +216,44 @@ static enum status read_lines(struct reader *reader, struct buf *text, read_line
 	return status;
 }
 
+enum status dataset_check_plain(const struct buf *text, const char *path, struct error *err)
+{
+	size_t at = 0, n = 1;
+	uint32_t c;
+
+	if (text->length == 0)
+		return error_set(err, STATUS_BAD_INPUT, "%s: is empty, expected text", path);
+	while (at < text->length && n > 0) {
+		n = utf8_next(text->data + at, text->length - at, &c);
+		at += n;
+	}
+	if (n > 0 && strncmp(text->data, "{\"", 2) == 0)
+		log_warn("%s: looks like lines of JSON but is taken for one plain text; a name in "
+			 ".jsonl tells",
+			 path);
+	if (n > 0)
+		return STATUS_OK;
+	return error_set(err, STATUS_BAD_INPUT,
+			 "%s: byte %zu is 0x%02x, expected text in UTF-8; iconv converts other "
+			 "encodings",
+			 path, at, (unsigned char)text->data[at]);
+}
+
 /* A plain text is one row of "text". */
 static enum status read_plain(struct reader *reader, const struct buf *text, struct error *err)
 {
 	struct buf line = BUF_INIT;
 	struct json *object;
-	enum status status = STATUS_BAD_INPUT;
+	enum status status = dataset_check_plain(text, reader->path, err);
 
+	if (status != STATUS_OK)
+		return status;
 	buf_append_string(&line, "{\"text\":");
 	json_write_string(&line, text->data, text->length);
 	buf_append_char(&line, '}');
 	object = json_parse(line.data, line.length, reader->path, err);
 	buf_release(&line);
-	if (object)
-		status = dataset_read_sequence(reader, object, 1, err);
+	status = object ? dataset_read_sequence(reader, object, 1, err) : STATUS_BAD_INPUT;
 	json_free(object);
 	return status;
 }

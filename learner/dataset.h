@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/base/buf.h"
 #include "common/base/status.h"
 #include "common/model/hf_labels.h"
 #include "common/run/config.h"
@@ -13,6 +14,7 @@ struct dataset {
 	struct row *rows;     /* [n]; for pairs: chosen */
 	struct row *rejected; /* [n]; NULL where there are no pairs */
 	double *margins;      /* [n] of pairs: by how much chosen is better; else NULL */
+	int *lines;  /* [n] of the file, from 1; 0 for what was packed */
 	int *labels; /* [n] of judged rows: 1 wanted, 0 unwanted; of labelled rows; or NULL */
 	int n;
 	uint64_t seed;
@@ -76,3 +78,5 @@ int dataset_index(const struct dataset *dataset, int64_t i);
 /* Whether a file is JSONL by its name (.jsonl, .ndjson, .json, with .gz behind it or
  * not), else plain text. */
 bool dataset_is_jsonl(const char *path);
+/* Refuses a plain text that is empty or not UTF-8; warns of one that looks like JSONL. */
+enum status dataset_check_plain(const struct buf *text, const char *path, struct error *err);

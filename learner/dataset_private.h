@@ -9,6 +9,7 @@ struct example {
 	struct row row, rejected; /* rejected.ids is NULL where there is no pair */
 	double margin;
 	int label;
+	int line; /* of the file, from 1; 0: packed of several */
 };
 
 /* Why rows are left out, for the warning. */

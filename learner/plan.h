@@ -74,8 +74,10 @@ struct probe {
  * is not there: *bytes is what it takes. */
 bool probe_run(struct probe *probe, const struct model *model, const int *lengths, int n,
 	       int lanes, struct pool *pool, size_t *bytes);
-/* Adds what `slots` sequences that are decoded together take, with packed weights. */
-void probe_decode(struct probe *probe, const struct model *model, int slots, struct pool *pool);
+/* Adds what `slots` sequences that are decoded together take, with weights packed as type
+ * says. */
+void probe_decode(struct probe *probe, const struct model *model, int slots, enum weight_type type,
+		  struct pool *pool);
 /* Seconds of n_tokens and n_targets through a whole model, forward and backward. */
 double probe_train(const struct probe *probe, const struct model *model, double n_tokens,
 		   double n_targets);

@@ -52,7 +52,7 @@ static struct rollout new_rollout(const struct ppo *ppo, int i)
 	struct rollout rollout = {.step = ppo->step + 1,
 				  .row = i,
 				  .sample = (int32_t)(i % samples),
-				  .prompt_index = index,
+				  .prompt_index = ppo->prompts.lines[index] - 1,
 				  .n_prompt = row->n,
 				  .weights_version = ppo->step};
 

@@ -222,7 +222,8 @@ static void run_logits(struct bench *b)
 	arena_rewind(&b->arena, mark);
 }
 
-void probe_decode(struct probe *probe, const struct model *model, int slots, struct pool *pool)
+void probe_decode(struct probe *probe, const struct model *model, int slots, enum weight_type type,
+		  struct pool *pool)
 {
 	int *ones = xcalloc((size_t)slots, sizeof *ones);
 	struct bench bench;
@@ -231,7 +232,7 @@ void probe_decode(struct probe *probe, const struct model *model, int slots, str
 		ones[i] = 1;
 	bench_init(&bench, model, ones, slots, 1, pool);
 	free(ones);
-	model_pack(bench.model, WEIGHTS_F32, pool);
+	model_pack(bench.model, type, pool);
 	probe->decode = seconds_of(run_forward, &bench, DECODE_SECONDS);
 	probe->logits = seconds_of(run_logits, &bench, DECODE_SECONDS);
 	bench_release(&bench);

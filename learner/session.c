@@ -115,11 +115,22 @@ static enum status write_config(const struct session *session, struct error *err
 	return status;
 }
 
+/* Whether there is nothing left to do; a result that was removed is made again. */
+static bool is_finished(const struct session *session)
+{
+	char state[16], *result = path_join(session->run.path, "final");
+	int64_t step;
+	bool finished = run_dir_state(session->run.path, state, &step) &&
+			strcmp(state, "finished") == 0 && session->checkpoint &&
+			session->step >= session_length(session) && file_is_dir(result);
+
+	free(result);
+	return finished;
+}
+
 /* Lead rank: the directory, its newest checkpoint, and whether it is finished. */
 static enum status open_run(struct session *session, bool *finished, struct error *err)
 {
-	char state[16];
-	int64_t step;
 	enum status status = run_dir_open(&session->run, session->config.run.dir,
 					  config_command_name(session->command), err);
 
@@ -133,9 +144,7 @@ static enum status open_run(struct session *session, bool *finished, struct erro
 		status = resume_isa(session, err);
 	if (status != STATUS_OK)
 		return status;
-	*finished = run_dir_state(session->run.path, state, &step) &&
-		    strcmp(state, "finished") == 0 && session->checkpoint &&
-		    session->step >= session_length(session);
+	*finished = is_finished(session);
 	return STATUS_OK;
 }
 
@@ -175,6 +184,8 @@ static enum status join_job(struct session *session, const char *config_path, bo
 	status = config_load(&session->config, session->command, config_path, session->set.items,
 			     session->set.n, err);
 	status = comm_agree(session->world, status, err);
+	if (comm_is_lead(session->world))
+		launch_tell_ready(); /* who has come to agree takes signals */
 	if (status == STATUS_OK)
 		status = check_equal(session, err);
 	if (status == STATUS_OK) {

@@ -168,6 +168,8 @@ static enum status load_model(struct supervised *run, struct error *err)
 		struct adapter_options options = adapter_options(config, config->model.path);
 
 		status = adapter_attach(run->model, &options, dir, run->pool, err);
+		if (status == STATUS_OK && config->lora.path && !dir)
+			status = adapter_check_config(run->model, config, err);
 	}
 	free(dir);
 	return status;

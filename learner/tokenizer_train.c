@@ -96,20 +96,37 @@ static enum status read_plain(struct corpus *corpus, const char *path, struct er
 	struct buf text = BUF_INIT;
 	enum status status = gzip_read(path, (size_t)1 << 40, &text, err);
 
-	if (status == STATUS_OK && text.length == 0)
-		status = error_set(err, STATUS_BAD_INPUT, "%s: is empty, expected text", path);
+	if (status == STATUS_OK)
+		status = dataset_check_plain(&text, path, err);
 	if (status == STATUS_OK)
 		corpus_add(corpus, text.data, text.length);
 	buf_release(&text);
 	return status;
 }
 
+/* The weights of a model stand for the ids of its own tokenizer. */
+static enum status check_output(const char *output, struct error *err)
+{
+	char *config = path_join(output, "config.json");
+	enum status status = STATUS_OK;
+
+	if (file_exists(config))
+		status = error_set(err, STATUS_BAD_INPUT,
+				   "%s: holds a model, whose tokenizer would be replaced, expected "
+				   "another directory",
+				   output);
+	free(config);
+	return status;
+}
+
 static enum status train(const char *input, int vocab_size, const char *output, struct error *err)
 {
 	struct corpus corpus = {0};
-	enum status status = dataset_is_jsonl(input) ? read_rows(&corpus, input, err)
-						     : read_plain(&corpus, input, err);
+	enum status status = check_output(output, err);
 
+	if (status == STATUS_OK)
+		status = dataset_is_jsonl(input) ? read_rows(&corpus, input, err)
+						 : read_plain(&corpus, input, err);
 	if (status == STATUS_OK)
 		status = file_make_dirs(output, err);
 	if (status == STATUS_OK)

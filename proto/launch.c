@@ -130,10 +130,24 @@ static void print_command(const struct words *words)
 	buf_release(&line);
 }
 
+/* Where a rank finds the process of launch_mpirun, and what it sends there. */
+#define LAUNCHER "RLHF_LAUNCHER"
+enum { RANKS_ARE_READY = SIGUSR2 };
+
+void launch_tell_ready(void)
+{
+	const char *launcher = getenv(LAUNCHER);
+	long pid = launcher ? strtol(launcher, NULL, 10) : 0;
+
+	if (pid > 1)
+		kill((pid_t)pid, RANKS_ARE_READY);
+}
+
 /* In the child.  In a process group of its own, so that the terminal's Ctrl-C
  * does not reach mpirun. */
 _Noreturn static void become_mpirun(const struct words *words, pid_t parent, const sigset_t *mask)
 {
+	char launcher[16];
 	setpgid(0, 0);
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (getppid() != parent)
@@ -143,6 +157,8 @@ _Noreturn static void become_mpirun(const struct words *words, pid_t parent, con
 	 * nothing knows this host's name mpirun would wait 5 s for an answer. */
 	setenv("HWLOC_HIDE_ERRORS", "2", 0);
 	setenv("RES_OPTIONS", "timeout:1 attempts:1", 0);
+	snprintf(launcher, sizeof launcher, "%ld", (long)parent);
+	setenv(LAUNCHER, launcher, 1);
 	execvp(words->items[0], (char **)(uintptr_t)words->items);
 	log_error("--ranks needs mpirun, which could not be started: %s; install Open MPI or leave "
 		  "--ranks out",
@@ -150,16 +166,21 @@ _Noreturn static void become_mpirun(const struct words *words, pid_t parent, con
 	_exit(STATUS_BAD_INPUT);
 }
 
-/* Passes requests to stop on until mpirun ends. */
+/* Passes requests to stop on, once all ranks take them, until mpirun ends. */
 static int wait_for_mpirun(pid_t pid, const sigset_t *signals)
 {
 	int n_interrupts = 0;
+	bool is_ready = false, is_asked = false;
 	for (;;) {
 		int number = sigwaitinfo(signals, NULL);
 		if (number == SIGINT && n_interrupts++ > 0)
 			kill(pid, SIGTERM);
-		else if (number == SIGINT || number == SIGUSR1)
+		is_asked = is_asked || number == SIGINT || number == SIGUSR1;
+		is_ready = is_ready || number == RANKS_ARE_READY;
+		if (is_asked && is_ready) {
 			kill(pid, SIGUSR1);
+			is_asked = false;
+		}
 		int status;
 		if (waitpid(pid, &status, WNOHANG) == pid)
 			return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
@@ -172,9 +193,11 @@ static int run_mpirun(const struct words *words)
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGUSR1);
+	sigaddset(&signals, RANKS_ARE_READY);
 	sigaddset(&signals, SIGCHLD);
 	signal(SIGCHLD, SIG_DFL); /* an inherited SIG_IGN would hide the exit code */
 	sigprocmask(SIG_BLOCK, &signals, &mask);
+	print_command(words);
 	pid_t parent = getpid();
 	pid_t pid = fork();
 	if (pid == 0)
@@ -212,7 +235,6 @@ int launch_mpirun(int n_ranks, int argc, char **argv)
 		add_word(&words, "--allow-run-as-root");
 	add_word(&words, program);
 	add_arguments(&words, argc, argv);
-	print_command(&words);
 	int code = run_mpirun(&words);
 	free(words.items);
 	return code;

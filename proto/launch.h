@@ -10,9 +10,12 @@ bool launch_is_launched(void);
  * ranks than cores and root in a container; prints the command that it runs.
  * argv[0] is the name of the rlhf command ("ppo"); the program is this executable.
  * SIGINT and SIGUSR1 become SIGUSR1 to mpirun, which forwards it to every rank (a
- * terminal's Ctrl-C would make mpirun kill them); a second SIGINT ends the job.
+ * terminal's Ctrl-C would make mpirun kill them), as soon as launch_tell_ready was called: a
+ * process that has just been started would die of it.  A second SIGINT ends the job.
  * mpirun dies with this process.  Returns the job's exit code. */
 int launch_mpirun(int n_ranks, int argc, char **argv);
+/* For one rank: tells launch_mpirun, if this job is of it, that all ranks take SIGUSR1. */
+void launch_tell_ready(void);
 
 /* For a process that ends the job because another node does not answer: mpirun would wait
  * for that node, a quarter of an hour if TCP has something to deliver.  Leaves a process

@@ -24,6 +24,15 @@ static enum status system_error(struct error *err, const char *path, const char 
 	return error_set(err, STATUS_BAD_INPUT, "%s: %s: %s", path, what, strerror(errno));
 }
 
+void file_keep_streams_apart(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		int flags = fd == STDIN_FILENO ? O_WRONLY : O_RDONLY;
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", flags) != fd)
+			die("/dev/null: cannot open: %s", strerror(errno));
+	}
+}
+
 /* O_NONBLOCK keeps a FIFO from holding us. */
 int file_open(const char *path, uint64_t *size, struct error *err)
 {
@@ -101,6 +110,23 @@ enum status file_read(const char *path, size_t max_bytes, struct buf *out, struc
 		out->length = before;
 		out->data[before] = '\0';
 	}
+	return status;
+}
+
+bool file_is_pipe(const char *path)
+{
+	struct stat info;
+	return stat(path, &info) == 0 && S_ISFIFO(info.st_mode);
+}
+
+enum status file_read_pipe(const char *path, size_t max_bytes, struct buf *out, struct error *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return system_error(err, path, "cannot open");
+	buf_reserve(out, 4096);
+	enum status status = read_all(fd, path, max_bytes, out, err);
+	close(fd);
 	return status;
 }
 

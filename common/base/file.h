@@ -9,8 +9,16 @@
 #include "common/base/buf.h"
 #include "common/base/status.h"
 
+/* Opens a standard stream that is closed so that its use fails: a file that is opened later
+ * would be that stream instead, and get what is printed. */
+void file_keep_streams_apart(void);
+
 /* Appends a regular file's bytes to out; refuses more than max_bytes. */
 enum status file_read(const char *path, size_t max_bytes, struct buf *out, struct error *err);
+/* Whether path is a pipe, as a shell's <(COMMAND) is; and what comes through it to its
+ * end, which can be read once. */
+bool file_is_pipe(const char *path);
+enum status file_read_pipe(const char *path, size_t max_bytes, struct buf *out, struct error *err);
 
 /* A file mapped read-only. */
 struct file_map {

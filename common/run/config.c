@@ -18,7 +18,6 @@
 #include "common/run/options.h"
 
 #define MAX_FILE_BYTES (16u << 20)
-#define MAX_TEXT_BYTES 4096
 
 /* What a load knows while it goes on. */
 struct loader {
@@ -200,6 +199,24 @@ static bool section_is_given(const struct json *tree, const struct config_key *k
 	return given;
 }
 
+/* An adapter to go on from has its own r and the like; ppo makes one of its critic too. */
+static bool adapter_is_new(const struct loader *loader, const struct json *tree)
+{
+	const struct json *path = find(tree, "lora.path");
+
+	return loader->command == COMMAND_PPO || !path || json_type(path) == JSON_NULL;
+}
+
+/* Whether the key is without a default here. */
+static bool is_left_out(const struct loader *loader, const struct json *tree,
+			const struct config_key *key)
+{
+	if ((key->flags & KEY_WITH_SECTION) && !section_is_given(tree, key))
+		return true;
+	return (key->flags & KEY_NEW_ADAPTER) && !adapter_is_new(loader, tree) &&
+	       !find(tree, key->name);
+}
+
 /* A new tree with every key of the command, in the table's order. */
 static enum status resolve(const struct loader *loader, const struct json *tree,
 			   struct json **resolved)
@@ -213,8 +230,7 @@ static enum status resolve(const struct loader *loader, const struct json *tree,
 		const struct config_key *key = &config_keys[i];
 		char *text;
 
-		if (!(key->commands & loader->command) ||
-		    ((key->flags & KEY_WITH_SECTION) && !section_is_given(tree, key)))
+		if (!(key->commands & loader->command) || is_left_out(loader, tree, key))
 			continue;
 		text = resolved_text(tree, key);
 		if (text)
@@ -356,20 +372,30 @@ static enum status store(const struct loader *loader, const struct config_key *k
 	return fits ? STATUS_OK : wrong_value(loader, name, key, value);
 }
 
-static enum status store_all(const struct loader *loader, struct run_config *config)
+static enum status store_keys(const struct loader *loader, struct run_config *config,
+			      bool inheriting)
 {
 	for (size_t i = 0; i < n_config_keys; i++) {
 		const struct config_key *key = &config_keys[i];
 		const struct json *value = find(config->tree, key->name);
 		enum status status;
 
-		if (!value || !(key->commands & loader->command))
+		if (!value || !(key->commands & loader->command) || !key->inherit == inheriting)
 			continue;
 		status = store(loader, key, key->name, value, (char *)config);
 		if (status != STATUS_OK)
 			return status;
 	}
 	return STATUS_OK;
+}
+
+/* Keys that may have inherited their value come last: what is wrong with it is then
+ * said of the key that gave it. */
+static enum status store_all(const struct loader *loader, struct run_config *config)
+{
+	enum status status = store_keys(loader, config, false);
+
+	return status == STATUS_OK ? store_keys(loader, config, true) : status;
 }
 
 /* --- reward.sources --- */
@@ -471,12 +497,13 @@ static enum status load_sources(const struct loader *loader, struct run_config *
 
 /* --- rules between keys --- */
 
-#define RULE(loader, holds, ...)                                                                   \
+/* key: the one that is said to be wrong. */
+#define RULE(loader, key, holds, ...)                                                              \
 	do {                                                                                       \
 		if (!(holds)) {                                                                    \
 			error_set((loader)->err, STATUS_BAD_INPUT, __VA_ARGS__);                   \
 			return error_prefix((loader)->err, STATUS_BAD_INPUT, "%s",                 \
-					    (loader)->path);                                       \
+					    origin(loader, key));                                  \
 		}                                                                                  \
 	} while (0)
 
@@ -490,23 +517,23 @@ static enum status check_ppo(const struct loader *loader, const struct run_confi
 	long long max_new = config->rollout.max_new_tokens;
 	bool adaptive = strcmp(config->ppo.kl.controller, "adaptive") == 0;
 
-	RULE(loader, min_new <= max_new,
+	RULE(loader, "rollout.min_new_tokens", min_new <= max_new,
 	     "\"rollout.min_new_tokens\" is %lld, expected at most rollout.max_new_tokens, %lld",
 	     min_new, max_new);
-	RULE(loader, batch % samples == 0,
+	RULE(loader, "rollout.batch_size", batch % samples == 0,
 	     "\"rollout.batch_size\" is %lld, expected a multiple of rollout.samples_per_prompt, "
 	     "%lld",
 	     batch, samples);
-	RULE(loader, minibatches <= batch,
+	RULE(loader, "ppo.minibatches", minibatches <= batch,
 	     "\"ppo.minibatches\" is %lld, expected at most rollout.batch_size, %lld", minibatches,
 	     batch);
-	RULE(loader, !adaptive || config->ppo.kl.target > 0,
+	RULE(loader, "ppo.kl.target", !adaptive || config->ppo.kl.target > 0,
 	     "\"ppo.kl.target\" is 0, expected more with the adaptive controller");
-	RULE(loader, !adaptive || config->ppo.kl.horizon > 0.2 * (double)batch,
+	RULE(loader, "ppo.kl.horizon", !adaptive || config->ppo.kl.horizon > 0.2 * (double)batch,
 	     "\"ppo.kl.horizon\" is %g, expected more than %g, a fifth of rollout.batch_size, "
 	     "with the adaptive controller: one step could make the coefficient negative",
 	     config->ppo.kl.horizon, 0.2 * (double)batch);
-	RULE(loader, !config->roles.given || lanes % learners == 0,
+	RULE(loader, "roles.learner", !config->roles.given || lanes % learners == 0,
 	     "\"roles.learner\" is %lld, expected a divisor of ppo.lanes, %lld", learners, lanes);
 	return STATUS_OK;
 }
@@ -515,14 +542,17 @@ static enum status check_train(const struct loader *loader, struct run_config *c
 {
 	const struct json *tokenizer = json_get(config->model.create, "tokenizer");
 
-	RULE(loader, config->model.path || config->model.create,
+	RULE(loader, "model.path", config->model.path || config->model.create,
 	     "\"model.path\" is missing: the checkpoint to start from; or give model.create");
-	RULE(loader, !config->model.path || !config->model.create,
+	RULE(loader, "model.path", !config->model.path || !config->model.create,
 	     "both \"model.path\" and \"model.create\" are given, expected one of them");
+	RULE(loader, "train.eval_every", config->train.eval_every == 0 || config->data.eval,
+	     "\"train.eval_every\" is %lld, expected 0 without data.eval",
+	     (long long)config->train.eval_every);
 	if (!tokenizer)
 		return STATUS_OK;
 	/* A new model may name its tokenizer where it names everything else. */
-	RULE(loader, !config->model.tokenizer,
+	RULE(loader, "model.tokenizer", !config->model.tokenizer,
 	     "both \"model.tokenizer\" and \"model.create.tokenizer\" are given, expected one of "
 	     "them");
 	return store(loader, config_find("model.tokenizer", loader->command),
@@ -533,12 +563,30 @@ static enum status check_dpo(const struct loader *loader, const struct run_confi
 {
 	const char *type = config->dpo.loss_type;
 	bool smooths = strcmp(type, "sigmoid") == 0 || strcmp(type, "robust") == 0;
+	bool is_kto = strcmp(type, "kto") == 0;
 
-	RULE(loader, smooths || config->dpo.label_smoothing == 0,
+	RULE(loader, "dpo.label_smoothing", smooths || config->dpo.label_smoothing == 0,
 	     "\"dpo.label_smoothing\" is %g, expected 0 with dpo.loss_type \"%s\"",
 	     config->dpo.label_smoothing, type);
-	RULE(loader, strcmp(type, "kto") != 0 || config->train.batch_size >= 2,
+	RULE(loader, "dpo.desirable_weight", is_kto || config->dpo.desirable_weight == 1,
+	     "\"dpo.desirable_weight\" is %g, expected 1 with dpo.loss_type \"%s\"",
+	     config->dpo.desirable_weight, type);
+	RULE(loader, "dpo.undesirable_weight", is_kto || config->dpo.undesirable_weight == 1,
+	     "\"dpo.undesirable_weight\" is %g, expected 1 with dpo.loss_type \"%s\"",
+	     config->dpo.undesirable_weight, type);
+	RULE(loader, "train.batch_size", !is_kto || config->train.batch_size >= 2,
 	     "\"train.batch_size\" is 1, expected more with dpo.loss_type \"kto\"");
+	return STATUS_OK;
+}
+
+static enum status check_classify(const struct loader *loader, const struct run_config *config)
+{
+	const char *freeze = config->classify.freeze;
+
+	RULE(loader, "classify.freeze", !config->lora.given || strcmp(freeze, "none") == 0,
+	     "\"classify.freeze\" is \"%s\", expected \"none\" with lora, which freezes all but "
+	     "the head and adapts what lora.target_modules says",
+	     freeze);
 	return STATUS_OK;
 }
 
@@ -548,15 +596,21 @@ static enum status check_rules(const struct loader *loader, struct run_config *c
 	bool is_ppo = loader->command == COMMAND_PPO;
 	long long steps = is_ppo ? config->ppo.iterations : config->train.steps;
 
-	RULE(loader, (lanes & (lanes - 1)) == 0,
+	RULE(loader, is_ppo ? "ppo.lanes" : "train.lanes", (lanes & (lanes - 1)) == 0,
 	     "\"%s.lanes\" is %lld, expected a power of two: 1, 2, 4, 8, 16, 32 or 64",
 	     is_ppo ? "ppo" : "train", lanes);
-	RULE(loader, warmup <= steps,
+	RULE(loader, "schedule.warmup_steps", warmup <= steps,
 	     "\"schedule.warmup_steps\" is %lld, expected at most the run's length, %lld", warmup,
 	     steps);
-	RULE(loader, !config->lora.given || is_ppo || config->model.path,
+	RULE(loader, "lora", !config->lora.given || is_ppo || config->model.path,
 	     "\"lora\" adapts a checkpoint: it needs model.path");
+	RULE(loader, "optimizer.momentum",
+	     config->optimizer.momentum == 0 || strcmp(config->optimizer.name, "sgd") == 0,
+	     "\"optimizer.momentum\" is %g, expected 0 with optimizer.name \"%s\"",
+	     config->optimizer.momentum, config->optimizer.name);
 	if (loader->command == COMMAND_DPO && check_dpo(loader, config) != STATUS_OK)
+		return STATUS_BAD_INPUT;
+	if (loader->command == COMMAND_CLASSIFY && check_classify(loader, config) != STATUS_OK)
 		return STATUS_BAD_INPUT;
 	return is_ppo ? check_ppo(loader, config) : check_train(loader, config);
 }

@@ -28,6 +28,8 @@
 
 #define AT(field) offsetof(struct run_config, field)
 
+enum { MIN_CONTAINED = 4 };
+
 /* Rows of one optimizer; eps and the defaults differ. */
 #define OPTIMIZER(prefix, field, who, eps_default, from)                                           \
 	{.name = prefix ".name",                                                                   \
@@ -169,24 +171,28 @@ const struct config_key config_keys[] = {
 
 	{.name = "lora.path", .type = KEY_TEXT, .commands = ALL, .offset = AT(lora.path),
 	 .fallback = "null", .flags = KEY_WITH_SECTION,
-	 .help = "adapter to go on from, whose own config says what it adapts; null: a new one"},
+	 .help = "adapter to go on from, whose own config says the rest, which what is said here "
+		 "must agree with (in ppo it is for the critic's new one); null: a new one"},
 	{.name = "lora.r", .type = KEY_INT, .commands = ALL, .offset = AT(lora.r),
-	 .fallback = "8", .min = 1, .max = 65536, .flags = KEY_WITH_SECTION, .help = "rank"},
+	 .fallback = "8", .min = 1, .max = 65536, .flags = KEY_WITH_SECTION | KEY_NEW_ADAPTER,
+	 .help = "rank"},
 	{.name = "lora.lora_alpha", .type = KEY_NUMBER, .commands = ALL,
 	 .offset = AT(lora.lora_alpha), .fallback = "8", .min = 0, .max = 1e6,
-	 .flags = KEY_WITH_SECTION | KEY_ABOVE_MIN,
+	 .flags = KEY_WITH_SECTION | KEY_NEW_ADAPTER | KEY_ABOVE_MIN,
 	 .help = "what an adapter adds is scaled by lora_alpha / r"},
 	{.name = "lora.use_rslora", .type = KEY_BOOL, .commands = ALL,
-	 .offset = AT(lora.use_rslora), .fallback = "false", .flags = KEY_WITH_SECTION,
-	 .help = "scaled by lora_alpha / sqrt(r)"},
+	 .offset = AT(lora.use_rslora), .fallback = "false",
+	 .flags = KEY_WITH_SECTION | KEY_NEW_ADAPTER, .help = "scaled by lora_alpha / sqrt(r)"},
 	{.name = "lora.lora_dropout", .type = KEY_NUMBER, .commands = ALL,
 	 .offset = AT(lora.lora_dropout), .fallback = "0", .min = 0, .max = 0,
 	 .flags = KEY_WITH_SECTION, .help = "dropout is off in every forward pass"},
 	{.name = "lora.target_modules", .type = KEY_NAMES, .commands = ALL,
-	 .offset = AT(lora.target_modules), .fallback = "null", .flags = KEY_WITH_SECTION,
+	 .offset = AT(lora.target_modules), .fallback = "null",
+	 .flags = KEY_WITH_SECTION | KEY_NEW_ADAPTER,
 	 .help = "names of linear layers, or \"all-linear\"; null: queries and values, as PEFT"},
 	{.name = "lora.modules_to_save", .type = KEY_NAMES, .commands = ALL,
-	 .offset = AT(lora.modules_to_save), .fallback = "null", .flags = KEY_WITH_SECTION,
+	 .offset = AT(lora.modules_to_save), .fallback = "null",
+	 .flags = KEY_WITH_SECTION | KEY_NEW_ADAPTER,
 	 .help = "modules trained whole beside the adapter; a score head always is"},
 
 	{.name = "reward.sources", .type = KEY_SOURCES, .commands = PPO,
@@ -475,17 +481,35 @@ static bool is_inside(const char *name, const char *section)
 	return strncmp(name, section, n) == 0 && name[n] == '.';
 }
 
+/* A key of the name's own section whose last part contains that of the name: lora.lora_alpha
+ * for lora.alpha.  Short words are contained in too much. */
+static const char *containing_key(const char *name, unsigned commands)
+{
+	const char *part = last_part(name);
+	size_t n = (size_t)(part - name);
+
+	if (n == 0 || strlen(part) < MIN_CONTAINED)
+		return NULL;
+	for (size_t i = 0; i < n_config_keys; i++)
+		if ((config_keys[i].commands & commands) &&
+		    strncmp(config_keys[i].name, name, n) == 0 &&
+		    strstr(config_keys[i].name + n, part))
+			return config_keys[i].name;
+	return NULL;
+}
+
 char *config_nearest(const char *name, unsigned commands)
 {
 	const char **names = xcalloc(n_config_keys, sizeof *names);
-	const char *near;
+	const char *near = containing_key(name, commands);
 	char *result = NULL;
 	size_t n = 0;
 
 	for (size_t i = 0; i < n_config_keys; i++)
 		if (config_keys[i].commands & commands)
 			names[n++] = config_keys[i].name;
-	near = nearest_word(name, names, n);
+	if (!near)
+		near = nearest_word(name, names, n);
 	if (near) {
 		result = xstrdup(near);
 		goto done;
@@ -535,7 +559,8 @@ void config_describe(const struct config_key *key, struct buf *out)
 		describe_range(key, out);
 		break;
 	case KEY_TEXT:
-		buf_append_string(out, "a string that is not empty");
+		buf_printf(out, "a string of 1 to %d bytes without control characters",
+			   MAX_TEXT_BYTES);
 		break;
 	case KEY_CHOICE:
 		buf_append_string(out, "one of");

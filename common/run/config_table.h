@@ -27,7 +27,10 @@ enum {
 	KEY_BELOW_MAX = 2,    /* max itself is not allowed */
 	KEY_MAY_CHANGE = 4,   /* may differ when a run is resumed */
 	KEY_WITH_SECTION = 8, /* exists only if the file has the key's section */
+	KEY_NEW_ADAPTER = 16, /* of an adapter to go on from, exists only if the file has it */
 };
+
+enum { MAX_TEXT_BYTES = 4096 }; /* of a KEY_TEXT */
 
 /* Who a row of source_keys is for, in place of commands. */
 enum { SOURCE_MODEL = 1, SOURCE_RULE = 2 };

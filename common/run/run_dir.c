@@ -320,3 +320,18 @@ bool run_dir_state(const char *path, char state[16], int64_t *step)
 	}
 	return found;
 }
+
+enum status run_dir_need_state(const char *path, char state[16], int64_t *step, struct error *err)
+{
+	char *record_path = path_join(path, "run.json");
+	enum status status = STATUS_OK;
+
+	if (!run_dir_state(path, state, step))
+		status = error_set(err, STATUS_BAD_INPUT,
+				   file_exists(record_path)
+					   ? "%s: not a run directory, its run.json is damaged"
+					   : "%s: not a run directory, it has no run.json",
+				   path);
+	free(record_path);
+	return status;
+}

@@ -38,5 +38,7 @@ enum status run_dir_record(struct run_dir *run, const char *state, int64_t step,
  * that has not ended the step is that of the last line of metrics.jsonl, and the state
  * "killed" if nobody holds its lock.  Needs no lock. */
 bool run_dir_state(const char *path, char state[16], int64_t *step);
+/* The same, or why not. */
+enum status run_dir_need_state(const char *path, char state[16], int64_t *step, struct error *err);
 /* The last whole line of metrics.jsonl, which the caller frees; NULL if there is none. */
 struct json *run_dir_last_metrics(const char *path);

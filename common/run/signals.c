@@ -36,20 +36,25 @@ static bool has_launcher(void)
 	return getenv("OMPI_COMM_WORLD_SIZE") || getenv("PMIX_RANK") || getenv("PMI_RANK");
 }
 
+static void install_common(void)
+{
+	handle(SIGPIPE, SIG_IGN, 0);
+	handle(SIGXFSZ, SIG_IGN, 0);
+	if (has_launcher())
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+}
+
 void signals_install(void)
 {
-	signals_install_plain();
+	handle(SIGUSR1, request_stop, SA_RESTART); /* first: it kills a rank that has none */
 	handle(SIGINT, request_stop, SA_RESTART | (int)SA_RESETHAND);
-	handle(SIGUSR1, request_stop, SA_RESTART);
+	install_common();
 }
 
 void signals_install_plain(void)
 {
 	handle(SIGUSR1, SIG_IGN, 0);
-	handle(SIGPIPE, SIG_IGN, 0);
-	handle(SIGXFSZ, SIG_IGN, 0);
-	if (has_launcher())
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
+	install_common();
 }
 
 bool signals_stop_requested(void)

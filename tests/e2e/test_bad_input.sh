@@ -99,6 +99,14 @@ for command in logprobs score; do
 	refused 0 '--input is missing' "$RLHF" $command --model policy
 	refused 0 'unknown option --imput, did you mean --input' "$RLHF" $command --model policy --imput x
 done
+rc=0
+"$RLHF" inspect policy >/dev/full 2>log || rc=$?
+[ $rc -eq 2 ] || fail "exit $rc with a full standard output"
+grep -q '^rlhf: error: standard output: cannot write: No space left' log || fail "$(cat log)"
+# What is printed never goes into a file that has taken the place of a closed stream.
+"$RLHF" ppo config.json --set run.dir=closed --set ppo.iterations=1 0<&- 1>&- 2>&- ||
+	fail 'closed standard streams'
+[ "$(grep -vc '^pid ' closed/lock)" -eq 0 ] || fail "printed into a file: $(cat closed/lock)"
 refused 0 'either --input FILE or --prompt TEXT' "$RLHF" generate --model policy
 refused 0 '--min-new-tokens is 9, more than --max-new-tokens, 8' "$RLHF" generate --model policy \
 	--input prompts.jsonl --min-new-tokens 9 --max-new-tokens 8
@@ -237,6 +245,11 @@ for rule in skip truncate; do
 	works --set run.dir=$rule --set data.prompts=long.jsonl --set data.max_length=8 \
 		--set data.too_long=$rule --set ppo.iterations=1
 done
+cat nine.jsonl prompts.jsonl >first-long.jsonl
+works --set run.dir=lines --set data.prompts=first-long.jsonl --set data.max_length=8 \
+	--set data.too_long=skip --set ppo.iterations=1
+! grep -q '"prompt_index":0,' lines/rollouts.jsonl || fail 'a skipped prompt was sampled from'
+grep -q '"prompt_index":10,' lines/rollouts.jsonl || fail 'prompt_index is no line of the file'
 
 # --- models ---
 ppo_refused 0 'nowhere/config.json: cannot open' --set policy.path=nowhere

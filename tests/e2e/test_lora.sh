@@ -16,6 +16,9 @@ head -n 1 whole/metrics.jsonl | grep -q '"objective/kl":0,' || fail 'KL is not 0
 [ "$(sed 1d whole/metrics.jsonl | grep -c '"objective/kl":0,')" -eq 0 ] || fail 'the policy did not move'
 [ "$(cd whole/final && echo *)" = 'adapter_config.json adapter_model.safetensors model' ] ||
 	fail "the result is $(ls whole/final)"
+for part in . checkpoints/step-00000006; do
+	"$RLHF" inspect whole/$part >/dev/null 2>log || fail "inspect whole/$part: $(cat log)"
+done
 layout() { # RANKS LEARNERS ACTORS REWARDS
 	local run=run-$2-$3-$4
 	on "$1" "$RLHF" ppo config.json "${lora[@]}" --set run.dir="$run" --set roles.learner="$2" \
@@ -53,6 +56,22 @@ grep -q 'error: another: these are not the weights' log || fail "$(cat log)"
 head -n 1 second/metrics.jsonl | grep -q '"objective/kl":0,' || fail 'KL is not 0 from an adapter on'
 on 3 "$RLHF" ppo config.json --set lora.path=first/final --set run.dir=third 2>log || fail "$(cat log)"
 same_run second third 'from an adapter on, on 3 ranks'
+
+# What the config says beside lora.path agrees with that adapter, or is refused.
+"$RLHF" pretrain pretrain.json --set lora.path=first/final --set run.dir=on 2>log || fail "$(cat log)"
+"$RLHF" pretrain on/config.json --set run.dir=again 2>log || fail "its own config.json: $(cat log)"
+same_run on again 'from an adapter on, by the config.json of such a run'
+"$RLHF" pretrain pretrain.json "${lora[@]}" --set lora.path=first/final --set run.dir=said 2>log ||
+	fail "$(cat log)"
+same_run on said 'from an adapter on, with its own r and target_modules beside it'
+for said in lora_alpha=16 'modules_to_save=norm' r=8 'target_modules=all-linear' use_rslora=true; do
+	rc=0
+	"$RLHF" pretrain pretrain.json --set lora.path=first/final --set "lora.$said" --set run.dir=no \
+		2>log || rc=$?
+	[ $rc -eq 2 ] || fail "lora.$said beside lora.path: exit $rc: $(cat log)"
+	grep -q "error: first/final: this adapter has .*, but lora.${said%=*} is" log || fail "$(cat log)"
+	[ ! -e no/config.json ] || fail "lora.$said beside lora.path has begun a run"
+done
 
 # Merging and --adapter agree; the base stays as it is.
 sha256sum policy/* >policy.was
@@ -102,7 +121,9 @@ stage() { # COMMAND DATA
 		--set run.dir="$1-3") >log 2>&1 && fail 'not killed'
 	"$RLHF" "$1" "$1.json" "${lora[@]}" --set run.dir="$1-3" 2>log || fail "$1: $(cat log)"
 	same_run "$1" "$1-3" "$1 with an adapter, killed"
-	"$RLHF" inspect "$1/final" >/dev/null 2>log || fail "$1: $(cat log)"
+	for part in . checkpoints/step-00000008 final; do
+		"$RLHF" inspect "$1/$part" >/dev/null 2>log || fail "$1/$part: $(cat log)"
+	done
 	"$RLHF" merge --model policy --adapter "$1/final" --output "$1-merged" 2>log ||
 		fail "$1: $(cat log)"
 	"$RLHF" inspect "$1-merged" >/dev/null 2>log || fail "$1: $(cat log)"

@@ -52,8 +52,13 @@ texts=$golden/tokenizers/texts.jsonl
 cmp plain unpacked || fail 'gzip: other bytes'
 "$RLHF" tokenize --model model --input - <packed.jsonl >unpacked
 cmp plain unpacked || fail 'gzip on standard input: other bytes'
+"$RLHF" tokenize --model model --input <(gzip -c "$texts") >unpacked
+cmp plain unpacked || fail 'a pipe: other bytes'
 gzip -c "$golden/tokenizers/training.txt" >training.txt.gz
 gzip -c "$texts" >texts.jsonl.gz
+cp "$texts" no-name
+"$RLHF" tokenizer-train --input no-name --vocab-size 300 --output words 2>log
+grep -q 'warning: no-name: looks like lines of JSON' log || fail "no warning: $(cat log)"
 for file in "$golden/tokenizers/training.txt" "$texts"; do
 	"$RLHF" tokenizer-train --input "$file" --vocab-size 300 --output words 2>log
 	"$RLHF" tokenizer-train --input "${file##*/}.gz" --vocab-size 300 --output words-gz 2>log

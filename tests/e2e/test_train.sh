@@ -71,11 +71,27 @@ echo '{"run": {"dir": "ppo"}, "policy": {"path": "lm/final"},
 	"data": {"prompts": "prompts.jsonl"}, "ppo": {"iterations": 1},
 	"rollout": {"batch_size": 8, "max_new_tokens": 8}}' >ppo.json
 echo '{"prompt": "the cat"}' >prompts.jsonl
+# A finished run has nothing to do, but for a result that somebody has removed.
+finished_again() { # COMMAND CONFIG RUN
+	"$RLHF" "$1" "$2" --set run.dir="$3" 2>log || fail "$3: $(cat log)"
+	grep -q "$3: the run is finished after" log || fail "$3: $(cat log)"
+	mv "$3/final" final.was
+	"$RLHF" "$1" "$2" --set run.dir="$3" 2>log || fail "$3 without its result: $(cat log)"
+	diff -r final.was "$3/final" || fail "$3: another result"
+	rm -r final.was
+}
+finished_again pretrain pretrain.json lm
+rc=0
+"$RLHF" tokenizer-train --input text.jsonl --vocab-size 290 --output lm/final 2>log || rc=$?
+[ $rc -eq 2 ] || fail "tokenizer-train into the directory of a model: exit $rc"
+grep -q 'error: lm/final: holds a model, whose tokenizer would be replaced' log || fail "$(cat log)"
+cmp tokenizer/tokenizer.json lm/final/tokenizer.json || fail "the model's tokenizer was replaced"
 for normalise in true false; do
 	"$RLHF" ppo ppo.json --set run.dir=ppo-$normalise --set reward.sources.0.normalise=$normalise \
 		2>log || fail "normalise $normalise: $(cat log)"
 	sed -nE 's/.*"score":([-0-9.e]+).*/\1/p' ppo-$normalise/rollouts.jsonl >$normalise.scores
 done
+finished_again ppo ppo.json ppo-false
 [ "$(wc -l <true.scores)" -eq 8 ] || fail 'rollouts without scores'
 paste true.scores false.scores | awk -v mean="$mean" -v std="$std" '
 	{ d = $1 - ($2 - mean) / std; if (d * d > 1e-8 * (1 + $1 * $1)) exit 1 }' ||
@@ -100,6 +116,16 @@ wait $child || rc=$?
 [ $rc -eq 75 ] || fail "stopped on request: exit $rc, expected 75"
 grep -q '"state": "stopped"' stopped/run.json || fail 'run.json does not say stopped'
 find stopped/checkpoints -name MANIFEST.json | grep -q . || fail 'nothing was saved at the stop'
+
+# A request that comes before any rank has begun is kept for it.
+"$RLHF" pretrain pretrain.json --set run.dir=early --set train.steps=100000 --ranks 2 2>early.log &
+child=$!
+while [ ! -s early.log ]; do sleep 0.01; done
+kill -USR1 $child
+rc=0
+wait $child || rc=$?
+[ $rc -eq 75 ] || fail "asked to stop at the start: exit $rc, expected 75: $(cat early.log)"
+[ "$(wc -l <early/metrics.jsonl)" -eq 1 ] || fail "asked to stop at the start: $(cat early/metrics.jsonl)"
 
 rc=0
 on 3 "$RLHF" pretrain pretrain.json --set run.dir=three >log 2>&1 || rc=$?

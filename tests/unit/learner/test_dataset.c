@@ -153,6 +153,16 @@ static void refused(enum status status, const char *word)
 	assert_null(dataset.rows);
 }
 
+static void test_plain_text_is_utf8_and_not_empty(void **state)
+{
+	struct run_config config = config_of("error");
+
+	(void)state;
+	refused(load(&config, "d.txt", ""), "d.txt: is empty, expected text");
+	refused(load(&config, "d.txt", "ab\xe4 d"), "d.txt: byte 2 is 0xe4, expected text in UTF-8");
+	refused(load(&config, "d.txt", "\xff\xfe" "a"), "d.txt: byte 0 is 0xff");
+}
+
 static void test_missing_end_token_is_refused(void **state)
 {
 	struct run_config config = config_of("error");
@@ -240,6 +250,21 @@ static void test_pairs_cut_on_the_left_differ_where_they_end(void **state)
 	assert_int_equal(dataset.n, 2);
 	assert_row(&dataset.rows[0], "230");
 	assert_row(&dataset.rejected[0], "2312");
+	dataset_release(&dataset);
+}
+
+static void test_rows_know_their_lines(void **state)
+{
+	struct run_config config = config_of("skip");
+	struct row_context context = {.n_vocab = N_VOCAB};
+
+	(void)state;
+	write_rows("d.jsonl", "{\"input_ids\":[0,1,2,3,0]}\n\n{\"input_ids\":[1]}\n"
+			      "{\"input_ids\":[0,1,2,3,0]}\n{\"input_ids\":[2]}\n");
+	must(dataset_load_prompts(&dataset, path, &context, &config, 8, &err));
+	assert_int_equal(dataset.n, 2);
+	assert_int_equal(dataset.lines[0], 3);
+	assert_int_equal(dataset.lines[1], 5);
 	dataset_release(&dataset);
 }
 
@@ -572,6 +597,7 @@ int main(void)
 		cmocka_unit_test(test_texts_are_joined_with_end_tokens_and_cut),
 		cmocka_unit_test(test_rest_of_one_token_is_dropped),
 		cmocka_unit_test(test_plain_text_is_one_document),
+		cmocka_unit_test(test_plain_text_is_utf8_and_not_empty),
 		cmocka_unit_test(test_without_packing_each_text_is_a_sequence),
 		cmocka_unit_test(test_rows_of_ids_stay_whole_and_get_no_end_token),
 		cmocka_unit_test(test_missing_end_token_is_refused),
@@ -580,6 +606,7 @@ int main(void)
 		cmocka_unit_test(test_too_long_can_be_cut_at_the_end),
 		cmocka_unit_test(test_prompts_are_cut_at_the_front),
 		cmocka_unit_test(test_pairs_cut_on_the_left_differ_where_they_end),
+		cmocka_unit_test(test_rows_know_their_lines),
 		cmocka_unit_test(test_pairs_are_kept_or_skipped_together),
 		cmocka_unit_test(test_equal_pairs_are_left_out_and_margins_kept),
 		cmocka_unit_test(test_pairs_may_have_to_hold_completions_and_get_their_end),

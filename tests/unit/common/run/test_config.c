@@ -67,6 +67,9 @@ static void refused(enum command command, const char *text, const char *const *w
 	assert_null(config.run.dir);
 }
 #define REFUSED(command, text, ...) refused(command, text, (const char *const[]){__VA_ARGS__, NULL})
+#define SFT_NEEDED                                                                                 \
+	"\"run\":{\"dir\":\"R\"},\"model\":{\"path\":\"M\"},\"data\":{\"train\":\"D\"}"
+#define SFT_REFUSED(members, ...) REFUSED(COMMAND_SFT, "{" SFT_NEEDED "," members "}", __VA_ARGS__)
 #define PPO_REFUSED(members, ...) REFUSED(COMMAND_PPO, "{" PPO_NEEDED "," members "}", __VA_ARGS__)
 
 static void test_ppo_defaults_are_those_of_the_contract(void **state)
@@ -229,6 +232,7 @@ static void test_unknown_keys_name_the_nearest(void **state)
 	PPO_REFUSED("\"ppo\":{\"kl\":{\"coeff\":1}}", path,
 		    "unknown key \"ppo.kl.coeff\", did you mean \"ppo.kl.coef\"?");
 	PPO_REFUSED("\"optimiser\":{\"name\":\"sgd\"}", "did you mean \"optimizer\"?");
+	PPO_REFUSED("\"lora\":{\"alpha\":1}", "did you mean \"lora.lora_alpha\"?");
 	PPO_REFUSED("\"learning_rat\":1", "unknown key \"learning_rat\"",
 		    "did you mean \"optimizer.learning_rate\"?");
 	PPO_REFUSED("\"zzzzzzzzzzzzzzzzzzzz\":1", "unknown key \"zzzzzzzzzzzzzzzzzzzz\"");
@@ -296,6 +300,28 @@ static void test_ranges_and_rules_are_checked(void **state)
 	PPO_REFUSED("\"schedule\":{\"warmup_steps\":101}", "at most the run's length, 100");
 }
 
+/* What has no effect beside another key would be taken to have one. */
+static void test_keys_without_effect_are_refused(void **state)
+{
+	(void)state;
+	SFT_REFUSED("\"train\":{\"eval_every\":5}",
+		    "\"train.eval_every\" is 5, expected 0 without data.eval");
+	SFT_REFUSED("\"optimizer\":{\"momentum\":0.9}",
+		    "\"optimizer.momentum\" is 0.9, expected 0 with optimizer.name \"adamw\"");
+	REFUSED(COMMAND_DPO, "{" SFT_NEEDED ",\"dpo\":{\"undesirable_weight\":2}}",
+		"\"dpo.undesirable_weight\" is 2, expected 1 with dpo.loss_type \"sigmoid\"");
+	REFUSED(COMMAND_CLASSIFY, "{" SFT_NEEDED ",\"lora\":{},\"classify\":{\"freeze\":2}}",
+		"\"classify.freeze\" is \"2\", expected \"none\" with lora");
+}
+
+/* A value that another key inherits is refused by the name of the one that was given. */
+static void test_inherited_values_are_refused_where_they_were_given(void **state)
+{
+	(void)state;
+	PPO_REFUSED("\"rollout\":{\"weights\":\"f16\"}", "\"rollout.weights\" is \"f16\"");
+	PPO_REFUSED("\"optimizer\":{\"eps\":0}", "\"optimizer.eps\" is 0", path);
+}
+
 static void test_needed_keys_are_missed_by_name(void **state)
 {
 	(void)state;
@@ -331,8 +357,10 @@ static void test_paths_hold_no_nul_and_no_control_character(void **state)
 {
 	(void)state;
 	PPO_REFUSED("\"critic\":{\"path\":\"a\\u0000b\"}", "\"critic.path\"");
-	PPO_REFUSED("\"critic\":{\"path\":\"a\\nb\"}", "\"critic.path\"");
-	PPO_REFUSED("\"critic\":{\"path\":\"\"}", "\"critic.path\" is \"\"");
+	PPO_REFUSED("\"critic\":{\"path\":\"a\\nb\"}", "\"critic.path\"",
+		    "without control characters");
+	PPO_REFUSED("\"critic\":{\"path\":\"\"}", "\"critic.path\" is \"\"",
+		    "a string of 1 to 4096 bytes");
 }
 
 static void test_reward_sources_are_objects_of_their_own(void **state)
@@ -425,6 +453,18 @@ static enum status resume_with(const char *set)
 	return status;
 }
 
+/* What is wrong with a key that --set gives is not said of the file. */
+static void test_rules_name_where_a_key_was_given(void **state)
+{
+	struct run_config c;
+
+	(void)state;
+	assert_int_equal(load_set(&c, COMMAND_PPO, PPO_MINIMAL, "ppo.minibatches=65"),
+			 STATUS_BAD_INPUT);
+	assert_non_null(strstr(err.text, "--set: \"ppo.minibatches\" is 65"));
+	PPO_REFUSED("\"ppo\":{\"minibatches\":65}", path, "\"ppo.minibatches\" is 65");
+}
+
 static void test_resume_lets_only_some_keys_change(void **state)
 {
 	static const char *const may[] = {
@@ -479,6 +519,25 @@ static void test_resume_of_a_run_that_is_older_than_a_key(void **state)
 	assert_int_equal(load_set(&now, COMMAND_PPO, PPO_MINIMAL, "lora.r=8"), STATUS_OK);
 	assert_int_equal(config_check_resume(COMMAND_PPO, old.text, &now, &err), STATUS_BAD_INPUT);
 	assert_non_null(strstr(err.text, "\"lora.r\" is 8"));
+	config_release(&now);
+	config_release(&old);
+}
+
+/* What an adapter to go on from is like may be said or not. */
+static void test_resume_from_an_adapter_on(void **state)
+{
+	static const char adapter[] = "{" SFT_NEEDED ",\"lora\":{\"path\":\"A\"}}";
+	struct run_config old, now;
+
+	(void)state;
+	must_load(&old, COMMAND_SFT, adapter);
+	assert_null(strstr(old.text, "\"r\""));
+	assert_int_equal(load_set(&now, COMMAND_SFT, adapter, "lora.r=4"), STATUS_OK);
+	assert_int_equal(config_check_resume(COMMAND_SFT, old.text, &now, &err), STATUS_OK);
+	assert_int_equal(config_check_resume(COMMAND_SFT, now.text, &old, &err), STATUS_OK);
+	config_release(&now);
+	assert_int_equal(load_set(&now, COMMAND_SFT, adapter, "lora.path=B"), STATUS_OK);
+	assert_int_equal(config_check_resume(COMMAND_SFT, old.text, &now, &err), STATUS_BAD_INPUT);
 	config_release(&now);
 	config_release(&old);
 }
@@ -548,14 +607,18 @@ int main(void)
 		cmocka_unit_test(test_types_are_strict),
 		cmocka_unit_test(test_integers_are_exact_up_to_2_to_the_53),
 		cmocka_unit_test(test_ranges_and_rules_are_checked),
+		cmocka_unit_test(test_keys_without_effect_are_refused),
+		cmocka_unit_test(test_inherited_values_are_refused_where_they_were_given),
 		cmocka_unit_test(test_needed_keys_are_missed_by_name),
 		cmocka_unit_test(test_unusable_files_are_refused_in_clear_words),
 		cmocka_unit_test(test_paths_hold_no_nul_and_no_control_character),
 		cmocka_unit_test(test_reward_sources_are_objects_of_their_own),
 		cmocka_unit_test(test_a_new_model_is_described_freely),
 		cmocka_unit_test(test_set_changes_keys_at_any_depth),
+		cmocka_unit_test(test_rules_name_where_a_key_was_given),
 		cmocka_unit_test(test_resume_lets_only_some_keys_change),
 		cmocka_unit_test(test_resume_of_a_run_that_is_older_than_a_key),
+		cmocka_unit_test(test_resume_from_an_adapter_on),
 		cmocka_unit_test(test_documented_config_is_json_with_comments),
 	};
 

@@ -30,7 +30,8 @@ static void test_the_id_is_made_once_and_kept(void **state)
 	int64_t step = -1;
 
 	(void)state;
-	assert_false(run_dir_state(path, recorded, &step));
+	assert_int_equal(run_dir_need_state(path, recorded, &step, &err), STATUS_BAD_INPUT);
+	assert_non_null(strstr(err.text, "it has no run.json"));
 	assert_int_equal(run_dir_open(&run, path, "sft", &err), STATUS_OK);
 	memcpy(id, run.id, sizeof id);
 	assert_int_equal(strlen(id), 36);
@@ -225,7 +226,8 @@ static void test_a_broken_record_is_refused_and_not_written_over(void **state)
 	assert_int_equal(run_dir_open(&run, path, "sft", &err), STATUS_BAD_INPUT);
 	assert_non_null(strstr(err.text, "expected a uuid"));
 	assert_null(run.path);
-	assert_false(run_dir_state(path, recorded, &step));
+	assert_int_equal(run_dir_need_state(path, recorded, &step, &err), STATUS_BAD_INPUT);
+	assert_non_null(strstr(err.text, "its run.json is damaged"));
 	assert_int_equal(file_read(file, 1000, &text, &err), STATUS_OK);
 	assert_string_equal(text.data, "{\"id\":\"no\"}");
 	buf_release(&text);
