@@ -388,12 +388,21 @@ static void test_unknown_components_are_refused_by_name(void **state)
 static void test_patterns_that_engines_read_differently_are_refused(void **state)
 {
 	(void)state;
-	check_refused((struct parts){.pre_tokenizer = PATTERN("(?<=a)b")}, "look-behind");
+	check_refused((struct parts){.pre_tokenizer = PATTERN("(?<=a+)b")}, "does not compile");
+	check_refused((struct parts){.pre_tokenizer = PATTERN("a(?i)b|c")}, "(?i)");
 	check_refused((struct parts){.pre_tokenizer = PATTERN("[a\\\\W]+")}, "\\W in a class");
 	check_refused((struct parts){.pre_tokenizer = PATTERN("(a)\\\\1")}, "\\1");
 	check_refused((struct parts){.pre_tokenizer = PATTERN("(*COMMIT)a")}, "(*CO");
-	check_refused((struct parts){.pre_tokenizer = PATTERN("[a[b]]")}, "a class within");
-	check_refused((struct parts){.pre_tokenizer = PATTERN("a{1,2}+")}, "possessive");
+	check_refused((struct parts){.pre_tokenizer = PATTERN("[a[^b]]")}, "[^ or [: in a class");
+	check_refused((struct parts){.pre_tokenizer = PATTERN("[[:alpha:]]")},
+		      "[^ or [: in a class");
+	check_refused((struct parts){.pre_tokenizer = PATTERN("[^a&&b]")}, "&& in a class [^...]");
+	check_refused((struct parts){.pre_tokenizer = PATTERN("[a[b&&c]]")},
+		      "&& in a class within");
+	check_refused((struct parts){.pre_tokenizer = PATTERN("[[[[[[[[[a]]]]]]]]]")},
+		      "classes so deep");
+	check_refused((struct parts){.pre_tokenizer = PATTERN("[a[b]")}, "a class without an end");
+	check_refused((struct parts){.pre_tokenizer = PATTERN("a{1,2}+?")}, "a quantifier behind");
 	check_refused((struct parts){.pre_tokenizer = PATTERN("(a")}, "does not compile");
 	check_refused((struct parts){.pre_tokenizer = PATTERN("a\\\\")}, "a lone backslash");
 	check_refused((struct parts){.pre_tokenizer = PATTERN("\\\\p{Nonsense}")},
