@@ -215,8 +215,8 @@ static enum status place_extra(struct fill *fill, const struct extra_token *extr
 	return STATUS_OK;
 }
 
-/* What a token says of itself holds if no list has it; of two that name it the last one
- * counts. */
+/* What a token says of itself holds if no list has it, or one with a smaller id; of two that
+ * name it the last one counts. */
 static enum status fill_extra(struct fill *fill, const struct extra_token *extra, struct error *err)
 {
 	struct vocabulary *v = fill->vocabulary;
@@ -226,7 +226,7 @@ static enum status fill_extra(struct fill *fill, const struct extra_token *extra
 	if (place_extra(fill, extra, &id, err) != STATUS_OK)
 		return STATUS_BAD_INPUT;
 	is_listed = fill->places[id] > 0 && fill->places[id] <= fill->n_listed;
-	holds = !is_listed || extra->kind == EXTRA_LISTED;
+	holds = !is_listed || extra->kind == EXTRA_LISTED || extra->said_id > id;
 	if (holds) {
 		struct added_token *added = added_at(fill, id);
 		*added = extra->flags;

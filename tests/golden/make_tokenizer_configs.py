@@ -76,6 +76,7 @@ def cases():
     yield config(**ends, added_tokens_decoder=known, files={"special_tokens_map.json": {"pad_token": "<PAD>"}})
     yield config(pad_token="<m1>", files={"special_tokens_map.json": {"pad_token": "<PAD>"}})
     yield config(pad_token="<m1>", files={"added_tokens.json": {"<m1>": n + 1, "<new>": n}})
+    yield config("strips", files={"added_tokens.json": {"<new>": 320, "the": 321}})
     yield config(**ends, split_special_tokens=True)
     yield config("qwen2", split_special_tokens=True, eos_token="<|endoftext|>")
     yield config("llama2_first", add_bos_token=False, bos_token="<s>", additional_special_tokens=["<m1>"])
