@@ -648,8 +648,8 @@ static bool find_by_template(struct chat *chat, const char *template, size_t n)
 	const char *eos = tokenizer_token(chat->tokenizer, tokenizer_eos(chat->tokenizer), &length);
 	const struct chat_template input = {.text = template,
 					    .n = n,
-					    .bos = bos ? bos : "",
-					    .eos = eos ? eos : "",
+					    .bos = bos,
+					    .eos = eos,
 					    .render = render_with,
 					    .context = chat};
 

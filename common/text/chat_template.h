@@ -11,7 +11,7 @@
 struct chat_template {
 	const char *text; /* [n] */
 	size_t n;
-	const char *bos, *eos; /* "" where there is none */
+	const char *bos, *eos; /* NULL where there is none */
 	/* Appends what a format makes of messages; false if it has no place for them. */
 	bool (*render)(const void *context, const struct chat_format *format,
 		       const struct chat_messages *messages, struct buf *out);

@@ -1627,8 +1627,10 @@ static void set_input(struct jinja *j, const struct jinja_input *input)
 	set_named(j, "tools", (struct value){.type = NONE});
 	set_named(j, "documents", (struct value){.type = NONE});
 	set_named(j, "add_generation_prompt", of_bool(input->add_generation_prompt));
-	set_named(j, "bos_token", of_text(input->bos, strlen(input->bos)));
-	set_named(j, "eos_token", of_text(input->eos, strlen(input->eos)));
+	if (input->bos)
+		set_named(j, "bos_token", of_text(input->bos, strlen(input->bos)));
+	if (input->eos)
+		set_named(j, "eos_token", of_text(input->eos, strlen(input->eos)));
 }
 
 /* With one kind of line break, as Jinja reads it. */

@@ -18,7 +18,7 @@ struct jinja_input {
 	const struct jinja_message *messages; /* [n] */
 	size_t n;
 	bool add_generation_prompt;
-	const char *bos, *eos; /* "" where there is none */
+	const char *bos, *eos; /* NULL where there is none: then they are not defined */
 	const char *date;      /* what the clock says, whatever it is asked */
 };
 

@@ -20,7 +20,8 @@ static const char *const FILES[N_FILES] = {"tokenizer_config.json", "special_tok
 /* The named tokens, in the order in which transformers adds them. */
 static const char *const NAMED[] = {"bos_token", "eos_token", "unk_token", "sep_token",
 				    "pad_token", "cls_token", "mask_token"};
-enum { N_NAMED = sizeof NAMED / sizeof *NAMED, MAX_TOKENS = 1 << 16 };
+#define ENDOFTEXT "<|endoftext|>"
+enum { BOS = 0, EOS = 1, PAD = 4, N_NAMED = sizeof NAMED / sizeof *NAMED, MAX_TOKENS = 1 << 16 };
 
 /* --- files --- */
 
@@ -54,6 +55,54 @@ static const struct json *member(struct tokenizer_config *config, const char *ke
 
 	config->at = value ? FILE_MAP : FILE_CONFIG;
 	return value ? value : json_get(config->files[FILE_CONFIG], key);
+}
+
+/* --- classes --- */
+
+/* What the classes of transformers make of the switches beside a tokenizer.json, and the
+ * tokens that they name where the files do not.
+ *
+ * Version 5 ignores add_bos_token and add_eos_token; version 4 builds the template anew
+ * from them in the classes below that say so and ignores them in all others.  They are
+ * heeded here where version 4 does, and where no class is named.  GPT-NeoX's template comes
+ * from them alone in both versions.  add_prefix_space is heeded where both versions do. */
+static const struct class
+{
+	const char *name; /* without "Fast" */
+	bool heeds_ends, has_own_ends, heeds_prefix_space;
+	const char *names[N_NAMED]; /* in the order of NAMED; NULL: none */
+} CLASSES[] = {
+	{"LlamaTokenizer", true, false, false, {"<s>", "</s>", "<unk>"}},
+	{"CodeLlamaTokenizer", true, false, false, {NULL}},
+	{"GemmaTokenizer", true, false, false, {"<bos>", "<eos>", "<unk>", NULL, "<pad>"}},
+	{"CohereTokenizer", true, false, false, {NULL}},
+	{"GPTNeoXTokenizer",
+	 true,
+	 true,
+	 true,
+	 {ENDOFTEXT, ENDOFTEXT, ENDOFTEXT, NULL, "<|padding|>"}},
+	{"GPT2Tokenizer", false, false, true, {ENDOFTEXT, ENDOFTEXT, ENDOFTEXT}},
+	{"Qwen2Tokenizer", false, false, false, {NULL, ENDOFTEXT, ENDOFTEXT, NULL, ENDOFTEXT}},
+	{"CodeGenTokenizer", false, false, true, {ENDOFTEXT, ENDOFTEXT, ENDOFTEXT}},
+};
+
+static const struct class *class_of(const struct json *root)
+{
+	static const struct class unsaid = {.heeds_ends = true}, other = {0};
+	const struct json *value = json_get(root, "tokenizer_class");
+	const char *name;
+	size_t n;
+
+	if (!value || json_type(value) != JSON_STRING)
+		return &unsaid;
+	name = json_string(value, NULL);
+	n = strlen(name);
+	if (n > 4 && strcmp(name + n - 4, "Fast") == 0)
+		n -= 4;
+	for (size_t i = 0; i < sizeof CLASSES / sizeof *CLASSES; i++)
+		if (strlen(CLASSES[i].name) == n && memcmp(CLASSES[i].name, name, n) == 0)
+			return &CLASSES[i];
+	return &other;
 }
 
 /* --- tokens --- */
@@ -252,12 +301,26 @@ static enum status add_additional(struct tokenizer_config *config, struct error 
 	return add_list(config, FILE_MAP, "additional_special_tokens", err);
 }
 
+static void add_default(struct tokenizer_config *config, const char *text)
+{
+	struct extra_token *token = push(config, EXTRA_NAMED);
+
+	token->text = text;
+	token->length = strlen(text);
+	token->is_special = true;
+}
+
 static enum status add_named(struct tokenizer_config *config, struct error *err)
 {
-	for (size_t i = 0; i < N_NAMED; i++)
-		if (add_token(config, member(config, NAMED[i]), NAMED[i], EXTRA_NAMED, err) !=
-		    STATUS_OK)
+	const struct class *class = class_of(config->files[FILE_CONFIG]);
+
+	for (size_t i = 0; i < N_NAMED; i++) {
+		const struct json *value = member(config, NAMED[i]);
+		if (!value && class->names[i])
+			add_default(config, class->names[i]);
+		else if (add_token(config, value, NAMED[i], EXTRA_NAMED, err) != STATUS_OK)
 			return STATUS_BAD_INPUT;
+	}
 	return add_specific(config, err);
 }
 
@@ -294,11 +357,14 @@ static enum status add_older(struct tokenizer_config *config, struct error *err)
 	return STATUS_OK;
 }
 
-static struct config_name name_of(struct tokenizer_config *config, const char *key)
+static struct config_name name_of(struct tokenizer_config *config, int i)
 {
-	const struct json *value = member(config, key);
+	const struct json *value = member(config, NAMED[i]);
+	const char *text = class_of(config->files[FILE_CONFIG])->names[i];
 	struct config_name name = {0};
 
+	if (!value && text)
+		return (struct config_name){text, strlen(text)};
 	if (value && json_type(value) == JSON_OBJECT)
 		value = json_get(value, "content");
 	if (value && json_type(value) == JSON_STRING)
@@ -307,42 +373,6 @@ static struct config_name name_of(struct tokenizer_config *config, const char *k
 }
 
 /* --- switches --- */
-
-/* What the classes of transformers make of the switches beside a tokenizer.json.
- *
- * Version 5 ignores add_bos_token and add_eos_token; version 4 builds the template anew
- * from them in the classes below and ignores them in all others.  They are heeded here
- * where version 4 does, and where no class is named.  GPT-NeoX's template comes from them
- * alone in both versions.  add_prefix_space is heeded where both versions do. */
-static const struct class
-{
-	const char *name; /* without "Fast" */
-	bool heeds_ends, has_own_ends, heeds_prefix_space;
-} CLASSES[] = {
-	{"LlamaTokenizer", true, false, false},	  {"CodeLlamaTokenizer", true, false, false},
-	{"GemmaTokenizer", true, false, false},	  {"CohereTokenizer", true, false, false},
-	{"GPTNeoXTokenizer", true, true, true},	  {"GPT2Tokenizer", false, false, true},
-	{"CodeGenTokenizer", false, false, true},
-};
-
-static const struct class *class_of(const struct json *root)
-{
-	static const struct class unsaid = {.heeds_ends = true}, other = {0};
-	const struct json *value = json_get(root, "tokenizer_class");
-	const char *name;
-	size_t n;
-
-	if (!value || json_type(value) != JSON_STRING)
-		return &unsaid;
-	name = json_string(value, NULL);
-	n = strlen(name);
-	if (n > 4 && strcmp(name + n - 4, "Fast") == 0)
-		n -= 4;
-	for (size_t i = 0; i < sizeof CLASSES / sizeof *CLASSES; i++)
-		if (strlen(CLASSES[i].name) == n && memcmp(CLASSES[i].name, name, n) == 0)
-			return &CLASSES[i];
-	return &other;
-}
 
 static enum status read_flag(const struct json *root, const char *key, bool is_heeded,
 			     bool has_default, enum config_flag *flag, struct error *err)
@@ -389,9 +419,9 @@ enum status tokenizer_config_load(struct tokenizer_config *config, const char *d
 	if (read_switches(config, err) != STATUS_OK ||
 	    (has_decoder(config) ? add_newer(config, err) : add_older(config, err)) != STATUS_OK)
 		return error_prefix(err, STATUS_BAD_INPUT, "%s/%s", dir, FILES[config->at]);
-	config->bos = name_of(config, "bos_token");
-	config->eos = name_of(config, "eos_token");
-	config->pad = name_of(config, "pad_token");
+	config->bos = name_of(config, BOS);
+	config->eos = name_of(config, EOS);
+	config->pad = name_of(config, PAD);
 	return STATUS_OK;
 }
 

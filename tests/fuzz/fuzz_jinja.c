@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 					  .n = 3,
 					  .add_generation_prompt = size % 2,
 					  .bos = "<s>",
-					  .eos = "",
+					  .eos = NULL,
 					  .date = "26 Jul 2024"};
 	struct buf out = BUF_INIT;
 

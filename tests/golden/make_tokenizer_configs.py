@@ -88,6 +88,10 @@ def cases():
     yield config(**ends, add_prefix_space=True)
     yield config("gpt_neox", **ends, tokenizer_class="GPTNeoXTokenizer", add_prefix_space=True,
                  added_tokens_decoder=listed("gpt_neox")[0])
+    for name, of in (("gpt2", "GPT2Tokenizer"), ("gpt_neox", "GPTNeoXTokenizerFast"), ("qwen2", "Qwen2Tokenizer"),
+                     ("llama2_first", "LlamaTokenizerFast"), ("gemma", "GemmaTokenizer")):
+        yield config(name, tokenizer_class=of)
+        yield config(name, tokenizer_class=of, bos_token=None, eos_token="<m1>")
     yield "gpt2", {"special_tokens_map.json": {"eos_token": "<|endoftext|>", "pad_token": "<PAD>"}}
 
 
@@ -110,8 +114,6 @@ def write():
                 rows.append({"text": text, "ids": ids, "decoded": library.decode(ids, skip_special_tokens=True),
                              "whole": library.decode(ids)})
             ids = [-1 if i is None else i for i in (library.bos_token_id, library.eos_token_id, library.pad_token_id)]
-            if files.get("tokenizer_config.json", {}).get("tokenizer_class") in ("GPT2Tokenizer", "CodeGenTokenizer", "GPTNeoXTokenizer"):
-                ids = None  # these classes have names of their own
             out.write(json.dumps({"tokenizer": name, "files": files, "names": ids, "rows": rows},
                                  separators=(",", ":")) + "\n")
 

@@ -688,13 +688,15 @@ static void test_switches_overrule_the_template_of_some_classes(void **state)
 	for (int i = 0; i < 11; i++) {
 		bool heeds = i < 6;
 		snprintf(config, sizeof config,
-			 "{\"bos_token\": \"<s>\", \"eos_token\": \"</s>\", \"add_bos_token\": "
+			 "{\"bos_token\": \"<s>\", \"eos_token\": \"</s>\", \"unk_token\": null, "
+			 "\"pad_token\": null, \"add_bos_token\": "
 			 "false, \"add_eos_token\": true, \"tokenizer_class\": \"%s\"}",
 			 heeds ? heeding[i] : others[i - 6]);
 		check_special(config, 3, 4, -1, heeds ? "[1,4]" : "[3,1]");
 	}
-	check_special("{\"tokenizer_class\": \"GPTNeoXTokenizer\"}", -1, -1, -1, "[1]");
-	check_special("{\"tokenizer_class\": \"LlamaTokenizer\"}", -1, -1, -1, "[3,1]");
+	check_special("{\"tokenizer_class\": \"GPTNeoXTokenizer\", \"bos_token\": \"<s>\"}", 3, 5,
+		      6, "[1]");
+	check_special("{\"tokenizer_class\": \"LlamaTokenizer\"}", 3, 4, -1, "[3,1]");
 }
 
 static void test_a_missing_file_is_named(void **state)
