@@ -192,7 +192,8 @@ void added_set_split(const struct added_set *set, const char *text, size_t n,
 			continue;
 		}
 		at = end;
-		if (token->is_single_word && is_within_word(text, n, start, end))
+		if (token->is_text ||
+		    (token->is_single_word && is_within_word(text, n, start, end)))
 			continue;
 		least = cut_before(limits, part);
 		strip(token, text, n, done > least ? done : least, &start, &end);

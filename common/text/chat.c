@@ -27,9 +27,9 @@ struct chat {
 	const struct tokenizer *tokenizer;
 	bool has_format;
 	struct chat_format format;
-	struct buf template; /* holds what the format was read off */
-	struct error why;    /* there is no format */
-	bool *guarded;	     /* [tokenizer_size]: plain text in content */
+	struct buf kept;  /* holds what the format was read off */
+	struct error why; /* there is no format */
+	bool *guarded;	  /* [tokenizer_size]: plain text in content */
 };
 
 static const char *const ROLES[] = {"system", "user", "assistant"};
@@ -283,8 +283,10 @@ static void emit_system(struct rendering *r, const struct chat_messages *message
 /* The place of the user's message that the system's text is put into. */
 static size_t system_host(const struct chat_format *format, const struct chat_messages *messages)
 {
-	size_t host = messages->n;
+	size_t host = messages->n, last = messages->n - 1;
 
+	if (format->system == CHAT_SYSTEM_END)
+		return messages->data[last].role == CHAT_USER ? last : messages->n;
 	for (size_t i = 0; i < messages->n; i++)
 		if (messages->data[i].role == CHAT_USER &&
 		    (host == messages->n || format->system == CHAT_SYSTEM_LAST))
@@ -466,7 +468,7 @@ static enum status render(struct rendering *r, const struct chat_messages *messa
 	    check_purpose(messages, purpose, err) != STATUS_OK)
 		return STATUS_BAD_INPUT;
 	emit_own(r, format->begin, false);
-	if (system_host(format, messages) == messages->n)
+	if (format->system != CHAT_SYSTEM_END && system_host(format, messages) == messages->n)
 		emit_system(r, messages);
 	for (size_t i = 0; i < messages->n; i++) {
 		if (messages->data[i].role == CHAT_USER)
@@ -480,6 +482,8 @@ static enum status render(struct rendering *r, const struct chat_messages *messa
 			emit_own(r, "<think>\n\n</think>\n\n", false);
 	} else if (purpose == CHAT_TEXT) {
 		emit_own(r, format->tail, false);
+		if (format->always_prompts)
+			emit_own(r, format->header, false);
 	} else {
 		cut_behind_targets(r);
 	}
@@ -624,14 +628,44 @@ static enum status read_template(const char *dir, struct buf *template, char **p
 	return status;
 }
 
+/* What a format makes of messages whose last is to be answered, or is an answer. */
+static bool render_with(const void *context, const struct chat_format *format,
+			const struct chat_messages *messages, struct buf *out)
+{
+	const struct chat *own = context;
+	struct chat chat = {.tokenizer = own->tokenizer, .has_format = true, .format = *format};
+	bool is_prompt = messages->data[messages->n - 1].role == CHAT_USER;
+
+	return chat_render(&chat, messages, is_prompt ? CHAT_PROMPT : CHAT_TEXT, out, NULL) ==
+	       STATUS_OK;
+}
+
+/* Leaves out template what the format holds on to. */
+static bool find_by_template(struct chat *chat, const char *template, size_t n)
+{
+	size_t length;
+	const char *bos = tokenizer_token(chat->tokenizer, tokenizer_bos(chat->tokenizer), &length);
+	const char *eos = tokenizer_token(chat->tokenizer, tokenizer_eos(chat->tokenizer), &length);
+	const struct chat_template input = {.text = template,
+					    .n = n,
+					    .bos = bos,
+					    .eos = eos,
+					    .render = render_with,
+					    .context = chat};
+
+	return chat_template_detect(&chat->format, &input, &chat->kept);
+}
+
 static enum status find_format(struct chat *chat, const char *dir, struct error *err)
 {
+	struct buf template = BUF_INIT;
 	char *path;
-	enum status status = read_template(dir, &chat->template, &path, err);
+	enum status status = read_template(dir, &template, &path, err);
 
 	if (status == STATUS_OK) {
-		chat->has_format = chat_template_detect(&chat->format, &chat->template);
-		if (!chat->has_format && chat->template.length == 0)
+		chat->has_format = template.length > 0 &&
+				   find_by_template(chat, template.data, template.length);
+		if (!chat->has_format && template.length == 0)
 			refuse_with_names(&chat->why,
 					  "%s has no chat template; name the chat format: %s", dir);
 		else if (!chat->has_format)
@@ -640,6 +674,7 @@ static enum status find_format(struct chat *chat, const char *dir, struct error 
 					  "chat format that is meant: %s",
 					  path);
 	}
+	buf_release(&template);
 	free(path);
 	return status;
 }
@@ -704,7 +739,7 @@ void chat_destroy(struct chat *chat)
 {
 	if (!chat)
 		return;
-	buf_release(&chat->template);
+	buf_release(&chat->kept);
 	free(chat->guarded);
 	free(chat);
 }
@@ -724,14 +759,16 @@ int32_t chat_end_id(const struct chat *chat)
 			      : tokenizer_token_id(chat->tokenizer, end, strlen(end));
 }
 
-/* Whether auto finds a format in dir, with a tokenizer beside it. */
-static enum status finds_format(const char *dir, bool *found, struct error *err)
+/* Whether dir has what auto needs: a template and a tokenizer. */
+static enum status has_template(const char *dir, bool *found, struct error *err)
 {
-	struct chat probe = {0};
-	enum status status = find_format(&probe, dir, err);
+	struct buf template = BUF_INIT;
+	char *path;
+	enum status status = read_template(dir, &template, &path, err);
 
-	*found = status == STATUS_OK && probe.has_format && tokenizer_exists(dir);
-	buf_release(&probe.template);
+	*found = status == STATUS_OK && template.length > 0 && tokenizer_exists(dir);
+	buf_release(&template);
+	free(path);
 	return status;
 }
 
@@ -744,7 +781,7 @@ enum status chat_end_of(const char *name, const char *dir, int32_t *id, struct e
 
 	*id = -1;
 	if (strcmp(name, "auto") == 0)
-		status = finds_format(dir, &found, err);
+		status = has_template(dir, &found, err);
 	if (status != STATUS_OK || !found)
 		return status;
 	status = tokenizer_load(&tokenizer, dir, err);

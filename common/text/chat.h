@@ -2,8 +2,8 @@
  * ids, and which of them the assistant says.
  *
  * A format is named ("chatml", "llama-3", ...: the table of chat_format.c) or found
- * by what a checkpoint's chat template looks like ("auto").  Templates themselves are
- * not run: one that is none of these is refused, never guessed.
+ * by what a checkpoint's chat template makes of some conversations ("auto").  A template
+ * that is none of these, or is one only now and then, is refused, never guessed.
  *
  *     struct chat *chat;
  *     chat_load(&chat, "auto", dir, tokenizer, &err);

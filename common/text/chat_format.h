@@ -9,6 +9,7 @@ enum chat_system {
 	CHAT_SYSTEM_REFUSED, /* nowhere */
 	CHAT_SYSTEM_FIRST,   /* in front of the first user's text */
 	CHAT_SYSTEM_LAST,    /* in front of the last user's text */
+	CHAT_SYSTEM_END,     /* in front of the user's text that ends all; else nowhere */
 };
 /* What is done about <think> blocks. */
 enum chat_think {
@@ -35,6 +36,7 @@ struct chat_format {
 	bool trims_system, trims_user, trims_assistant; /* of white space at both ends */
 	bool trims_together; /* the user's text with the system's in front of it */
 	bool skips_empty_system;
+	bool always_prompts;	/* the assistant's turn is opened even where none is asked for */
 	bool must_alternate;	/* user, assistant, user, ... behind the system message */
 	bool ends_once;		/* the end token comes after the last message alone */
 	bool adds_prefix;	/* the tokenizer's BOS comes first, as with plain text */

@@ -1,415 +1,291 @@
-/* Templates differ in spelling more than in meaning.  So a template is first written
- * in one way: what lies between tags without the white space that Jinja drops; in
- * tags no space but between words; string literals between \1, their escapes undone,
- * neighbours joined; message['content'] for message.content, |trim for .strip().
+/* A template is somebody's program, and templates of one format differ in spelling.  So the
+ * template is run (jinja.h) on conversations of every kind, and a format is its format if
+ * it gives the same text for each of them.
  *
- *     {{- "<|im_start|>" + message.role + "\n" }}
- *     {{\1<|im_start|>\1+message['role']+\1\n\1}}
+ * The formats of the table are tried, and of each the variants that are met: with or
+ * without BOS, with spaces here and there, with the system message elsewhere.  They are
+ * found in stages, each of which settles some members of the format by some of the
+ * conversations:
  *
- * A format is then told by the expressions that make its turns, and refused if there
- * is a word that its kind does not use. */
+ *     stage         settles                              conversations
+ *     beginning     BOS, the default system message      a question
+ *     question      white space around it                questions
+ *     answer        spaces and white space around it     questions behind an answer
+ *     end           what comes behind an answer          that end in one
+ *     system        its place, white space around it     with a system message
+ *     order         whether turns have to alternate      all
+ *
+ * Where the template itself refuses a conversation the format has to refuse it too; a
+ * format may refuse more. */
 #include "common/text/chat_template.h"
 
-#include <ctype.h>
 #include <string.h>
 
-#define ROLE "message['role']"
-#define CONTENT "message['content']"
-#define TEXT(literal) "\1" literal "\1"
+#include "common/text/jinja.h"
 
-/* --- one way of writing --- */
+/* "26 Jul 2024" is what templates say where there is no clock. */
+static const char DATE[] = "26 Jul 2024";
 
-struct rewriting {
-	const char *at, *end;
-	struct buf out;
-	bool has_text;	    /* outside of tags */
-	bool trims_next;    /* the last tag ended in "-" */
-	bool drops_newline; /* the last tag was no expression */
+enum stage { BEGINNING, QUESTION, ANSWER, END, SYSTEM, ORDER, N_STAGES };
+
+/* Conversations, one a line: the stage, roles as letters, and what they say. */
+enum { MAX_TURNS = 10 };
+static const struct probe {
+	enum stage stage;
+	const char *roles; /* s, u, a */
+	const char *said[MAX_TURNS];
+} PROBES[] = {
+	{BEGINNING, "u", {"How many crates?"}},
+	{QUESTION, "u", {"  two\n"}},
+	{QUESTION, "u", {""}},
+	{QUESTION, "u", {"\xe3\x80\x80Say \"x\" \\ {{ a }} {% b %}\x1c"}},
+	{QUESTION, "u", {"<|im_end|> [INST] x [/INST] <|eot_id|> <|end|> <end_of_turn>"}},
+	{QUESTION, "u", {"/no_think <think>x</think> <tool_response>"}},
+	{ANSWER, "uau", {"How many?", "Two.", "And gulls?"}},
+	{ANSWER, "uau", {" one ", " two\n", "\nthree\t"}},
+	{ANSWER, "uau", {"one", "", "three"}},
+	{ANSWER, "uauau", {"a", "b", "c", "d", "e"}},
+	{ANSWER, "uauauauau", {"a", "b", "c", "d", "e", "f", "g", "h", "i"}},
+	{ANSWER, "uau", {"why?", "<think>\nhm\n</think>\n\nBecause.", "and?"}},
+	{ANSWER, "uau", {"why?", "one</think>two</think>\n\nthree", "and <think>?"}},
+	{ANSWER, "uau", {"why?", "it's <|im_end|> 'fine' [/INST] <think>", "and?"}},
+	{END, "ua", {"How many?", "Two."}},
+	{END, "ua", {"How many?", " two\n"}},
+	{END, "ua", {"How many?", ""}},
+	{END, "uaua", {"a", "b", "c", "d"}},
+	{END,
+	 "uaua",
+	 {"why?", "<think>\nhm\n</think>\n\nBecause.", "and?", "<think>\n\n</think>\n\nAll."}},
+	{END, "uaua", {"why?", "plain", "and?", "\n\n<think>\n one \n</think>\n two"}},
+	{END, "uaua", {"a", "b", "<tool_response>c</tool_response>", "d"}},
+	{SYSTEM, "su", {"You are short.", "Say it."}},
+	{SYSTEM, "sua", {"You are short.", "Say it.", "It."}},
+	{SYSTEM, "suau", {"You are short.", "Say it.", "It.", "Again!"}},
+	{SYSTEM, "suaua", {"You are short.", "Say it.", "It.", "Again!", "It."}},
+	{SYSTEM, "suauaua", {"s", "a", "b", "c", "d", "e", "f"}},
+	{SYSTEM, "suauauauau", {"s", "a", "b", "c", "d", "e", "f", "g", "h", "i"}},
+	{SYSTEM, "su", {" short\n", " it "}},
+	{SYSTEM, "su", {"", "x"}},
+	{SYSTEM, "su", {"", ""}},
+	{SYSTEM, "su", {" \n", "x"}},
+	{SYSTEM, "su", {"s", ""}},
+	{SYSTEM, "suau", {" short\n", "\nit ", " it", "\tmore\n"}},
+	{SYSTEM, "su", {"<<SYS>> <|system|> /no_think", "x"}},
+	{SYSTEM, "su", {"detailed thinking on", "x"}},
+	{ORDER, "a", {"Hello."}},
+	{ORDER, "au", {"Hello.", "a"}},
+	{ORDER, "uu", {"a", "b"}},
+	{ORDER, "uaa", {"a", "b", "c"}},
+	{ORDER, "uuau", {"a", "b", "c", "d"}},
+	{ORDER, "sau", {"s", "Hello.", "a"}},
+	{ORDER, "suu", {"s", "a", "b"}},
+	{ORDER, "suaau", {"s", "a", "b", "c", "d"}},
+};
+enum { N_PROBES = sizeof PROBES / sizeof *PROBES };
+
+struct search {
+	const struct chat_template *template;
+	struct buf texts[N_PROBES]; /* by the template */
+	bool is_raised[N_PROBES];
+	bool may_refuse_system;
+	struct buf *kept;
+	struct buf scratch;
 };
 
-static bool begins(const struct rewriting *w, const char *text)
+/* --- conversations --- */
+
+static enum jinja_result run_probe(const struct chat_template *template, const struct probe *probe,
+				   struct buf *out)
 {
-	size_t n = strlen(text);
+	struct jinja_message messages[MAX_TURNS];
+	struct jinja_input input = {.messages = messages,
+				    .n = strlen(probe->roles),
+				    .bos = template->bos,
+				    .eos = template->eos,
+				    .date = DATE};
 
-	return (size_t)(w->end - w->at) >= n && memcmp(w->at, text, n) == 0;
-}
-
-static bool out_ends_with(const struct rewriting *w, const char *text)
-{
-	size_t n = strlen(text);
-
-	return w->out.length >= n && memcmp(w->out.data + w->out.length - n, text, n) == 0;
-}
-
-static void drop_from_out(struct rewriting *w, size_t n)
-{
-	w->out.length -= n;
-	w->out.data[w->out.length] = '\0';
-}
-
-/* Text up to the next tag, without what trim_blocks, lstrip_blocks and "-" drop. */
-static void rewrite_text(struct rewriting *w)
-{
-	const char *start = w->at, *stop;
-
-	while (w->at < w->end && !begins(w, "{{") && !begins(w, "{%") && !begins(w, "{#"))
-		w->at++;
-	stop = w->at;
-	if (w->trims_next)
-		while (start < stop && isspace((unsigned char)*start))
-			start++;
-	else if (w->drops_newline && start < stop && *start == '\n')
-		start++;
-	if (w->at == w->end) {
-		if (start < stop && stop[-1] == '\n')
-			stop--;
-	} else if (w->at + 2 < w->end && w->at[2] == '-') {
-		while (start < stop && isspace((unsigned char)stop[-1]))
-			stop--;
-	} else if (w->at[1] != '{') {
-		const char *line = stop;
-		while (line > start && (line[-1] == ' ' || line[-1] == '\t'))
-			line--;
-		if (line == start || line[-1] == '\n')
-			stop = line;
+	for (size_t i = 0; i < input.n; i++) {
+		char role = probe->roles[i];
+		messages[i].role = role == 's' ? "system" : role == 'u' ? "user" : "assistant";
+		messages[i].content = probe->said[i];
 	}
-	buf_append(&w->out, start, (size_t)(stop - start));
-	w->has_text |= start < stop;
+	input.add_generation_prompt = probe->roles[input.n - 1] == 'u';
+	return jinja_render(template->text, template->n, &input, out);
 }
 
-/* A string literal; *at is its quote. */
-static void rewrite_literal(struct rewriting *w)
+static bool run_template(struct search *s)
 {
-	char quote = *w->at++;
-
-	if (out_ends_with(w, "\1+")) /* 'a' + 'b' */
-		drop_from_out(w, 2);
-	else
-		buf_append_char(&w->out, '\1');
-	while (w->at < w->end && *w->at != quote) {
-		char c = *w->at++;
-		if (c == '\\' && w->at < w->end) {
-			c = *w->at++;
-			c = c == 'n' ? '\n' : c == 't' ? '\t' : c;
-		}
-		buf_append_char(&w->out, c);
-	}
-	w->at += w->at < w->end;
-	buf_append_char(&w->out, '\1');
-}
-
-static bool is_word(char c)
-{
-	return isalnum((unsigned char)c) || c == '_';
-}
-
-static const struct {
-	const char *from, *to;
-} SPELLINGS[] = {
-	{".role", "['role']"},	    {".content", "['content']"},
-	{"[\1role\1]", "['role']"}, {"[\1content\1]", "['content']"},
-	{".strip()", "|trim"},
-};
-
-/* What has just been written, in the usual spelling. */
-static void respell(struct rewriting *w)
-{
-	for (size_t i = 0; i < sizeof SPELLINGS / sizeof *SPELLINGS; i++) {
-		if (out_ends_with(w, SPELLINGS[i].from) && !(w->at < w->end && is_word(*w->at))) {
-			drop_from_out(w, strlen(SPELLINGS[i].from));
-			buf_append_string(&w->out, SPELLINGS[i].to);
-		}
-	}
-}
-
-/* The inside of {{ }} or {% %}. */
-static void rewrite_code(struct rewriting *w, const char *close)
-{
-	while (w->at < w->end && !begins(w, close)) {
-		if (*w->at == '\'' || *w->at == '"') {
-			rewrite_literal(w);
-		} else if (isspace((unsigned char)*w->at)) {
-			bool is_between =
-				w->out.length > 0 && is_word(w->out.data[w->out.length - 1]);
-			while (w->at < w->end && isspace((unsigned char)*w->at))
-				w->at++;
-			if (is_between && w->at < w->end && is_word(*w->at))
-				buf_append_char(&w->out, ' ');
-		} else {
-			buf_append_char(&w->out, *w->at++);
-		}
-		respell(w);
-	}
-}
-
-static void rewrite_tag(struct rewriting *w)
-{
-	const char *close = w->at[1] == '{' ? "}}" : w->at[1] == '%' ? "%}" : "#}";
-	bool is_comment = w->at[1] == '#';
-
-	w->drops_newline = w->at[1] != '{';
-	if (!is_comment)
-		buf_append(&w->out, w->at, 2);
-	w->at += 2;
-	if (w->at < w->end && *w->at == '-')
-		w->at++;
-	if (is_comment)
-		while (w->at < w->end && !begins(w, close))
-			w->at++;
-	else
-		rewrite_code(w, close);
-	w->trims_next = w->at < w->end && w->at[-1] == '-';
-	if (out_ends_with(w, "-") && !is_comment && w->trims_next)
-		drop_from_out(w, 1);
-	if (!is_comment)
-		buf_append_string(&w->out, close);
-	w->at += w->at < w->end ? 2 : 0;
-}
-
-static void rewrite(struct rewriting *w)
-{
-	buf_append(&w->out, "", 0);
-	while (w->at < w->end) {
-		rewrite_text(w);
-		if (w->at < w->end)
-			rewrite_tag(w);
-	}
-}
-
-/* --- telling formats --- */
-
-struct candidate {
-	char *text;
-	bool has_text; /* outside of tags */
-};
-
-static bool has(const struct candidate *c, const char *text)
-{
-	return strstr(c->text, text) != NULL;
-}
-
-/* Words of templates that do more than their kind. */
-static bool has_extras(const struct candidate *c)
-{
-	static const char *const words[] = {"think", "reason",	"strftime",  "title()", "upper",
-					    "lower", "replace", "documents", "channel"};
-
-	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-		if (has(c, words[i]))
-			return true;
-	return false;
-}
-
-/* BOS, where it is written at all, comes once and first. */
-static bool reads_bos(struct chat_format *format, const struct candidate *c)
-{
-	const char *at = strstr(c->text, "bos_token");
-
-	format->begin = at ? "\1" : NULL;
-	return !at || !strstr(at + 1, "bos_token");
-}
-
-/* Whether the statement that ends right in front of `at` begins with one of these or holds
- * it behind "{%". */
-static bool follows(const struct candidate *c, const char *at, const char *const *statements)
-{
-	const char *end = at, *begin;
-
-	if (end - c->text >= 2 && memcmp(end - 2, "{{", 2) == 0)
-		end -= 2;
-	if (end - c->text < 4 || memcmp(end - 2, "%}", 2) != 0)
-		return false;
-	for (begin = end - 2; begin > c->text && memcmp(begin, "{%", 2) != 0;)
-		begin--;
-	for (; *statements; statements++) {
-		const char *found = strstr(begin, *statements);
-
-		if (found && found < end)
-			return true;
-	}
-	return false;
-}
-
-/* Where ChatML has BOS at all it is for every conversation. */
-static bool always_begins(const struct candidate *c)
-{
-	static const char *const harmless[] = {"loop.first%}", "loop.index0==0%}", "{%set ",
-					       "{%endif%}", NULL};
-	const char *at = strstr(c->text, "bos_token");
-
-	return !at || at == c->text + 2 || follows(c, at, harmless);
-}
-
-/* What is in front of each message of ChatML or cut from it, whoever speaks. */
-static bool has_other_turns(const struct candidate *c)
-{
-	static const char open[] = TEXT("<|im_start|>system\n") "+", first[] = "messages[0]";
-
-	for (const char *at = strstr(c->text, open); at; at = strstr(at + 1, open))
-		if (strncmp(at + sizeof open - 1, first, sizeof first - 1) != 0)
-			return true;
-	return has(c, CONTENT "|trim") || has(c, "for message in messages[") ||
-	       has(c, "{%if loop.last%}") || has(c, "{%if " ROLE "==") ||
-	       has(c, "{%if " ROLE "!=");
-}
-
-/* A system message that is part of the template,
- * \1<|im_start|>system\nWORDS<|im_end|>\n\1, is for when none is given; false if it is for
- * anything else. */
-static bool read_default_system(struct chat_format *format, const struct candidate *c)
-{
-	static const char *const without[] = {"{%else%}", "messages[0]['role']!=" TEXT("system"),
-					      NULL};
-	static const char open[] = "\1<|im_start|>system\n", close[] = "<|im_end|>\n\1";
-	size_t tail = sizeof close - 1;
-
-	for (char *at = strstr(c->text, open); at; at = strstr(at + 1, open)) {
-		char *words = at + sizeof open - 1, *end = strchr(words, '\1');
-		if (!end || end + 1 < words + tail || memcmp(end + 1 - tail, close, tail) != 0)
-			continue;
-		if (!follows(c, at, without))
+	for (int i = 0; i < N_PROBES; i++) {
+		enum jinja_result result = run_probe(s->template, &PROBES[i], &s->texts[i]);
+		if (result == JINJA_UNKNOWN)
 			return false;
-		*(end + 1 - tail) = '\0';
-		format->default_system = words;
-		return true;
+		s->is_raised[i] = result == JINJA_RAISED;
 	}
 	return true;
 }
 
-static bool is_chatml(struct chat_format *format, const struct candidate *c)
+/* Renders a conversation by a format into scratch. */
+static bool render(struct search *s, const struct chat_format *format, const struct probe *probe)
 {
-	bool joins =
-		has(c, TEXT("<|im_start|>") "+" ROLE "+" TEXT("\n") "+" CONTENT
-								    "+" TEXT("<|im_end|>\n")) ||
-		has(c,
-		    TEXT("<|im_start|>") "+" ROLE "+" TEXT("\n") "+content+" TEXT("<|im_end|>\n"));
-	bool is_qwen3 = has(c, ">ns.last_query_index") && has(c, "enable_thinking is false") &&
-			has(c, TEXT("<think>\n\n</think>\n\n")) &&
-			has(c, "reasoning_content.strip(" TEXT("\n") ")+" TEXT(
-				       "\n</think>\n\n") "+content.lstrip(" TEXT("\n") ")");
+	struct chat_message turns[MAX_TURNS] = {{0}};
+	struct chat_messages messages = {turns, strlen(probe->roles)};
 
-	if (!joins || !has(c, TEXT("<|im_start|>assistant\n")) || c->has_text || has(c, "trim}}"))
-		return false;
-	if (!is_qwen3 && has_extras(c))
-		return false;
-	chat_format_named(format, is_qwen3 ? "qwen3" : "chatml");
-	if (!reads_bos(format, c))
-		return false;
-	return is_qwen3 ||
-	       (always_begins(c) && !has_other_turns(c) && read_default_system(format, c));
+	for (size_t i = 0; i < messages.n; i++) {
+		char role = probe->roles[i];
+		turns[i].role = role == 's'   ? CHAT_SYSTEM
+				: role == 'u' ? CHAT_USER
+					      : CHAT_ASSISTANT;
+		turns[i].text = (char *)probe->said[i];
+		turns[i].n = strlen(probe->said[i]);
+	}
+	buf_reset(&s->scratch);
+	return s->template->render(s->template->context, format, &messages, &s->scratch);
 }
 
-static bool is_llama3(struct chat_format *format, const struct candidate *c)
+static bool is_same(struct search *s, const struct chat_format *format, int i)
 {
-	static const char turn[] = TEXT("<|start_header_id|>") "+" ROLE "+" TEXT(
-		"<|end_header_id|>\n\n") "+" CONTENT "|trim+" TEXT("<|eot_id|>");
-	bool is_dated = has(c, "Cutting Knowledge Date: December 2023\n") &&
-			has(c, TEXT("Today Date: ") "+date_string+" TEXT("\n\n"));
+	bool is_rendered = render(s, format, &PROBES[i]);
 
-	if (!has(c, turn) || c->has_text ||
-	    !has(c, TEXT("<|start_header_id|>assistant<|end_header_id|>\n\n")))
-		return false;
-	chat_format_named(format, is_dated ? "llama-3.1" : "llama-3");
-	if (!is_dated && has(c, "<|start_header_id|>system<|end_header_id|>"))
-		return false;
-	return (is_dated || !has_extras(c)) && reads_bos(format, c);
+	if (s->is_raised[i] || !is_rendered)
+		return !is_rendered;
+	return s->scratch.length == s->texts[i].length &&
+	       memcmp(s->scratch.data, s->texts[i].data, s->scratch.length) == 0;
 }
 
-static bool is_llama2(struct chat_format *format, const struct candidate *c)
+/* stage: N_STAGES for the conversations of all. */
+static bool are_same(struct search *s, const struct chat_format *format, enum stage stage)
 {
-	chat_format_named(format, "llama-2");
-	return has(c, "bos_token+" TEXT("[INST] ") "+content|trim+" TEXT(" [/INST]")) &&
-	       has(c, TEXT(" ") "+content|trim+" TEXT(" ") "+eos_token") &&
-	       has(c, TEXT("<<SYS>>\n") "+system_message+" TEXT("\n<</SYS>>\n\n") "+" CONTENT) &&
-	       !c->has_text;
+	for (int i = 0; i < N_PROBES; i++)
+		if ((stage == N_STAGES || PROBES[i].stage == stage) && !is_same(s, format, i))
+			return false;
+	return true;
 }
 
-static bool is_mistral(struct chat_format *format, const struct candidate *c)
+/* --- stages --- */
+
+/* The i-th variant of what a stage settles; false if there are no more.  The first is what
+ * the table says, but turns alternate only where they have to. */
+static bool vary(struct chat_format *format, enum stage stage, int i)
 {
-	static const struct {
-		const char *name, *turn;
-	} versions[] = {
-		{"mistral", TEXT("[INST] ") "+" CONTENT "+" TEXT(" [/INST]")},
-		{"mistral-v1", TEXT(" [INST] ") "+" CONTENT "+" TEXT(" [/INST]")},
-		{"mistral-v3", TEXT("[INST] ") "+" CONTENT "+" TEXT("[/INST]")},
-		{"mistral-tekken", TEXT("[INST]") "+" CONTENT "+" TEXT("[/INST]")},
-	};
+	static const char *const spaces[] = {NULL, " "};
+	static const char *const begins[] = {NULL, "\1"}, *const tails[] = {NULL, "\2"};
+	static const enum chat_system places[] = {CHAT_SYSTEM_TURN, CHAT_SYSTEM_FIRST,
+						  CHAT_SYSTEM_LAST, CHAT_SYSTEM_END,
+						  CHAT_SYSTEM_REFUSED};
+
+	if (stage == ORDER) {
+		format->must_alternate = i == 1;
+		return i < 2;
+	}
+	if (i-- == 0)
+		return true;
+	switch (stage) {
+	case BEGINNING:
+		format->begin = begins[i % 2];
+		return i < 2;
+	case QUESTION:
+		format->trims_user = i % 2;
+		return i < 2;
+	case ANSWER:
+		format->lead = spaces[i % 2];
+		format->rest = i / 2 % 3 == 2 ? format->rest : spaces[i / 2 % 3];
+		format->trims_assistant = i / 6 % 2;
+		return i < 12;
+	case END:
+		format->tail = tails[i % 2];
+		format->always_prompts = i / 2 % 2;
+		return i < 4;
+	default:
+		format->trims_system = i % 2;
+		format->trims_together = i / 2 % 2;
+		format->skips_empty_system = i / 4 % 2;
+		format->system = places[i / 8 % 5];
+		return i < 40;
+	}
+}
+
+/* The default system message is what the template's text has more than the format's with
+ * an empty one. */
+static bool read_default_system(struct search *s, struct chat_format *format)
+{
+	const struct buf *theirs = &s->texts[0];
+	size_t front = 0, back = 0, length;
+
+	format->default_system = "";
+	if (!render(s, format, &PROBES[0]) || s->scratch.length > theirs->length)
+		return false;
+	length = s->scratch.length;
+	while (front < length && s->scratch.data[front] == theirs->data[front])
+		front++;
+	while (back < length - front &&
+	       s->scratch.data[length - 1 - back] == theirs->data[theirs->length - 1 - back])
+		back++;
+	buf_reset(s->kept);
+	buf_append(s->kept, theirs->data + front, theirs->length - front - back);
+	format->default_system = s->kept->data;
+	return front + back == length && !strpbrk(s->kept->data, "\1\2");
+}
+
+static bool search(struct search *s, struct chat_format *format, enum stage stage)
+{
+	struct chat_format start = *format;
+
+	if (stage == N_STAGES)
+		return are_same(s, format, N_STAGES);
+	for (int i = 0; vary(format, stage, i); i++, *format = start) {
+		if (stage == SYSTEM && format->system == CHAT_SYSTEM_REFUSED &&
+		    !s->may_refuse_system)
+			continue;
+		if (are_same(s, format, stage) && search(s, format, stage + 1))
+			return true;
+	}
+	return false;
+}
+
+/* The same where a system message that is not given is made up. */
+static bool search_with_default(struct search *s, struct chat_format *format)
+{
+	struct chat_format start = *format;
+
+	if (format->system != CHAT_SYSTEM_TURN)
+		return false;
+	for (int i = 0; vary(format, BEGINNING, i); i++, *format = start)
+		if (read_default_system(s, format) && is_same(s, format, 0) &&
+		    search(s, format, QUESTION))
+			return true;
+	return false;
+}
+
+static bool search_all(struct search *s, struct chat_format *format,
+		       bool (*search_one)(struct search *, struct chat_format *))
+{
+	for (int i = 0; chat_format_name(i); i++) {
+		chat_format_named(format, chat_format_name(i));
+		if (!format->adds_prefix && search_one(s, format)) /* no template says so */
+			return true;
+	}
+	return false;
+}
+
+static bool search_plain(struct search *s, struct chat_format *format)
+{
+	return search(s, format, BEGINNING);
+}
+
+bool chat_template_detect(struct chat_format *format, const struct chat_template *template,
+			  struct buf *kept)
+{
+	struct search s = {.template = template, .kept = kept};
 	bool found = false;
 
-	for (size_t i = 0; i < sizeof versions / sizeof *versions; i++)
-		if (has(c, versions[i].turn))
-			found = chat_format_named(format, versions[i].name);
-	format->trims_assistant = has(c, CONTENT "|trim+eos_token");
-	format->lead = has(c, TEXT(" ") "+" CONTENT) ? " " : NULL;
-	format->rest = has(c, "eos_token+" TEXT(" ")) ? " " : NULL;
-	if (!has(c, "system_message"))
-		format->system = CHAT_SYSTEM_REFUSED;
-	else if (has(c, "loop.first and system_message"))
-		format->system = CHAT_SYSTEM_FIRST;
-	else
-		format->system = CHAT_SYSTEM_LAST;
-	return found && !c->has_text && !has(c, "<<SYS>>") && !has_extras(c) &&
-	       (has(c, CONTENT "+eos_token") || format->trims_assistant) && reads_bos(format, c);
-}
-
-static bool is_gemma(struct chat_format *format, const struct candidate *c)
-{
-	static const char turn[] = TEXT("<start_of_turn>") "+role+" TEXT("\n") "+";
-	bool takes_system = has(c, "first_user_prefix");
-
-	chat_format_named(format, takes_system ? "gemma-3" : "gemma");
-	return has(c, turn) && has(c, CONTENT "|trim") && has(c, TEXT("<start_of_turn>model\n")) &&
-	       has(c, "<end_of_turn>\n") && (takes_system || has(c, "System role not supported")) &&
-	       !has_extras(c) && !c->has_text && reads_bos(format, c);
-}
-
-static bool is_phi3(struct chat_format *format, const struct candidate *c)
-{
-	bool takes_any =
-		has(c, TEXT("<|") "+" ROLE "+" TEXT("|>\n") "+" CONTENT "+" TEXT("<|end|>\n"));
-	bool takes_each = has(c, TEXT("<|user|>\n") "+" CONTENT "+" TEXT("<|end|>\n"));
-	bool is_open =
-		has(c, TEXT("<|user|>\n") "+" CONTENT "+" TEXT("<|end|>\n<|assistant|>\n")) &&
-		has(c, "{{" CONTENT "+" TEXT("<|end|>\n"));
-
-	chat_format_named(format, "phi-3");
-	if (!has(c, TEXT("<|system|>\n") "+" CONTENT) && !takes_any)
-		format->system = CHAT_SYSTEM_REFUSED;
-	format->must_alternate = is_open;
-	format->skips_empty_system = has(c, "and " CONTENT "%}");
-	format->tail = has(c, "eos_token") ? "\2" : NULL;
-	return (takes_any || takes_each || is_open) && !c->has_text && !has_extras(c) &&
-	       (is_open || has(c, TEXT("<|assistant|>\n"))) && reads_bos(format, c);
-}
-
-static bool is_zephyr(struct chat_format *format, const struct candidate *c)
-{
-	static const char turn[] = TEXT("<|user|>\n") "+" CONTENT "+eos_token";
-	bool ends_line = has(c, TEXT("<|user|>\n") "+" CONTENT "+eos_token}}\n") &&
-			 has(c, "{{" TEXT("<|assistant|>") "}}\n");
-	bool writes_line = has(c, TEXT("<|user|>\n") "+" CONTENT "+eos_token+" TEXT("\n")) &&
-			   has(c, TEXT("<|assistant|>\n")) && !c->has_text;
-
-	chat_format_named(format, "zephyr");
-	return has(c, turn) && (ends_line || writes_line) && !has(c, "<|end|>") && !has_extras(c) &&
-	       !has(c, "bos_token");
-}
-
-bool chat_template_detect(struct chat_format *format, struct buf *template)
-{
-	static bool (*const kinds[])(struct chat_format *, const struct candidate *) = {
-		is_chatml, is_llama3, is_llama2, is_mistral, is_gemma, is_phi3, is_zephyr};
-	struct rewriting w = {.at = template->data, .end = template->data + template->length};
-	struct candidate candidate;
-	bool found = false;
-
-	if (template->length == 0)
-		return false;
-	rewrite(&w);
-	candidate = (struct candidate){w.out.data, w.has_text};
-	for (size_t i = 0; i < sizeof kinds / sizeof *kinds && !found; i++)
-		found = kinds[i](format, &candidate);
-	buf_release(template);
-	*template = w.out;
+	if (run_template(&s)) {
+		found = search_all(&s, format, search_plain) ||
+			search_all(&s, format, search_with_default);
+		s.may_refuse_system = true;
+		found = found || search_all(&s, format, search_plain);
+	}
+	for (int i = 0; i < N_PROBES; i++)
+		buf_release(&s.texts[i]);
+	buf_release(&s.scratch);
 	return found;
 }

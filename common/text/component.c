@@ -7,13 +7,13 @@
 #include "common/base/die.h"
 #include "common/text/unicode.h"
 
-static bool is_absent(const struct json *value)
+bool component_is_absent(const struct json *value)
 {
 	return !value || json_type(value) == JSON_NULL;
 }
 
-static enum status wrong_type(const struct json *value, const char *key, const char *expected,
-			      struct error *err)
+enum status component_wrong_type(const struct json *value, const char *key, const char *expected,
+				 struct error *err)
 {
 	return error_set(err, STATUS_BAD_INPUT, "%s is %s, expected %s", key, json_type_name(value),
 			 expected);
@@ -36,10 +36,10 @@ enum status component_bool(const struct json *config, const char *key, bool fall
 	const struct json *member = json_get(config, key);
 
 	*value = fallback;
-	if (is_absent(member))
+	if (component_is_absent(member))
 		return STATUS_OK;
 	if (json_type(member) != JSON_BOOL)
-		return wrong_type(member, key, "true or false", err);
+		return component_wrong_type(member, key, "true or false", err);
 	*value = json_bool(member);
 	return STATUS_OK;
 }
@@ -51,10 +51,10 @@ enum status component_string(const struct json *config, const char *key, const c
 
 	*value = fallback;
 	*length = fallback ? strlen(fallback) : 0;
-	if (is_absent(member))
+	if (component_is_absent(member))
 		return STATUS_OK;
 	if (json_type(member) != JSON_STRING)
-		return wrong_type(member, key, "a string", err);
+		return component_wrong_type(member, key, "a string", err);
 	*value = json_string(member, length);
 	return STATUS_OK;
 }
@@ -128,7 +128,7 @@ enum status component_walk(const struct component_walk *walk, const struct json 
 {
 	int n_steps = 0;
 
-	if (is_absent(config))
+	if (component_is_absent(config))
 		return STATUS_OK;
 	return walk_at(walk, config, 0, &n_steps, err);
 }

@@ -11,6 +11,11 @@
 /* Bounds on nested Sequences and on the steps they hold together. */
 enum { COMPONENT_DEPTH = 8, COMPONENT_STEPS = 64 };
 
+/* Whether a member is not there or null. */
+bool component_is_absent(const struct json *value);
+/* Sets *err: "KEY is a string, expected EXPECTED". */
+enum status component_wrong_type(const struct json *value, const char *key, const char *expected,
+				 struct error *err);
 /* The member "type"; NULL and *err set if config is no object that has it. */
 const char *component_type(const struct json *config, struct error *err);
 /* A member that may be absent or null: then *value is the fallback. */

@@ -216,6 +216,12 @@ struct pretokenizer *pretokenizer_create(const struct json *config, struct error
 	return p;
 }
 
+void pretokenizer_set_prefix_space(struct pretokenizer *p, bool is_added)
+{
+	if (p->n == 1 && p->steps[0].type == STEP_BYTE_LEVEL)
+		p->steps[0].prepend = is_added ? PREPEND_ALWAYS : PREPEND_NEVER;
+}
+
 struct pretokenizer *pretokenizer_create_gpt2(void)
 {
 	struct pretokenizer *p = xcalloc(1, sizeof *p);

@@ -17,6 +17,8 @@ struct pretokenizer;
 struct pretokenizer *pretokenizer_create(const struct json *config, struct error *err);
 /* GPT-2's: what ByteLevel without a prefix space does. */
 struct pretokenizer *pretokenizer_create_gpt2(void);
+/* Whether a ByteLevel that is all there is puts a space in front; else nothing changes. */
+void pretokenizer_set_prefix_space(struct pretokenizer *pretokenizer, bool is_added);
 void pretokenizer_destroy(struct pretokenizer *pretokenizer); /* NULL is fine */
 /* Whether the model sees bytes rather than characters.  (Bytes stay bytes here:
  * the alphabet that stands for them is undone when the vocabulary is loaded.) */

@@ -1,11 +1,16 @@
 /* From Oniguruma's syntax to PCRE2's, and matching.
  *
- * Both engines agree on \p{..}, groups, alternation, greed, look-ahead and
- * case folding.  They differ on \s (PCRE2 counts U+180E, or ASCII alone), \d and
- * \w, on brackets within classes, and on rare quantifiers.  The translator walks
- * the pattern once, writes \s, \d and \w out, adds to \p{..} what PCRE2's Unicode is too
- * old for, copies what means the same, and refuses the rest.  Matching uses the JIT compiler where
- * the machine has one. */
+ * Both engines agree on \p{..}, groups, alternation, greed, looking ahead and behind, and
+ * case folding.  They differ on \s (PCRE2 counts U+180E, or ASCII alone), \d, \w and \b,
+ * on classes within classes, and on what follows {n,m}.  The translator walks the pattern
+ * once, writes these out, adds to \p{..} what PCRE2's Unicode is too old for, copies what
+ * means the same, and refuses the rest:
+ *
+ *     \s         [\x{9}-\x{d}\x{20}...]        [a[bc]]      [abc]
+ *     \b         (?:(?<=W)(?!W)|(?<!W)(?=W))   [a-z&&[^b]]  (?:(?=[a-z])[^b])
+ *     \d{1,3}+   (?:[\p{Nd}]{1,3})+
+ *
+ * Matching uses the JIT compiler where the machine has one. */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "common/text/regex.h"
 
@@ -15,13 +20,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/base/buf.h"
 #include "common/base/die.h"
 #include "common/base/log.h"
 #include "common/text/unicode.h"
 
-enum { MAX_PATTERN = 65536, MATCH_LIMIT = 10000000 };
+enum {
+	MAX_PATTERN = 65536,
+	MAX_TRANSLATION = 1 << 22,
+	MATCH_LIMIT = 10000000,
+	MAX_GROUPS = 32,
+	MAX_CLASSES = 8
+};
 
 /* White_Space as the inside of a class, and all the rest. */
 static const char SPACE[] = "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}"
@@ -46,6 +58,10 @@ struct translation {
 	const char *at, *end; /* what is left of the pattern; *end is NUL */
 	bool in_class;
 	struct buf out;
+	size_t atom;		   /* where in out what a quantifier would repeat begins */
+	size_t groups[MAX_GROUPS]; /* where in out the groups that are open begin */
+	int n_groups;
+	size_t opened; /* where in out the last group, or the pattern, begins inside */
 	struct error *err;
 };
 
@@ -96,7 +112,7 @@ static void append_news(struct translation *t, const char *property, size_t n)
 	const struct unicode_news *news = unicode_news(&n_news);
 
 	for (size_t i = 0; i < n_news; i++)
-		if (strncmp(news[i].property, property, n) == 0 &&
+		if (strncasecmp(news[i].property, property, n) == 0 &&
 		    (n < 3 || n == strlen(news[i].property)))
 			for (size_t j = 0; j < news[i].n; j++)
 				buf_printf(&t->out, "\\x{%x}-\\x{%x}",
@@ -163,7 +179,7 @@ static bool translate_property(struct translation *t)
 
 /* \w: letters, marks, digits and connectors, and what else is alphabetic.  Oniguruma
  * counts the superscripts and fractions of Latin-1 too, but not within a class. */
-static bool translate_word(struct translation *t, bool is_negated)
+static void append_word(struct translation *t, bool is_negated)
 {
 	static const char *const properties[] = {"L", "M", "Nd", "Nl", "Pc"};
 	static const char more[] = "\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}"
@@ -171,8 +187,6 @@ static bool translate_word(struct translation *t, bool is_negated)
 	static const char latin[] = "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}";
 	bool was_in_class = t->in_class;
 
-	if (is_negated && t->in_class)
-		return refuse(t, "\\W in a class");
 	if (!t->in_class)
 		buf_printf(&t->out, "%s%s", is_negated ? "[^" : "[", latin);
 	t->in_class = true;
@@ -182,8 +196,20 @@ static bool translate_word(struct translation *t, bool is_negated)
 	buf_append_string(&t->out, more);
 	if (!t->in_class)
 		buf_append_char(&t->out, ']');
-	t->at += 2;
-	return true;
+}
+
+/* \b and \B: where a word begins or ends, and where none does. */
+static void append_boundary(struct translation *t, bool is_negated)
+{
+	static const char *const edges[] = {"(?:(?<=", ")(?!", ")|(?<!", ")(?=", "))"};
+	static const char *const others[] = {"(?:(?<=", ")(?=", ")|(?<!", ")(?!", "))"};
+	const char *const *parts = is_negated ? others : edges;
+
+	for (int i = 0; i < 4; i++) {
+		buf_append_string(&t->out, parts[i]);
+		append_word(t, false);
+	}
+	buf_append_string(&t->out, parts[4]);
 }
 
 static bool translate_escape(struct translation *t)
@@ -202,8 +228,14 @@ static bool translate_escape(struct translation *t)
 	} else if (c == 'd' || c == 'D') {
 		append_property(t, "Nd", 2, c == 'D');
 		t->at += 2;
+	} else if (c == 'W' && t->in_class) {
+		return refuse(t, "\\W in a class");
 	} else if (c == 'w' || c == 'W') {
-		return translate_word(t, c == 'W');
+		append_word(t, c == 'W');
+		t->at += 2;
+	} else if ((c == 'b' || c == 'B') && !t->in_class) {
+		append_boundary(t, c == 'B');
+		t->at += 2;
 	} else if (c == 'p' || c == 'P') {
 		return translate_property(t);
 	} else if (c == 'x' || c == 'u') {
@@ -217,50 +249,173 @@ static bool translate_escape(struct translation *t)
 	return true;
 }
 
+static bool open_group(struct translation *t, size_t n)
+{
+	if (t->n_groups == MAX_GROUPS)
+		return refuse(t, "a group so deep");
+	t->groups[t->n_groups++] = t->out.length;
+	copy(t, n);
+	t->opened = t->out.length;
+	return true;
+}
+
 static bool translate_group(struct translation *t)
 {
-	static const char *const known[] = {"?:", "?=", "?!", "?>", "?i:", "?i)"};
+	static const char *const known[] = {"?:", "?=", "?!", "?>", "?<=", "?<!", "?i:"};
 	char name[5] = "(";
 	size_t left = (size_t)(t->end - t->at) - 1;
 
-	if (left == 0 || (t->at[1] != '?' && t->at[1] != '*')) {
-		copy(t, 1);
-		return true;
-	}
+	if (left == 0 || (t->at[1] != '?' && t->at[1] != '*'))
+		return open_group(t, 1);
 	for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
 		size_t length = strlen(known[i]);
-		if (left >= length && memcmp(t->at + 1, known[i], length) == 0) {
-			copy(t, 1 + length);
-			return true;
-		}
+		if (left >= length && memcmp(t->at + 1, known[i], length) == 0)
+			return open_group(t, 1 + length);
 	}
-	if (left >= 3 && memcmp(t->at + 1, "?<", 2) == 0 && (t->at[3] == '=' || t->at[3] == '!'))
-		return refuse(t, "look-behind");
+	/* Behind anything it would make one group of itself and the alternatives that follow. */
+	if (left >= 3 && memcmp(t->at + 1, "?i)", 3) == 0 && t->out.length == t->opened) {
+		copy(t, 4);
+		return true;
+	}
 	memcpy(name + 1, t->at + 1, left < 3 ? left : 3);
 	return refuse(t, name);
 }
 
-/* {n}, {n,} and {n,m}, greedy; a brace that is none of these. */
+/* What is repeated is all of the group. */
+static void close_group(struct translation *t)
+{
+	if (t->n_groups > 0)
+		t->atom = t->groups[--t->n_groups];
+	copy(t, 1);
+}
+
+/* Puts text in front of what out holds from a place on. */
+static void insert(struct translation *t, size_t place, const char *text)
+{
+	struct buf tail = BUF_INIT;
+
+	buf_append(&tail, t->out.data + place, t->out.length - place);
+	t->out.length = place;
+	buf_append_string(&t->out, text);
+	buf_append(&t->out, tail.data, tail.length);
+	buf_release(&tail);
+}
+
+/* {n}, {n,} and {n,m}; a brace that is none of these is refused.  A + behind it repeats
+ * the whole, and so does a ? behind {n}, which elsewhere makes it lazy. */
 static bool translate_repeat(struct translation *t)
 {
 	size_t n = span_of(t, 1, "0123456789,");
+	bool is_exact = !memchr(t->at + 1, ',', n), is_repeated;
 
 	if (n == 0 || t->at[1] == ',' || t->at[1 + n] != '}')
 		return refuse(t, "a brace that is not {n}, {n,} or {n,m}");
-	if (t->at[2 + n] == '+' || t->at[2 + n] == '?')
-		return refuse(t, "a possessive or lazy {n,m}");
+	is_repeated = t->at[2 + n] == '+' || (t->at[2 + n] == '?' && is_exact);
+	if (is_repeated)
+		insert(t, t->atom, "(?:");
 	copy(t, n + 2);
+	if (is_repeated)
+		buf_append_char(&t->out, ')');
+	if (*t->at == '+' || *t->at == '?')
+		copy(t, 1);
+	if (*t->at != '\0' && strchr("+?*{", *t->at))
+		return refuse(t, "a quantifier behind a quantifier");
 	return true;
 }
 
-static bool translate_class_start(struct translation *t)
+static bool starts(const struct translation *t, const char *text)
 {
-	copy(t, 1);
-	if (t->at < t->end && *t->at == '^')
-		copy(t, 1);
-	if (t->at < t->end && *t->at == ']')
+	size_t n = strlen(text);
+
+	return (size_t)(t->end - t->at) >= n && memcmp(t->at, text, n) == 0;
+}
+
+/* Members of a class up to the ] or && that ends them, which is not read.  Those of a
+ * class within it are members like the others. */
+static bool translate_members(struct translation *t, int depth)
+{
+	if (depth == MAX_CLASSES)
+		return refuse(t, "classes so deep in each other");
+	if (*t->at == ']')
 		return refuse(t, "']' first in a class");
+	while (t->at < t->end && *t->at != ']' && !starts(t, "&&")) {
+		if (*t->at == '\\') {
+			if (!translate_escape(t))
+				return false;
+		} else if (starts(t, "[^") || starts(t, "[:")) {
+			return refuse(t, "[^ or [: in a class");
+		} else if (*t->at == '[') {
+			t->at++;
+			if (!translate_members(t, depth + 1))
+				return false;
+			if (*t->at != ']')
+				return refuse(t, "&& in a class within a class");
+			t->at++;
+		} else if (*t->at == '\0') {
+			return refuse(t, "a NUL");
+		} else {
+			copy(t, 1);
+		}
+	}
+	if (t->at == t->end)
+		return refuse(t, "a class without an end");
+	return true;
+}
+
+/* [^...] as a whole; its ^ is next. */
+static bool translate_complement(struct translation *t)
+{
+	buf_append_string(&t->out, "[^");
+	t->at++;
 	t->in_class = true;
+	if (!translate_members(t, 0))
+		return false;
+	t->in_class = false;
+	if (*t->at != ']')
+		return refuse(t, "&& in a class [^...]");
+	copy(t, 1);
+	return true;
+}
+
+/* What stands on one side of &&: members, or a class [^...] alone. */
+static bool translate_operand(struct translation *t)
+{
+	if (starts(t, "[^")) {
+		t->at++;
+		return translate_complement(t) &&
+		       (*t->at == ']' || starts(t, "&&") || refuse(t, "[^ or [: in a class"));
+	}
+	buf_append_char(&t->out, '[');
+	t->in_class = true;
+	if (!translate_members(t, 0))
+		return false;
+	t->in_class = false;
+	buf_append_char(&t->out, ']');
+	return true;
+}
+
+/* [...], [^...], and [...&&...]: a character that is in all of these. */
+static bool translate_class(struct translation *t)
+{
+	size_t begin = t->out.length;
+
+	t->at++;
+	if (*t->at == '^')
+		return translate_complement(t);
+	if (!translate_operand(t))
+		return false;
+	while (starts(t, "&&")) {
+		t->at += 2;
+		insert(t, begin, "(?=");
+		buf_append_char(&t->out, ')');
+		if (!translate_operand(t))
+			return false;
+	}
+	if (t->out.data[begin] == '(') {
+		insert(t, begin, "(?:");
+		buf_append_char(&t->out, ')');
+	}
+	t->at++;
 	return true;
 }
 
@@ -270,21 +425,20 @@ static bool translate_next(struct translation *t)
 
 	if (c == '\0')
 		return refuse(t, "a NUL");
+	if (c == '{')
+		return translate_repeat(t);
+	if (c == '(')
+		return translate_group(t);
+	if (c == ')') {
+		close_group(t);
+		return true;
+	}
+	if (!strchr("*+?", c))
+		t->atom = t->out.length;
 	if (c == '\\')
 		return translate_escape(t);
-	if (t->in_class) {
-		if (c == '[')
-			return refuse(t, "a class within a class");
-		if (c == '&' && t->at[1] == '&')
-			return refuse(t, "&& in a class");
-		t->in_class = c != ']';
-	} else if (c == '[') {
-		return translate_class_start(t);
-	} else if (c == '(') {
-		return translate_group(t);
-	} else if (c == '{') {
-		return translate_repeat(t);
-	}
+	if (c == '[')
+		return translate_class(t);
 	copy(t, 1);
 	return true;
 }
@@ -302,7 +456,7 @@ static pcre2_code *compile(const struct buf *pattern, struct error *err)
 	if (!context)
 		die("no memory for a pattern");
 	pcre2_set_newline(context, PCRE2_NEWLINE_LF);
-	pcre2_set_parens_nest_limit(context, 32);
+	pcre2_set_parens_nest_limit(context, MAX_GROUPS + 4); /* what is written out */
 	/* Oniguruma's ^ and $ match at every line. */
 	result = pcre2_compile((PCRE2_SPTR)pattern->data, pattern->length,
 			       PCRE2_UTF | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, &code,
@@ -320,7 +474,7 @@ static pcre2_code *compile(const struct buf *pattern, struct error *err)
 
 struct regex *regex_create(const char *pattern, size_t length, struct error *err)
 {
-	struct translation t = {pattern, pattern + length, false, BUF_INIT, err};
+	struct translation t = {.at = pattern, .end = pattern + length, .err = err};
 	struct regex *regex = NULL;
 	pcre2_code *code = NULL;
 
@@ -330,9 +484,14 @@ struct regex *regex_create(const char *pattern, size_t length, struct error *err
 		return NULL;
 	}
 	buf_append(&t.out, "", 0);
-	while (t.at < t.end)
+	while (t.at < t.end) {
 		if (!translate_next(&t))
 			goto done;
+		if (t.out.length > MAX_TRANSLATION) {
+			refuse(&t, "so much that has to be written out");
+			goto done;
+		}
+	}
 	code = compile(&t.out, err);
 	if (code) {
 		regex = xmalloc(sizeof *regex);

@@ -8,7 +8,7 @@
 
 struct regex;
 
-/* The pattern with what the two engines read differently written out (\s, \d);
+/* The pattern with what the two engines read differently written out (\s, \b, [a&&b]);
  * constructs that tokenizers do not use, or that cannot be given Oniguruma's
  * meaning, are refused by name.  NULL and *err set if so. */
 struct regex *regex_create(const char *pattern, size_t length, struct error *err);

@@ -1,4 +1,4 @@
-/* The pipeline, and what tokenizer_config.json adds to it.
+/* The pipeline, and what the files beside tokenizer.json change of it.
  *
  *     text -> cut at added tokens -> normalise -> cut at added tokens that are
  *     looked for in normalised text -> pieces (pretokenize.c) -> ids (bpe.c)
@@ -15,7 +15,6 @@
 #include "common/base/file.h"
 #include "common/base/hash.h"
 #include "common/base/json.h"
-#include "common/base/log.h"
 #include "common/text/added.h"
 #include "common/text/bpe.h"
 #include "common/text/component.h"
@@ -23,6 +22,7 @@
 #include "common/text/normalize.h"
 #include "common/text/postprocess.h"
 #include "common/text/pretokenize.h"
+#include "common/text/tokenizer_config.h"
 #include "common/text/unicode.h"
 
 static const size_t MAX_FILE = (size_t)256 << 20;
@@ -124,7 +124,8 @@ static enum status check_model(const struct json *model, struct error *err)
 	return STATUS_OK;
 }
 
-static enum status load_components(struct tokenizer *t, const struct json *root, struct error *err)
+static enum status load_components(struct tokenizer *t, const struct json *root,
+				   const struct tokenizer_config *config, struct error *err)
 {
 	const struct json *model = json_get(root, "model");
 
@@ -142,7 +143,8 @@ static enum status load_components(struct tokenizer *t, const struct json *root,
 		return error_prefix(err, STATUS_BAD_INPUT, "decoder");
 	if (check_model(model, err) != STATUS_OK ||
 	    vocabulary_load(&t->vocabulary, json_get(model, "vocab"),
-			    json_get(root, "added_tokens"), err) != STATUS_OK)
+			    json_get(root, "added_tokens"), config->tokens, config->n,
+			    err) != STATUS_OK)
 		return STATUS_BAD_INPUT;
 	t->bpe =
 		bpe_create(&t->vocabulary, model, pretokenizer_is_byte_level(t->pretokenizer), err);
@@ -151,104 +153,40 @@ static enum status load_components(struct tokenizer *t, const struct json *root,
 	if (postprocessor_load(&t->postprocessor, json_get(root, "post_processor"),
 			       t->vocabulary.size, err) != STATUS_OK)
 		return error_prefix(err, STATUS_BAD_INPUT, "post_processor");
-	load_added_sets(t);
 	return STATUS_OK;
 }
 
-/* "bos_token": "<s>", or {"content": "<s>"}; null or absent gives -1. */
-static enum status load_special(const struct tokenizer *t, const struct json *config,
-				const char *key, int32_t *id, struct error *err)
-{
-	const struct json *value = json_get(config, key);
-	const char *text;
-	size_t length;
+/* --- what the files beside it say --- */
 
-	*id = -1;
-	if (value && json_type(value) == JSON_OBJECT)
-		value = json_get(value, "content");
-	if (!value || json_type(value) == JSON_NULL)
-		return STATUS_OK;
-	if (json_type(value) != JSON_STRING)
-		return error_set(err, STATUS_BAD_INPUT, "%s is %s, expected a token", key,
-				 json_type_name(value));
-	text = json_string(value, &length);
-	*id = vocabulary_find(&t->vocabulary, text, length);
-	if (*id < 0)
-		log_warn("tokenizer_config.json: %s \"%s\" is not in the vocabulary", key, text);
-	return STATUS_OK;
+static int32_t find_named(const struct tokenizer *t, struct config_name name)
+{
+	return name.text ? vocabulary_find(&t->vocabulary, name.text, name.length) : -1;
 }
 
-/* add_bos_token and add_eos_token, where they are said, overrule the template. */
-static enum status override_end(const struct json *config, const char *key, int32_t id,
-				struct ids *end, struct error *err)
+/* Where a switch is said, it overrules the template. */
+static void override_end(struct ids *end, enum config_flag is_added, int32_t id)
 {
-	const struct json *value = json_get(config, key);
-	bool is_added;
-
-	if (!value || json_type(value) == JSON_NULL)
-		return STATUS_OK;
-	if (component_bool(config, key, false, &is_added, err) != STATUS_OK)
-		return STATUS_BAD_INPUT;
+	if (is_added == CONFIG_UNSAID)
+		return;
 	end->n = 0;
-	if (is_added && id >= 0)
+	if (is_added == CONFIG_TRUE && id >= 0)
 		ids_append(end, &id, 1);
-	return STATUS_OK;
 }
 
-/* Whether a token, or what describes one, is known; anything else is nobody's concern. */
-static bool is_known(const struct tokenizer *t, const struct json *token)
+static void apply_config(struct tokenizer *t, const struct tokenizer_config *config)
 {
-	const struct json *content =
-		json_type(token) == JSON_OBJECT ? json_get(token, "content") : token;
-	const char *text;
-	size_t length;
+	struct vocabulary *v = &t->vocabulary;
 
-	if (!content || json_type(content) != JSON_STRING)
-		return true;
-	text = json_string(content, &length);
-	return vocabulary_find(&t->vocabulary, text, length) >= 0;
-}
-
-/* transformers adds such tokens to the vocabulary; tokenizer.json alone is read here. */
-static void warn_of_unread(const struct tokenizer *t, const struct json *config)
-{
-	static const char *const keys[] = {"added_tokens_decoder", "additional_special_tokens",
-					   "extra_special_tokens"};
-	const struct json *split = json_get(config, "split_special_tokens");
-
-	for (size_t k = 0; k < sizeof keys / sizeof *keys; k++) {
-		const struct json *tokens = json_get(config, keys[k]);
-		int n = 0;
-
-		if (!tokens || (json_type(tokens) != JSON_ARRAY && json_type(tokens) != JSON_OBJECT))
-			continue;
-		for (const struct json *i = json_first(tokens); i; i = json_next(i))
-			n += !is_known(t, i);
-		if (n > 0)
-			log_warn("tokenizer_config.json: %s has %d token%s that tokenizer.json "
-				 "lacks: read as plain text, other ids than transformers gives",
-				 keys[k], n, n == 1 ? "" : "s");
-	}
-	if (split && json_type(split) == JSON_BOOL && json_bool(split))
-		log_warn("tokenizer_config.json: split_special_tokens is not heeded: special tokens "
-			 "in a text stay whole");
-}
-
-static enum status load_config(struct tokenizer *t, const struct json *config, struct error *err)
-{
-	if (json_type(config) != JSON_OBJECT)
-		return error_set(err, STATUS_BAD_INPUT, "%s, expected an object",
-				 json_type_name(config));
-	if (load_special(t, config, "bos_token", &t->bos, err) != STATUS_OK ||
-	    load_special(t, config, "eos_token", &t->eos, err) != STATUS_OK ||
-	    load_special(t, config, "pad_token", &t->pad, err) != STATUS_OK ||
-	    override_end(config, "add_bos_token", t->bos, &t->postprocessor.prefix, err) !=
-		    STATUS_OK ||
-	    override_end(config, "add_eos_token", t->eos, &t->postprocessor.suffix, err) !=
-		    STATUS_OK)
-		return STATUS_BAD_INPUT;
-	warn_of_unread(t, config);
-	return STATUS_OK;
+	t->bos = find_named(t, config->bos);
+	t->eos = find_named(t, config->eos);
+	t->pad = find_named(t, config->pad);
+	override_end(&t->postprocessor.prefix, config->adds_bos, t->bos);
+	override_end(&t->postprocessor.suffix, config->adds_eos, t->eos);
+	if (config->adds_prefix_space != CONFIG_UNSAID)
+		pretokenizer_set_prefix_space(t->pretokenizer,
+					      config->adds_prefix_space == CONFIG_TRUE);
+	for (int32_t i = 0; i < v->n_added && config->splits_special; i++)
+		v->added[i].is_text = v->tokens[v->added[i].id].is_special;
 }
 
 static void identify(struct tokenizer *t)
@@ -267,9 +205,9 @@ static void identify(struct tokenizer *t)
 	buf_release(&text);
 }
 
-/* All but the identity, which the config file may still change. */
 static enum status parse(struct tokenizer **tokenizer, const char *text, size_t length,
-			 const char *where, struct error *err)
+			 const char *where, const struct tokenizer_config *config,
+			 struct error *err)
 {
 	struct json *root = json_parse(text, length, where, err);
 	struct tokenizer *t;
@@ -279,13 +217,15 @@ static enum status parse(struct tokenizer **tokenizer, const char *text, size_t 
 	if (!root)
 		return STATUS_BAD_INPUT;
 	t = xcalloc(1, sizeof *t);
-	t->bos = t->eos = t->pad = -1;
-	status = load_components(t, root, err);
+	status = load_components(t, root, config, err);
 	json_free(root);
 	if (status != STATUS_OK) {
 		tokenizer_destroy(t);
 		return error_prefix(err, status, "%s", where);
 	}
+	apply_config(t, config);
+	load_added_sets(t);
+	identify(t);
 	*tokenizer = t;
 	return STATUS_OK;
 }
@@ -293,50 +233,27 @@ static enum status parse(struct tokenizer **tokenizer, const char *text, size_t 
 enum status tokenizer_parse(struct tokenizer **tokenizer, const char *text, size_t length,
 			    const char *where, struct error *err)
 {
-	enum status status = parse(tokenizer, text, length, where, err);
+	const struct tokenizer_config config = {0};
 
-	if (status == STATUS_OK)
-		identify(*tokenizer);
-	return status;
-}
-
-static enum status load_config_file(struct tokenizer *t, const char *path, struct error *err)
-{
-	struct json *config;
-	enum status status;
-
-	if (!file_exists(path))
-		return STATUS_OK;
-	config = json_parse_file(path, MAX_FILE, err);
-	if (!config)
-		return STATUS_BAD_INPUT;
-	status = load_config(t, config, err);
-	json_free(config);
-	return status == STATUS_OK ? status : error_prefix(err, status, "%s", path);
+	return parse(tokenizer, text, length, where, &config, err);
 }
 
 enum status tokenizer_load(struct tokenizer **tokenizer, const char *dir, struct error *err)
 {
 	char *path = path_join(dir, "tokenizer.json");
-	char *config_path = path_join(dir, "tokenizer_config.json");
+	struct tokenizer_config config = {0};
 	struct buf text = BUF_INIT;
 	enum status status;
 
 	*tokenizer = NULL;
 	status = file_read(path, MAX_FILE, &text, err);
 	if (status == STATUS_OK)
-		status = parse(tokenizer, text.data, text.length, path, err);
+		status = tokenizer_config_load(&config, dir, err);
 	if (status == STATUS_OK)
-		status = load_config_file(*tokenizer, config_path, err);
-	if (status == STATUS_OK) {
-		identify(*tokenizer);
-	} else {
-		tokenizer_destroy(*tokenizer);
-		*tokenizer = NULL;
-	}
+		status = parse(tokenizer, text.data, text.length, path, &config, err);
+	tokenizer_config_release(&config);
 	buf_release(&text);
 	free(path);
-	free(config_path);
 	return status;
 }
 
@@ -380,30 +297,43 @@ static bool has_same_vocabulary(const struct tokenizer *a, const struct tokenize
 	return same;
 }
 
-/* Copies of one tokenizer.json, as most are, need not be parsed. */
-static bool has_same_file(const char *dir, const char *other)
+static bool has_same_file(const char *dir, const char *other, const char *name)
 {
-	char *paths[2] = {path_join(dir, "tokenizer.json"), path_join(other, "tokenizer.json")};
-	struct buf a = BUF_INIT, b = BUF_INIT;
-	bool same = file_read(paths[0], MAX_FILE, &a, NULL) == STATUS_OK &&
-		    file_read(paths[1], MAX_FILE, &b, NULL) == STATUS_OK &&
-		    a.length == b.length && memcmp(a.data, b.data, a.length) == 0;
+	char *paths[2] = {path_join(dir, name), path_join(other, name)};
+	struct buf texts[2] = {BUF_INIT, BUF_INIT};
+	bool same = true;
 
-	buf_release(&a);
-	buf_release(&b);
-	free(paths[0]);
-	free(paths[1]);
+	for (int i = 0; i < 2 && same; i++)
+		same = !file_exists(paths[i]) ||
+		       file_read(paths[i], MAX_FILE, &texts[i], NULL) == STATUS_OK;
+	same = same && texts[0].length == texts[1].length &&
+	       (texts[0].length == 0 || memcmp(texts[0].data, texts[1].data, texts[0].length) == 0);
+	for (int i = 0; i < 2; i++) {
+		buf_release(&texts[i]);
+		free(paths[i]);
+	}
 	return same;
 }
 
-enum status tokenizer_compare_ids(const char *dir, const char *other, bool *same,
-				  struct error *err)
+/* Copies of one tokenizer, as most are, need not be parsed. */
+static bool has_same_files(const char *dir, const char *other)
+{
+	static const char *const names[] = {"tokenizer.json", "tokenizer_config.json",
+					    "special_tokens_map.json", "added_tokens.json"};
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (!has_same_file(dir, other, names[i]))
+			return false;
+	return true;
+}
+
+enum status tokenizer_compare_ids(const char *dir, const char *other, bool *same, struct error *err)
 {
 	struct tokenizer *a = NULL, *b = NULL;
 	enum status status;
 
 	*same = true;
-	if (!tokenizer_exists(dir) || !tokenizer_exists(other) || has_same_file(dir, other))
+	if (!tokenizer_exists(dir) || !tokenizer_exists(other) || has_same_files(dir, other))
 		return STATUS_OK;
 	status = tokenizer_load(&a, dir, err);
 	if (status == STATUS_OK)

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "common/base/die.h"
+#include "common/base/log.h"
 #include "common/text/component.h"
 
 enum { MAX_ADDED_LENGTH = 1024 };
@@ -17,7 +18,10 @@ enum { MAX_ADDED_LENGTH = 1024 };
 struct fill {
 	struct vocabulary *vocabulary;
 	size_t used;
-	int32_t n_model; /* tokens of the model */
+	int32_t n_model;  /* tokens of the model */
+	int32_t next_id;  /* of an added token that the model does not know */
+	int32_t *places;  /* by id: 1 + the index of the added token; 0: it is none */
+	int32_t n_listed; /* added tokens of tokenizer.json and of lists beside it */
 };
 
 static enum status measure_vocab(const struct json *vocab, size_t *bytes, size_t *count,
@@ -125,15 +129,38 @@ static enum status fill_vocab(struct fill *fill, const struct json *vocab, struc
 	return status;
 }
 
-static enum status fill_added_token(struct fill *fill, const struct json *item, int32_t *next_id,
-				    struct error *err)
+enum status added_token_flags(struct added_token *flags, const struct json *config,
+			      bool *is_special, struct error *err)
+{
+	if (component_bool(config, "special", false, is_special, err) != STATUS_OK ||
+	    component_bool(config, "single_word", false, &flags->is_single_word, err) !=
+		    STATUS_OK ||
+	    component_bool(config, "lstrip", false, &flags->strips_left, err) != STATUS_OK ||
+	    component_bool(config, "rstrip", false, &flags->strips_right, err) != STATUS_OK)
+		return STATUS_BAD_INPUT;
+	return component_bool(config, "normalized", !*is_special, &flags->is_normalized, err);
+}
+
+/* The added token with an id, made if there is none yet. */
+static struct added_token *added_at(struct fill *fill, int32_t id)
+{
+	if (fill->places[id] == 0) {
+		fill->vocabulary->added[fill->vocabulary->n_added].id = id;
+		fill->places[id] = ++fill->vocabulary->n_added;
+	}
+	if (id >= fill->next_id)
+		fill->next_id = id + 1;
+	return &fill->vocabulary->added[fill->places[id] - 1];
+}
+
+static enum status fill_added_token(struct fill *fill, const struct json *item, struct error *err)
 {
 	struct vocabulary *v = fill->vocabulary;
-	struct added_token *added = &v->added[v->n_added];
+	struct added_token flags = {0};
 	size_t length;
 	const char *content = added_content(item, &length);
 	int32_t known = vocabulary_find(v, content, length);
-	int32_t expected = known >= 0 ? known : *next_id;
+	int32_t expected = known >= 0 ? known : fill->next_id;
 	bool is_special;
 	int id = 0;
 
@@ -142,20 +169,13 @@ static enum status fill_added_token(struct fill *fill, const struct json *item, 
 		return error_set(err, STATUS_BAD_INPUT,
 				 "added token \"%s\" has id %d, but its place is %d", content, id,
 				 expected);
-	if (component_bool(item, "special", false, &is_special, err) != STATUS_OK ||
-	    component_bool(item, "single_word", false, &added->is_single_word, err) != STATUS_OK ||
-	    component_bool(item, "lstrip", false, &added->strips_left, err) != STATUS_OK ||
-	    component_bool(item, "rstrip", false, &added->strips_right, err) != STATUS_OK ||
-	    component_bool(item, "normalized", !is_special, &added->is_normalized, err) !=
-		    STATUS_OK)
+	if (added_token_flags(&flags, item, &is_special, err) != STATUS_OK)
 		return error_prefix(err, STATUS_BAD_INPUT, "added token \"%s\"", content);
 	if (known < 0)
 		put_token(fill, content, length, id);
 	v->tokens[id].is_special |= is_special;
-	if (id >= *next_id)
-		*next_id = id + 1;
-	added->id = id;
-	v->n_added++;
+	flags.id = id;
+	*added_at(fill, id) = flags; /* of a token that comes twice the last counts */
 	return STATUS_OK;
 }
 
@@ -163,19 +183,83 @@ static enum status fill_added_token(struct fill *fill, const struct json *item, 
  * so far, and after as many ids as the model has tokens. */
 static enum status fill_added(struct fill *fill, const struct json *list, struct error *err)
 {
-	int32_t next_id = fill->n_model;
-
+	fill->next_id = fill->n_model;
 	for (const struct json *item = list ? json_first(list) : NULL; item; item = json_next(item))
-		if (fill_added_token(fill, item, &next_id, err) != STATUS_OK)
+		if (fill_added_token(fill, item, err) != STATUS_OK)
 			return STATUS_BAD_INPUT;
 	return STATUS_OK;
 }
 
+/* The id of a token beside tokenizer.json, which is added if nothing has it. */
+static enum status place_extra(struct fill *fill, const struct extra_token *extra, int32_t *id,
+			       struct error *err)
+{
+	struct vocabulary *v = fill->vocabulary;
+
+	*id = vocabulary_find(v, extra->text, extra->length);
+	if (*id >= 0)
+		return STATUS_OK;
+	*id = fill->next_id;
+	if (*id > COMPONENT_MAX_ID || v->tokens[*id].text)
+		return error_set(err, STATUS_BAD_INPUT,
+				 "tokenizer_config.json adds \"%s\", but its place %d is %s",
+				 extra->text, (int)*id,
+				 *id > COMPONENT_MAX_ID ? "too large" : "another token's");
+	if (extra->said_id >= 0 && extra->said_id != *id)
+		log_warn("tokenizer_config.json gives \"%s\" the id %d; it gets the next free "
+			 "one, %d, as in transformers",
+			 extra->text, (int)extra->said_id, (int)*id);
+	put_token(fill, extra->text, extra->length, *id);
+	if (*id >= v->size)
+		v->size = *id + 1;
+	return STATUS_OK;
+}
+
+/* What a token says of itself holds if no list has it, or one with a smaller id; of two that
+ * name it the last one counts. */
+static enum status fill_extra(struct fill *fill, const struct extra_token *extra, struct error *err)
+{
+	struct vocabulary *v = fill->vocabulary;
+	bool is_listed, holds;
+	int32_t id;
+
+	if (place_extra(fill, extra, &id, err) != STATUS_OK)
+		return STATUS_BAD_INPUT;
+	is_listed = fill->places[id] > 0 && fill->places[id] <= fill->n_listed;
+	holds = !is_listed || extra->kind == EXTRA_LISTED || extra->said_id > id;
+	if (holds) {
+		struct added_token *added = added_at(fill, id);
+		*added = extra->flags;
+		added->id = id;
+	}
+	if (holds || extra->kind == EXTRA_NAMED)
+		v->tokens[id].is_special |= extra->is_special;
+	if (extra->said_id >= 0)
+		fill->n_listed = v->n_added;
+	return STATUS_OK;
+}
+
+static enum status measure_extras(const struct extra_token *extras, size_t n, size_t *bytes,
+				  struct error *err)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (extras[i].length > MAX_ADDED_LENGTH)
+			return error_set(err, STATUS_BAD_INPUT,
+					 "tokenizer_config.json adds a token of %zu bytes, the "
+					 "most is %d",
+					 extras[i].length, MAX_ADDED_LENGTH);
+		*bytes += extras[i].length + 1;
+	}
+	return STATUS_OK;
+}
+
 enum status vocabulary_load(struct vocabulary *vocabulary, const struct json *vocab,
-			    const struct json *added_tokens, struct error *err)
+			    const struct json *added_tokens, const struct extra_token *extras,
+			    size_t n_extras, struct error *err)
 {
 	struct fill fill = {.vocabulary = vocabulary};
-	size_t bytes = 0, n_model = 0, n_added = 0;
+	size_t bytes = 0, n_model = 0, n_added = 0, capacity;
+	enum status status;
 
 	*vocabulary = (struct vocabulary){0};
 	if (!vocab || json_type(vocab) != JSON_OBJECT)
@@ -184,18 +268,25 @@ enum status vocabulary_load(struct vocabulary *vocabulary, const struct json *vo
 	    json_type(added_tokens) != JSON_NULL)
 		return error_set(err, STATUS_BAD_INPUT, "added_tokens is not an array");
 	if (measure_vocab(vocab, &bytes, &n_model, &vocabulary->size, err) != STATUS_OK ||
-	    measure_added(added_tokens, &bytes, &n_added, &vocabulary->size, err) != STATUS_OK)
+	    measure_added(added_tokens, &bytes, &n_added, &vocabulary->size, err) != STATUS_OK ||
+	    measure_extras(extras, n_extras, &bytes, err) != STATUS_OK)
 		return STATUS_BAD_INPUT;
+	capacity = (size_t)vocabulary->size + n_extras;
 	vocabulary->text = xmalloc(bytes);
-	vocabulary->tokens = xcalloc((size_t)vocabulary->size, sizeof *vocabulary->tokens);
-	vocabulary->added = xcalloc(n_added, sizeof *vocabulary->added);
-	hashmap_init(&vocabulary->ids, n_model + n_added);
-	if (fill_vocab(&fill, vocab, err) != STATUS_OK ||
-	    fill_added(&fill, added_tokens, err) != STATUS_OK) {
+	vocabulary->tokens = xcalloc(capacity, sizeof *vocabulary->tokens);
+	vocabulary->added = xcalloc(n_added + n_extras, sizeof *vocabulary->added);
+	hashmap_init(&vocabulary->ids, n_model + n_added + n_extras);
+	fill.places = xcalloc(capacity, sizeof *fill.places);
+	status = fill_vocab(&fill, vocab, err);
+	if (status == STATUS_OK)
+		status = fill_added(&fill, added_tokens, err);
+	fill.n_listed = vocabulary->n_added;
+	for (size_t i = 0; i < n_extras && status == STATUS_OK; i++)
+		status = fill_extra(&fill, &extras[i], err);
+	free(fill.places);
+	if (status != STATUS_OK)
 		vocabulary_release(vocabulary);
-		return STATUS_BAD_INPUT;
-	}
-	return STATUS_OK;
+	return status;
 }
 
 void vocabulary_release(struct vocabulary *vocabulary)
@@ -245,8 +336,9 @@ void vocabulary_describe(const struct vocabulary *vocabulary, struct buf *out)
 	memcpy(sorted, vocabulary->added, n * sizeof *sorted);
 	qsort(sorted, n, sizeof *sorted, compare_added);
 	for (size_t i = 0; i < n; i++)
-		buf_printf(out, "added %d word %d left %d right %d normalized %d\n",
+		buf_printf(out, "added %d word %d left %d right %d normalized %d%s\n",
 			   (int)sorted[i].id, sorted[i].is_single_word, sorted[i].strips_left,
-			   sorted[i].strips_right, sorted[i].is_normalized);
+			   sorted[i].strips_right, sorted[i].is_normalized,
+			   sorted[i].is_text ? " text" : "");
 	free(sorted);
 }

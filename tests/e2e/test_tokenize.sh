@@ -86,13 +86,15 @@ refused 'model has no chat template; name the chat format: chatml' \
 rm model/tokenizer.json
 refused 'model/tokenizer.json' <<<'{"text": ""}'
 
-# --- what transformers would read of tokenizer_config.json and this does not is said ---
-cp -r "$golden/chat/bytes" unread
-printf '%s\n' '{"added_tokens_decoder": {"1": {"content": "<not-there>"}}, "split_special_tokens": true,' \
-	'"additional_special_tokens": ["<a-one>", "<a-two>"]}' >unread/tokenizer_config.json
-echo '{"text": "a"}' >line
-"$RLHF" tokenize --model unread --input line >ids 2>log
-for line in 'added_tokens_decoder has 1 token that' 'additional_special_tokens has 2 tokens that' \
-	'split_special_tokens is not heeded'; do
-	grep -q "warning: tokenizer_config.json: $line" log || fail "no \"$line\": $(cat log)"
-done
+# --- tokens beside tokenizer.json get the next free ids, whatever is said; the specials of a text ---
+cp -r "$golden/chat/bytes" beside
+printf '%s\n' '{"added_tokens_decoder": {"900": {"content": "<there>"}}, "pad_token": "<pad>",' \
+	'"additional_special_tokens": ["<a-one>"]}' >beside/tokenizer_config.json
+echo '{"text": "a<there><a-one><pad>b"}' >line
+"$RLHF" tokenize --model beside --input line >ids 2>log || fail "$(cat log)"
+[ "$(cat ids)" = '{"input_ids":[97,413,415,414,98]}' ] || fail "tokens beside: $(cat ids)"
+grep -q 'warning: tokenizer_config.json gives "<there>" the id 900; it gets the next free one, 413' log ||
+	fail "no word of another id: $(cat log)"
+echo '{"split_special_tokens": true}' >beside/tokenizer_config.json
+echo '{"text": "<|im_end|>"}' | "$RLHF" tokenize --model beside --input - >ids 2>log || fail "$(cat log)"
+! grep -q 401 ids || fail "split_special_tokens is not heeded: $(cat ids)"

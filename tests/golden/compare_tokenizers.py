@@ -32,9 +32,15 @@ QWEN2 = LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")
 TEKKEN = (r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+"
           r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*"
           r"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+O200K = TEKKEN.replace(r"+|[^\r", r"+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r", 1).replace(
+    r"*|\p{N}|", r"*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}|")
+KIMI = r"[\p{Han}]+|" + O200K.replace(r"\p{M}]", r"\p{M}&&[^\p{Han}]]").replace("[\\r\\n/]*", "[\\r\\n]*")
+BLOOM = r" ?[^(\s|[.,!?…。，、।۔،])]+"
+DIGITS = r"\d{1,3}(?=(?:\d{3})*\b)"
 PATTERNS = [GPT2, LLAMA3, QWEN2, TEKKEN, r"\s+", r"\S+", r"\d", r"\d{3}", r"\p{P}", r"[^\w\s]+|\w+", r"[a-c]+|\n", r"\p{L}", r"'",
             r"(?:ab|a)b", r"[\p{M}\p{N}]", r" ?\S", r"x*", r"$", r"(?=b)", r"[\s\p{P}]+", r"\W", r"[^\w\d]+", r"^a",
-            r"\p{Han}", r"[一-鿿]+", r"\D+"]
+            r"\p{Han}", r"[一-鿿]+", r"\D+", O200K, KIMI, BLOOM, DIGITS, r"\b", r"\B\w", r"(?<!\s)\p{L}", r"(?<=^|[^\d])(?=(\d{3})*\d)",
+            r"(?:ab|\d){1,2}+", r"\d{2}?", r"[a-c]{1,2}?b", r"[a[bc\s]]+", r"[\w&&\D&&[^a]]+"]
 STRINGS = [" ", ",", "▁", "ab", "\n", "e", "́", "  ", "'", ""]
 BEHAVIOURS = ["removed", "isolated", "merged_with_previous", "merged_with_next", "contiguous"]
 

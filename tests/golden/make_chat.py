@@ -106,6 +106,7 @@ TEMPLATES = {
                   "    {%- set system_message = messages[0]['content'] | trim %}\n"
                   "    {%- set messages = messages[1:] %}\n{%- else %}\n"
                   "    {%- set system_message = '' %}\n{%- endif %}\n"
+                  "{%- if not date_string is defined %}\n    {%- set date_string = '26 Jul 2024' %}\n{%- endif %}\n"
                   "{{- '<|start_header_id|>system<|end_header_id|>\\n\\n' }}\n"
                   "{{- 'Cutting Knowledge Date: December 2023\\n' }}\n"
                   "{{- 'Today Date: ' + date_string + '\\n\\n' }}\n"

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from compare_tokenizers import CORPUS, LLAMA3, QWEN2, TEKKEN, Comparison, random_text
+from compare_tokenizers import BLOOM, CORPUS, DIGITS, KIMI, LLAMA3, QWEN2, TEKKEN, Comparison, random_text
 
 HERE = Path(__file__).parent / "tokenizers"
 
@@ -227,6 +227,20 @@ def tekken():
     return text
 
 
+def kimi():
+    """Classes within classes, and what is in both."""
+    return of_bytes(split(KIMI))
+
+
+def bloom():
+    return of_bytes(split(BLOOM), normalizers.NFC())
+
+
+def tiny_aya():
+    """Digits by threes from the right, up to where a word ends."""
+    return of_bytes(pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(DIGITS), "isolated"), split(KIMI)]))
+
+
 def llama2_legacy():
     return of_pieces(normalizers.Sequence([normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")]))
 
@@ -272,7 +286,7 @@ def clip():
 
 FAMILIES = {
     "gpt2": gpt2, "gpt_neox": gpt_neox, "llama3": llama3, "qwen2": qwen2, "smollm2": smollm2, "starcoder": starcoder,
-    "opt": opt, "phi": phi, "falcon": falcon, "tekken": tekken, "llama2_legacy": llama2_legacy,
+    "opt": opt, "phi": phi, "falcon": falcon, "tekken": tekken, "kimi": kimi, "bloom": bloom, "tiny_aya": tiny_aya, "llama2_legacy": llama2_legacy,
     "llama2_first": llama2_metaspace("first"), "llama2_always": llama2_metaspace("always"),
     "llama2_never": llama2_metaspace("never"), "mistral": mistral, "phi3": phi3, "gemma": gemma, "clip": clip,
 }

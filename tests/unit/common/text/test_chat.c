@@ -448,7 +448,7 @@ static void test_templates_that_do_more_are_not_known(void **state)
 	check_found("chat_template.jinja", "Hello. " SIMPLE, NULL);
 	check_found("chat_template.jinja", SIMPLE "\n{{ strftime_now('%d') }}", NULL);
 	check_found("chat_template.jinja", "{{ bos_token + bos_token }}" SIMPLE, NULL);
-	check_found("chat_template.jinja", "{% set think = 1 %}" SIMPLE, NULL);
+	check_found("chat_template.jinja", SIMPLE "{{ 'x' | nonsense }}", NULL);
 	check_found("chat_template.jinja",
 		    "{% for message in messages %}{{ message['content'] + eos_token }}{% endfor %}",
 		    NULL);
@@ -479,10 +479,8 @@ static void test_without_a_format_messages_are_refused_with_the_names(void **sta
 }
 
 #define LOOP "{% for message in messages %}"
-#define TURN                                                                                       \
-	"{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n'}}"
-#define REST                                                                                       \
-	"{% endfor %}{% if add_generation_prompt %}{{'<|im_start|>assistant\\n'}}{% endif %}"
+#define TURN "{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n'}}"
+#define REST "{% endfor %}{% if add_generation_prompt %}{{'<|im_start|>assistant\\n'}}{% endif %}"
 #define WORDS "{{'<|im_start|>system\\nBe kind.<|im_end|>\\n'}}"
 
 /* What looks like ChatML and does more, or less, than it. */
@@ -490,22 +488,34 @@ static void test_templates_that_only_look_like_a_format_are_not_taken_for_it(voi
 {
 	static const char *const others[] = {
 		WORDS LOOP TURN REST,
-		"{% if tools %}" WORDS "{% endif %}" LOOP TURN REST,
-		"{% if messages[0]['role'] != 'system' %}{{ bos_token }}{% endif %}" LOOP TURN REST,
+		LOOP TURN "{% endfor %}{% if add_generation_prompt %}"
+			  "{{'<|im_start|>assistant\n<think>\n'}}{% endif %}",
+		LOOP "{% if loop.index0 > 4 %}{{ ' ' }}{% endif %}" TURN REST,
 		LOOP "{{ bos_token }}" TURN REST,
 		"{% for message in messages[1:] %}" TURN REST,
-		LOOP "{% if message['role'] != 'system' %}" TURN "{% endif %}" REST,
 		LOOP TURN "{% if loop.last %}{{ 'END' }}{% endif %}" REST,
-		LOOP "{% set content = message['content'] | trim %}"
-		     "{{'<|im_start|>' + message['role'] + '\\n' + content + '<|im_end|>\\n'}}" REST,
+		LOOP
+		"{% set content = message['content'] | upper %}"
+		"{{'<|im_start|>' + message['role'] + '\\n' + content + '<|im_end|>\\n'}}" REST,
 		"{% set words = 'Be kind.' %}"
 		"{{'<|im_start|>system\\n' + words + '<|im_end|>\\n'}}" LOOP TURN REST,
 	};
 	static const char *const same[] = {
 		LOOP TURN REST,
 		"{{ bos_token }}" LOOP TURN REST,
-		LOOP "{% if loop.first and messages[0]['role'] != 'system' %}" WORDS "{% endif %}" TURN
-			REST,
+		LOOP "{% if loop.first and messages[0]['role'] != 'system' %}" WORDS
+		     "{% endif %}" TURN REST,
+		"{% set think = 1 %}" LOOP TURN REST,
+		"{% if tools %}" WORDS "{% endif %}" LOOP TURN REST,
+		LOOP TURN "{% endfor %}{{'<|im_start|>assistant\n'}}",
+		LOOP "{% set content = message['content'] | trim %}"
+		     "{{'<|im_start|>' + message['role'] + '\n' + content + '<|im_end|>\n'}}" REST,
+		LOOP
+		"{% if message.role == 'user' %}<|im_start|>user\n{{ message.content }}<|im_end|>\n"
+		"{% else %}" TURN "{% endif %}" REST,
+		"{% if messages[0].role == 'system' %}{% set words = messages[0].content %}"
+		"{% set messages = messages[1:] %}{% else %}{% set words = 'Be kind.' %}{% endif %}"
+		"{{ '<|im_start|>system\n' + words + '<|im_end|>\n' }}" LOOP TURN REST,
 	};
 	struct chat *chat;
 	(void)state;
@@ -525,6 +535,70 @@ static void test_templates_that_only_look_like_a_format_are_not_taken_for_it(voi
 		assert_string_equal(chat_name(chat), "chatml");
 		chat_destroy(chat);
 	}
+}
+
+/* Renders a talk by the format that auto finds for a template. */
+static void check_auto(const char *template, const char *name, const char *talk,
+		       const char *expected)
+{
+	struct chat *chat;
+	struct chat_messages messages = read_messages(talk, false);
+	enum chat_purpose purpose =
+		messages.data[messages.n - 1].role == CHAT_USER ? CHAT_PROMPT : CHAT_TEXT;
+	struct buf text = BUF_INIT;
+
+	assert_int_equal(load_from(&chat, "chat_template.jinja", template, bytes), STATUS_OK);
+	if (!chat_name(chat))
+		fail_msg("not known: %s", template);
+	assert_string_equal(chat_name(chat), name);
+	if (chat_render(chat, &messages, purpose, &text, &err) != STATUS_OK)
+		fail_msg("%s", err.text);
+	assert_string_equal(text.data, expected);
+	buf_release(&text);
+	chat_messages_release(&messages);
+	chat_destroy(chat);
+}
+
+#define USER(text) "{\"role\": \"user\", \"content\": \"" text "\"}"
+#define SYSTEM(text) "{\"role\": \"system\", \"content\": \"" text "\"}"
+#define ASSISTANT(text) "{\"role\": \"assistant\", \"content\": \"" text "\"}"
+/* Mistral's since its third version: the system message goes where the last message of all
+ * is the user's. */
+#define MISTRAL_LAST                                                                               \
+	"{% if messages[0].role == 'system' %}{% set system_message = messages[0].content %}"      \
+	"{% set messages = messages[1:] %}{% endif %}{{ bos_token }}{% for message in messages %}" \
+	"{% if (message.role == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('no') }}"   \
+	"{% endif %}{% if message.role == 'user' %}{% if loop.last and system_message is defined " \
+	"%}{{ '[INST]' + system_message + '\n\n' + message.content + '[/INST]' }}{% else %}"       \
+	"{{ '[INST]' + message.content + '[/INST]' }}{% endif %}{% else %}"                        \
+	"{{ message.content + eos_token }}{% endif %}{% endfor %}"
+
+static void test_variants_of_a_format_are_found(void **state)
+{
+	(void)state;
+	check_auto(LOOP TURN "{% endfor %}{{'<|im_start|>assistant\n'}}", "chatml",
+		   "[" USER("a") ", " ASSISTANT("b") "]",
+		   "<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\nb<|im_end|>\n"
+		   "<|im_start|>assistant\n");
+	check_auto(LOOP "{{'<|im_start|>' + message.role + '\n' + message.content | trim + "
+			"'<|im_end|>\n'}}" REST,
+		   "chatml", "[" SYSTEM(" s ") ", " USER(" a ") "]",
+		   "<|im_start|>system\ns<|im_end|>\n<|im_start|>user\na<|im_end|>\n"
+		   "<|im_start|>assistant\n");
+	check_auto(LOOP "{% if loop.first and message.role != 'system' %}" WORDS
+			"{% endif %}" TURN REST,
+		   "chatml", "[" USER("a") "]",
+		   "<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\na<|im_end|>\n"
+		   "<|im_start|>assistant\n");
+	/* Whose system message has no format that is known: with one it is refused. */
+	check_auto("{% if messages[0].role != 'system' %}{{ bos_token }}{% endif %}" LOOP TURN REST,
+		   "chatml", "[" USER("a") "]",
+		   "<|endoftext|><|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n");
+	check_auto(MISTRAL_LAST, "mistral-tekken", "[" SYSTEM("s") ", " USER("a") "]",
+		   "<|endoftext|>[INST]s\n\na[/INST]");
+	check_auto(MISTRAL_LAST, "mistral-tekken",
+		   "[" SYSTEM("s") ", " USER("a") ", " ASSISTANT("b") "]",
+		   "<|endoftext|>[INST]a[/INST]b<|endoftext|>");
 }
 
 static void test_wrong_names_and_missing_ends_are_refused(void **state)
@@ -555,6 +629,7 @@ int main(void)
 		cmocka_unit_test(test_templates_that_do_more_are_not_known),
 		cmocka_unit_test(test_without_a_format_messages_are_refused_with_the_names),
 		cmocka_unit_test(test_templates_that_only_look_like_a_format_are_not_taken_for_it),
+		cmocka_unit_test(test_variants_of_a_format_are_found),
 		cmocka_unit_test(test_wrong_names_and_missing_ends_are_refused),
 	};
 	return cmocka_run_group_tests(tests, load_tokenizers, drop_tokenizers);

@@ -388,12 +388,21 @@ static void test_unknown_components_are_refused_by_name(void **state)
 static void test_patterns_that_engines_read_differently_are_refused(void **state)
 {
 	(void)state;
-	check_refused((struct parts){.pre_tokenizer = PATTERN("(?<=a)b")}, "look-behind");
+	check_refused((struct parts){.pre_tokenizer = PATTERN("(?<=a+)b")}, "does not compile");
+	check_refused((struct parts){.pre_tokenizer = PATTERN("a(?i)b|c")}, "(?i)");
 	check_refused((struct parts){.pre_tokenizer = PATTERN("[a\\\\W]+")}, "\\W in a class");
 	check_refused((struct parts){.pre_tokenizer = PATTERN("(a)\\\\1")}, "\\1");
 	check_refused((struct parts){.pre_tokenizer = PATTERN("(*COMMIT)a")}, "(*CO");
-	check_refused((struct parts){.pre_tokenizer = PATTERN("[a[b]]")}, "a class within");
-	check_refused((struct parts){.pre_tokenizer = PATTERN("a{1,2}+")}, "possessive");
+	check_refused((struct parts){.pre_tokenizer = PATTERN("[a[^b]]")}, "[^ or [: in a class");
+	check_refused((struct parts){.pre_tokenizer = PATTERN("[[:alpha:]]")},
+		      "[^ or [: in a class");
+	check_refused((struct parts){.pre_tokenizer = PATTERN("[^a&&b]")}, "&& in a class [^...]");
+	check_refused((struct parts){.pre_tokenizer = PATTERN("[a[b&&c]]")},
+		      "&& in a class within");
+	check_refused((struct parts){.pre_tokenizer = PATTERN("[[[[[[[[[a]]]]]]]]]")},
+		      "classes so deep");
+	check_refused((struct parts){.pre_tokenizer = PATTERN("[a[b]")}, "a class without an end");
+	check_refused((struct parts){.pre_tokenizer = PATTERN("a{1,2}+?")}, "a quantifier behind");
 	check_refused((struct parts){.pre_tokenizer = PATTERN("(a")}, "does not compile");
 	check_refused((struct parts){.pre_tokenizer = PATTERN("a\\\\")}, "a lone backslash");
 	check_refused((struct parts){.pre_tokenizer = PATTERN("\\\\p{Nonsense}")},
@@ -502,30 +511,91 @@ static void test_a_pattern_that_explodes_ends(void **state)
 	tokenizer_destroy(tokenizer);
 }
 
-/* --- tokenizer_config.json and identity --- */
+/* --- the files beside tokenizer.json, and identity --- */
 
+static void put_file(const char *dir, const char *name, const char *text)
+{
+	char *path = path_join(dir, name);
+
+	assert_int_equal(file_replace(path, text, strlen(text), &err), STATUS_OK);
+	free(path);
+}
+
+/* NULL and err set if it is refused; config NULL: no such file. */
 static struct tokenizer *load_with(const char *config, struct parts parts)
 {
 	char dir[] = "/tmp/rlhf-test-tokenizer-XXXXXX";
-	char *text = compose(parts), *path, *config_path;
+	char *text = compose(parts);
 	struct tokenizer *tokenizer;
 
 	assert_non_null(mkdtemp(dir));
-	path = path_join(dir, "tokenizer.json");
-	config_path = path_join(dir, "tokenizer_config.json");
 	assert_false(tokenizer_exists(dir));
-	assert_int_equal(file_replace(path, text, strlen(text), &err), STATUS_OK);
+	put_file(dir, "tokenizer.json", text);
 	assert_true(tokenizer_exists(dir));
 	if (config)
-		assert_int_equal(file_replace(config_path, config, strlen(config), &err),
-				 STATUS_OK);
+		put_file(dir, "tokenizer_config.json", config);
 	if (tokenizer_load(&tokenizer, dir, &err) != STATUS_OK)
 		assert_null(tokenizer);
 	assert_int_equal(file_remove_tree(dir, &err), STATUS_OK);
 	free(text);
-	free(path);
-	free(config_path);
 	return tokenizer;
+}
+
+/* The tokenizer of a golden directory with the row's files beside it. */
+static struct tokenizer *load_row(const struct json *row)
+{
+	char dir[] = "/tmp/rlhf-test-tokenizer-XXXXXX", name[64];
+	struct tokenizer *tokenizer;
+	struct buf text = BUF_INIT;
+
+	assert_non_null(mkdtemp(dir));
+	snprintf(name, sizeof name, "tests/golden/tokenizers/%s/tokenizer.json",
+		 json_string(json_get(row, "tokenizer"), NULL));
+	assert_int_equal(file_read(name, 1 << 24, &text, &err), STATUS_OK);
+	put_file(dir, "tokenizer.json", text.data);
+	for (const struct json *file = json_first(json_get(row, "files")); file;
+	     file = json_next(file)) {
+		buf_reset(&text);
+		json_print(file, false, &text);
+		put_file(dir, json_key(file), text.data);
+	}
+	tokenizer = load(dir);
+	assert_int_equal(file_remove_tree(dir, &err), STATUS_OK);
+	buf_release(&text);
+	return tokenizer;
+}
+
+static void check_names(const struct tokenizer *tokenizer, const struct json *names)
+{
+	int32_t found[] = {tokenizer_bos(tokenizer), tokenizer_eos(tokenizer),
+			   tokenizer_pad(tokenizer)};
+	const struct json *name = json_first(names);
+
+	for (int i = 0; i < 3 && name; i++, name = json_next(name))
+		assert_int_equal(found[i], json_number(name));
+}
+
+static void test_files_beside_change_what_transformers_changes(void **state)
+{
+	struct jsonl jsonl;
+	(void)state;
+
+	read_lines(&jsonl, "tests/golden/tokenizers", "configs.jsonl");
+	for (size_t i = 0; i < jsonl.n; i++) {
+		struct json *row = jsonl_parse(&jsonl, i, &err);
+		struct tokenizer *tokenizer = load_row(row);
+		struct buf where = BUF_INIT;
+		json_print(json_get(row, "files"), false, &where);
+		check_names(tokenizer, json_get(row, "names"));
+		for (const struct json *text = json_first(json_get(row, "rows")); text;
+		     text = json_next(text))
+			check_row(tokenizer, text, NULL, true, where.data);
+		buf_release(&where);
+		tokenizer_destroy(tokenizer);
+		json_free(row);
+	}
+	assert_true(jsonl.n >= 30);
+	jsonl_release(&jsonl);
 }
 
 static const struct parts WITH_BOS = {
@@ -555,19 +625,78 @@ static void check_special(const char *config, int32_t bos, int32_t eos, int32_t 
 	tokenizer_destroy(tokenizer);
 }
 
-static void test_config_names_special_tokens_and_overrules_the_template(void **state)
+static void test_config_names_special_tokens(void **state)
 {
 	(void)state;
 	check_special(NULL, -1, -1, -1, "[3,1]");
 	check_special("{\"bos_token\": \"<s>\", \"eos_token\": {\"content\": \"</s>\"}, "
 		      "\"pad_token\": null}",
 		      3, 4, -1, "[3,1]");
-	check_special("{\"bos_token\": \"<s>\", \"add_bos_token\": false, \"pad_token\": \"a\"}", 3,
-		      -1, 0, "[1]");
+	check_special("{\"eos_token\": \"b\", \"pad_token\": \"<pad>\"}", -1, 1, 5, "[3,1]");
+}
+
+static void check_config_refused(const char *config, const char *why)
+{
+	assert_null(load_with(config, WITH_BOS));
+	if (!strstr(err.text, why))
+		fail_msg("%s, expected %s", err.text, why);
+}
+
+static void test_a_damaged_config_is_refused_with_its_member(void **state)
+{
+	char key[1200], config[1300];
+	(void)state;
+
+	check_config_refused("[]", "tokenizer_config.json: an array, expected an object");
+	check_config_refused("{\"bos_token\": 3}",
+			     "tokenizer_config.json: bos_token is a number, expected a token");
+	check_config_refused("{\"pad_token\": {}}", "pad_token is an object, expected a token");
+	check_config_refused("{\"added_tokens_decoder\": []}", "added_tokens_decoder is an array");
+	check_config_refused("{\"added_tokens_decoder\": {\"5\": \"<x>\"}}",
+			     "an added token is a string, expected an object");
+	check_config_refused("{\"added_tokens_decoder\": {\"-1\": {\"content\": \"<x>\"}}}",
+			     "the key \"-1\", expected an id from 0 to");
+	check_config_refused(
+		"{\"added_tokens_decoder\": {\"5\": {\"content\": \"<x>\", \"lstrip\": 1}}}",
+		"lstrip is a number");
+	check_config_refused("{\"additional_special_tokens\": \"<x>\"}",
+			     "additional_special_tokens is a string, expected an array");
+	check_config_refused("{\"extra_special_tokens\": 1}",
+			     "extra_special_tokens is a number, expected an array or an object");
+	check_config_refused("{\"split_special_tokens\": 1}", "split_special_tokens is a number");
+	memset(key, 'x', sizeof key - 1);
+	key[sizeof key - 1] = '\0';
+	snprintf(config, sizeof config, "{\"pad_token\": \"%s\"}", key);
+	check_config_refused(config, "adds a token of 1199 bytes, the most is 1024");
+}
+
+/* The classes whose template transformers 4 makes from the switches, and the others, which
+ * neither version does. */
+static void test_switches_overrule_the_template_of_some_classes(void **state)
+{
+	static const char *const heeding[] = {"LlamaTokenizer",	    "LlamaTokenizerFast",
+					      "GemmaTokenizerFast", "CohereTokenizer",
+					      "CodeLlamaTokenizer", "GPTNeoXTokenizerFast"};
+	static const char *const others[] = {"PreTrainedTokenizerFast", "GPT2Tokenizer",
+					     "GPT2TokenizerFast", "Qwen2Tokenizer",
+					     "TokenizersBackend"};
+	char config[256];
+	(void)state;
+
+	check_special("{\"bos_token\": \"<s>\", \"add_bos_token\": false}", 3, -1, -1, "[1]");
 	check_special("{\"eos_token\": \"</s>\", \"add_eos_token\": true}", -1, 4, -1, "[3,1,4]");
-	assert_null(load_with("{\"bos_token\": 3}", WITH_BOS));
-	assert_non_null(strstr(err.text, "bos_token is a number, expected a token"));
-	assert_null(load_with("[]", WITH_BOS));
+	for (int i = 0; i < 11; i++) {
+		bool heeds = i < 6;
+		snprintf(config, sizeof config,
+			 "{\"bos_token\": \"<s>\", \"eos_token\": \"</s>\", \"unk_token\": null, "
+			 "\"pad_token\": null, \"add_bos_token\": "
+			 "false, \"add_eos_token\": true, \"tokenizer_class\": \"%s\"}",
+			 heeds ? heeding[i] : others[i - 6]);
+		check_special(config, 3, 4, -1, heeds ? "[1,4]" : "[3,1]");
+	}
+	check_special("{\"tokenizer_class\": \"GPTNeoXTokenizer\", \"bos_token\": \"<s>\"}", 3, 5,
+		      6, "[1]");
+	check_special("{\"tokenizer_class\": \"LlamaTokenizer\"}", 3, 4, -1, "[3,1]");
 }
 
 static void test_a_missing_file_is_named(void **state)
@@ -591,6 +720,50 @@ static void check_identity(struct parts a, struct parts b, bool is_equal)
 			 is_equal);
 	tokenizer_destroy(first);
 	tokenizer_destroy(second);
+}
+
+static void check_config_identity(const char *a, const char *b, bool is_equal)
+{
+	struct tokenizer *first = load_with(a, WITH_BOS), *second = load_with(b, WITH_BOS);
+
+	assert_non_null(first);
+	assert_non_null(second);
+	assert_int_equal(strcmp(tokenizer_identity(first), tokenizer_identity(second)) == 0,
+			 is_equal);
+	tokenizer_destroy(first);
+	tokenizer_destroy(second);
+}
+
+static void test_identity_covers_the_files_beside(void **state)
+{
+	(void)state;
+	check_config_identity(NULL, "{\"bos_token\": \"<s>\"}", true);
+	check_config_identity(NULL, "{\"pad_token\": \"<pad>\"}", false);
+	check_config_identity(NULL, "{\"pad_token\": \"a\"}", false);
+	check_config_identity(NULL, "{\"split_special_tokens\": true}", false);
+	check_config_identity("{\"split_special_tokens\": false}", NULL, true);
+}
+
+static void test_ids_are_compared_with_the_files_beside(void **state)
+{
+	char dirs[2][32] = {"/tmp/rlhf-test-tokenizer-XXXXXX", "/tmp/rlhf-test-tokenizer-XXXXXX"};
+	char *text = compose(WITH_BOS);
+	bool same = false;
+	(void)state;
+
+	for (int i = 0; i < 2; i++) {
+		assert_non_null(mkdtemp(dirs[i]));
+		put_file(dirs[i], "tokenizer.json", text);
+	}
+	put_file(dirs[0], "tokenizer_config.json", "{\"model_max_length\": 10}");
+	assert_int_equal(tokenizer_compare_ids(dirs[0], dirs[1], &same, &err), STATUS_OK);
+	assert_true(same);
+	put_file(dirs[0], "tokenizer_config.json", "{\"pad_token\": \"<pad>\"}");
+	assert_int_equal(tokenizer_compare_ids(dirs[0], dirs[1], &same, &err), STATUS_OK);
+	assert_false(same);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(file_remove_tree(dirs[i], &err), STATUS_OK);
+	free(text);
 }
 
 static void test_identity_tells_behaviour_apart_and_nothing_else(void **state)
@@ -634,9 +807,14 @@ int main(void)
 		cmocka_unit_test(test_old_files_leave_members_out),
 		cmocka_unit_test(test_byte_tokens_have_exactly_two_digits),
 		cmocka_unit_test(test_a_pattern_that_explodes_ends),
-		cmocka_unit_test(test_config_names_special_tokens_and_overrules_the_template),
+		cmocka_unit_test(test_files_beside_change_what_transformers_changes),
+		cmocka_unit_test(test_config_names_special_tokens),
+		cmocka_unit_test(test_a_damaged_config_is_refused_with_its_member),
+		cmocka_unit_test(test_switches_overrule_the_template_of_some_classes),
 		cmocka_unit_test(test_a_missing_file_is_named),
 		cmocka_unit_test(test_identity_tells_behaviour_apart_and_nothing_else),
+		cmocka_unit_test(test_identity_covers_the_files_beside),
+		cmocka_unit_test(test_ids_are_compared_with_the_files_beside),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

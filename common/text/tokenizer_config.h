@@ -1,0 +1,41 @@
+/* What the files beside tokenizer.json change of it: tokenizer_config.json and, where
+ * that has no added_tokens_decoder, special_tokens_map.json and added_tokens.json.
+ *
+ * As in transformers, the tokens that they list or name are added to the vocabulary, in
+ * this order: those listed, by their ids; bos, eos, unk, sep, pad, cls and mask; the
+ * other members called ..._token and those of extra_special_tokens; the additional
+ * ones.  An id that a file says for a token gives it its place in this order alone. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/base/json.h"
+#include "common/base/status.h"
+#include "common/text/vocabulary.h"
+
+enum config_flag { CONFIG_UNSAID, CONFIG_FALSE, CONFIG_TRUE };
+
+/* A token that is named; text NULL: none is. */
+struct config_name {
+	const char *text; /* [length], borrowed from the files */
+	size_t length;
+};
+
+struct tokenizer_config {
+	struct extra_token *tokens; /* [n], in the order in which they are added */
+	size_t n;
+	struct config_name bos, eos, pad;
+	enum config_flag adds_bos, adds_eos; /* where said, they overrule the template */
+	enum config_flag adds_prefix_space;  /* and this a ByteLevel that stands alone */
+	bool splits_special;		     /* special tokens in a text are text */
+	/* private to tokenizer_config.c */
+	struct json *files[3];
+	int at; /* the file being read */
+	size_t capacity;
+};
+
+/* Files that are not there say nothing.  Release it in any case. */
+enum status tokenizer_config_load(struct tokenizer_config *config, const char *dir,
+				  struct error *err);
+void tokenizer_config_release(struct tokenizer_config *config);
