@@ -16,7 +16,7 @@ enum { IGNORED = -100 }; /* the label of an id that is not learnt */
 
 static bool has(const struct json *object, const char *key)
 {
-	return json_get(object, key) != NULL;
+	return json_given(object, key) != NULL;
 }
 
 /* --- to ids --- */
@@ -26,7 +26,7 @@ static enum status encode_text(const struct line_job *job, const struct json *ob
 			       struct buf *out, struct error *err)
 {
 	const struct tokenize *tokenize = job->command->context;
-	const struct json *text = json_get(object, "text");
+	const struct json *text = json_given(object, "text");
 	struct ids ids = {0};
 	const char *string;
 	size_t n;
@@ -60,7 +60,7 @@ static void append_labels(const struct row *row, struct buf *out)
 /* Whether the assistant is asked for what comes behind the row's messages. */
 static bool is_question(const struct json *object)
 {
-	const struct json *messages = json_get(object, "messages"), *last = NULL;
+	const struct json *messages = json_given(object, "messages"), *last = NULL;
 
 	if (!messages)
 		return !has(object, "completion");
@@ -75,7 +75,7 @@ static bool is_question(const struct json *object)
 static int unwanted_prefix(const struct line_job *job, const struct json *object)
 {
 	const struct tokenize *tokenize = job->command->context;
-	const struct json *prompt = json_get(object, "prompt");
+	const struct json *prompt = json_given(object, "prompt");
 	size_t n = 0;
 
 	if (tokenize->no_special && prompt && json_type(prompt) == JSON_STRING)

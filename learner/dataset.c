@@ -334,10 +334,10 @@ static enum status check_length(const struct reader *reader, struct error *err)
 			 reader->max_length);
 }
 
-enum status dataset_load_sequences(struct dataset *dataset, const char *path,
-				   const struct row_context *context,
-				   const struct run_config *config, int max_length, int32_t eos_id,
-				   struct error *err)
+/* What a language model learns from, row by row. */
+static enum status load_learnt(struct dataset *dataset, const char *path,
+			       const struct row_context *context, const struct run_config *config,
+			       int max_length, int32_t eos_id, read_line *read, struct error *err)
 {
 	struct reader reader;
 	enum status status;
@@ -346,7 +346,16 @@ enum status dataset_load_sequences(struct dataset *dataset, const char *path,
 	reader.eos_id = eos_id;
 	reader.needs_target = true;
 	status = check_length(&reader, err);
-	return status == STATUS_OK ? load(&reader, dataset_read_sequence, err) : status;
+	return status == STATUS_OK ? load(&reader, read, err) : status;
+}
+
+enum status dataset_load_sequences(struct dataset *dataset, const char *path,
+				   const struct row_context *context,
+				   const struct run_config *config, int max_length, int32_t eos_id,
+				   struct error *err)
+{
+	return load_learnt(dataset, path, context, config, max_length, eos_id,
+			   dataset_read_sequence, err);
 }
 
 enum status dataset_load_examples(struct dataset *dataset, const char *path,
@@ -354,14 +363,8 @@ enum status dataset_load_examples(struct dataset *dataset, const char *path,
 				  const struct run_config *config, int max_length, int32_t eos_id,
 				  struct error *err)
 {
-	struct reader reader;
-	enum status status;
-
-	reader_init(&reader, dataset, path, context, config, max_length);
-	reader.eos_id = eos_id;
-	reader.needs_target = true;
-	status = check_length(&reader, err);
-	return status == STATUS_OK ? load(&reader, dataset_read_example, err) : status;
+	return load_learnt(dataset, path, context, config, max_length, eos_id,
+			   dataset_read_example, err);
 }
 
 enum status dataset_load_pairs(struct dataset *dataset, const char *path,

@@ -56,7 +56,7 @@ static enum status add_name(struct finding *f, const char *name, int line, struc
 static enum status get_label(const char *path, const struct json *object, int line,
 			     const char **name, int64_t *number, struct error *err)
 {
-	const struct json *value = json_get(object, "label");
+	const struct json *value = json_given(object, "label");
 	size_t length = 0;
 
 	*name = NULL;
@@ -163,8 +163,8 @@ static enum status read_label(const struct reader *reader, const struct json *ob
 enum status dataset_read_labelled(struct reader *reader, const struct json *object, int line,
 				  struct error *err)
 {
-	bool is_prompt = !json_get(object, "completion") && !json_get(object, "completion_ids") &&
-			 (json_get(object, "prompt") || json_get(object, "prompt_ids"));
+	bool is_prompt = !json_given(object, "completion") && !json_given(object, "completion_ids") &&
+			 (json_given(object, "prompt") || json_given(object, "prompt_ids"));
 	struct example example = {.margin = 0};
 	enum status status = read_label(reader, object, line, &example.label, err);
 

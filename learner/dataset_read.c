@@ -17,7 +17,7 @@ static enum status refuse(const struct reader *reader, int line, const char *wha
 
 static bool has(const struct json *object, const char *key)
 {
-	return json_get(object, key) != NULL;
+	return json_given(object, key) != NULL;
 }
 
 /* --- sequences --- */
@@ -148,7 +148,7 @@ enum status dataset_read_prompt(struct reader *reader, const struct json *object
 static enum status read_margin(const struct reader *reader, const struct json *object, int line,
 			       double *margin, struct error *err)
 {
-	const struct json *value = json_get(object, "margin");
+	const struct json *value = json_given(object, "margin");
 
 	if (!value)
 		return STATUS_OK;
@@ -206,7 +206,7 @@ enum status dataset_read_pair(struct reader *reader, const struct json *object, 
 static enum status read_judgement(const struct reader *reader, const struct json *object, int line,
 				  int *label, struct error *err)
 {
-	const struct json *value = json_get(object, "label");
+	const struct json *value = json_given(object, "label");
 	int64_t number;
 
 	if (value && json_type(value) == JSON_BOOL) {

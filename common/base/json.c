@@ -60,6 +60,7 @@ struct scan {
 	size_t length;
 	size_t at;
 	const char *where; /* the text's name in errors */
+	int first_line;
 	struct error *err;
 	size_t n_nuls; /* \u0000 seen */
 	int32_t n_keys;
@@ -72,7 +73,8 @@ static bool scan_value(struct scan *scan, int depth);
 /* Lines and columns count from 1; a column is a character, not a byte. */
 static void position(const struct scan *scan, size_t at, size_t *line, size_t *column)
 {
-	*line = *column = 1;
+	*line = (size_t)scan->first_line;
+	*column = 1;
 	for (size_t i = 0; i < at && i < scan->length; i++) {
 		if (scan->text[i] == '\n') {
 			++*line;
@@ -508,10 +510,15 @@ static void fail_duplicate(struct scan *scan, const struct finish *finish)
 	     line, column);
 }
 
-struct json *json_parse(const char *text, size_t length, const char *where, struct error *err)
+struct json *json_parse_line(const char *text, size_t length, const char *where, int line,
+			     struct error *err)
 {
-	struct scan scan = {
-		.text = text, .length = length, .where = where, .err = err, .wanted_key = -1};
+	struct scan scan = {.text = text,
+			    .length = length,
+			    .where = where,
+			    .first_line = line,
+			    .err = err,
+			    .wanted_key = -1};
 	if (!scan_text(&scan))
 		return NULL;
 	size_t copy_length;
@@ -531,6 +538,11 @@ struct json *json_parse(const char *text, size_t length, const char *where, stru
 		return NULL;
 	}
 	return (struct json *)root;
+}
+
+struct json *json_parse(const char *text, size_t length, const char *where, struct error *err)
+{
+	return json_parse_line(text, length, where, 1, err);
 }
 
 struct json *json_parse_file(const char *path, size_t max_bytes, struct error *err)
@@ -615,6 +627,13 @@ const struct json *json_get(const struct json *object, const char *key)
 	if (!cJSON_IsObject(node(object)))
 		return NULL;
 	return (struct json *)cJSON_GetObjectItemCaseSensitive(node(object), key);
+}
+
+const struct json *json_given(const struct json *object, const char *key)
+{
+	const struct json *value = json_get(object, key);
+
+	return value && json_type(value) != JSON_NULL ? value : NULL;
 }
 
 const struct json *json_first(const struct json *container)

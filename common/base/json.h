@@ -23,6 +23,9 @@ enum json_type { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSO
 
 /* where names the text in errors.  NULL and *err set if it is not valid. */
 struct json *json_parse(const char *text, size_t length, const char *where, struct error *err);
+/* The same of one line of a file. */
+struct json *json_parse_line(const char *text, size_t length, const char *where, int line,
+			     struct error *err);
 struct json *json_parse_file(const char *path, size_t max_bytes, struct error *err);
 void json_free(struct json *root);
 
@@ -38,6 +41,8 @@ const char *json_string(const struct json *value, size_t *length);
 
 /* Member of an object, NULL when absent or when object is not an object. */
 const struct json *json_get(const struct json *object, const char *key);
+/* The same, and NULL when it is null: so writers say that a member is not there. */
+const struct json *json_given(const struct json *object, const char *key);
 /* Children in file order: json_first, then json_next until NULL.  NULL has none. */
 const struct json *json_first(const struct json *container);
 const struct json *json_next(const struct json *child);

@@ -27,15 +27,15 @@ static enum status refuse_architecture(const struct hf_reader *r, const struct h
 
 static enum status read_family(const struct hf_reader *r, struct model_config *config)
 {
-	const struct json *architectures = hf_present(r->root, "architectures");
+	const struct json *architectures = json_given(r->root, "architectures");
 	const char *architecture = architectures ? hf_string(json_first(architectures)) : NULL;
-	const char *type = hf_string(hf_present(r->root, "model_type"));
+	const char *type = hf_string(json_given(r->root, "model_type"));
 	const struct hf_family *named =
 		architecture ? hf_family_of_architecture(architecture) : NULL;
 	const struct hf_family *family = type ? hf_family_find(type) : named;
 	char supported[200];
 
-	if (hf_present(r->root, "quantization_config"))
+	if (json_given(r->root, "quantization_config"))
 		return error_set(r->err, STATUS_BAD_INPUT,
 				 "%s: quantization_config: quantised checkpoints are not supported",
 				 r->where);
@@ -64,9 +64,9 @@ static enum status get_count(const struct hf_reader *r, const struct hf_count *c
 {
 	size_t n = sizeof count->keys / sizeof *count->keys, i = 0;
 
-	while (i + 1 < n && count->keys[i + 1] && !hf_present(r->root, count->keys[i]))
+	while (i + 1 < n && count->keys[i + 1] && !json_given(r->root, count->keys[i]))
 		i++;
-	if (!hf_present(r->root, count->keys[i]))
+	if (!json_given(r->root, count->keys[i]))
 		i = 0;
 	return hf_get_int(r, count->keys[i], fallback, 1, max, out);
 }
@@ -164,7 +164,7 @@ static enum status read_activation(const struct hf_reader *r, struct model_confi
 	const struct hf_family *family = config->family;
 	const struct hf_keys *keys = family->keys;
 	const char *key = keys->activation, *name;
-	const struct json *value = hf_present(r->root, key);
+	const struct json *value = json_given(r->root, key);
 	enum status status = hf_check_type(r, value, key, JSON_STRING, "a string");
 
 	if (status != STATUS_OK)
@@ -246,7 +246,7 @@ static enum status get_cap(const struct hf_reader *r, const char *key, double fa
 
 	if (!json_get(r->root, key))
 		cap = fallback;
-	else if (hf_present(r->root, key))
+	else if (json_given(r->root, key))
 		status = hf_get_positive(r, r->root, key, 1, &cap);
 	*out = (float)cap;
 	return status;
@@ -368,7 +368,7 @@ static enum status apply_window_rule(const struct hf_reader *r, struct model_con
 static enum status read_windows(const struct hf_reader *r, struct model_config *config)
 {
 	const struct hf_family *family = config->family;
-	const struct json *types = hf_present(r->root, "layer_types");
+	const struct json *types = json_given(r->root, "layer_types");
 	bool is_missing = !json_get(r->root, "sliding_window"), is_used = true;
 	enum status status = STATUS_OK;
 
@@ -376,7 +376,7 @@ static enum status read_windows(const struct hf_reader *r, struct model_config *
 		return STATUS_OK;
 	if (family->windows == WINDOWS_LATE)
 		status = hf_get_bool(r, "use_sliding_window", false, &is_used);
-	if (status == STATUS_OK && is_used && (is_missing || hf_present(r->root, "sliding_window")))
+	if (status == STATUS_OK && is_used && (is_missing || json_given(r->root, "sliding_window")))
 		status = hf_get_int(r, "sliding_window", family->keys->window, is_missing ? 0 : 1,
 				    INT32_MAX, &config->window);
 	if (status != STATUS_OK)
@@ -399,7 +399,7 @@ static enum status read_windows(const struct hf_reader *r, struct model_config *
 static enum status read_id(const struct hf_reader *r, const char *key, int fallback, int n_vocab,
 			   int32_t *out)
 {
-	const struct json *value = hf_present(r->root, key);
+	const struct json *value = json_given(r->root, key);
 	int64_t id = json_get(r->root, key) ? -1 : fallback;
 
 	*out = -1;
@@ -434,7 +434,7 @@ static enum status read_ids(const struct hf_reader *r, struct model_config *conf
 
 static enum status read_labels(const struct hf_reader *r, struct model_config *config)
 {
-	const struct json *labels = hf_present(r->root, "id2label");
+	const struct json *labels = json_given(r->root, "id2label");
 	enum status status = hf_check_type(r, labels, "id2label", JSON_OBJECT, "an object");
 
 	if (config->head != HEAD_SCORE || status != STATUS_OK)

@@ -3,18 +3,11 @@
 
 #include <math.h>
 
-const struct json *hf_present(const struct json *object, const char *key)
-{
-	const struct json *value = json_get(object, key);
-
-	return value && json_type(value) != JSON_NULL ? value : NULL;
-}
-
 /* A whole number in [min, max]; missing or null: fallback. */
 enum status hf_get_int(const struct hf_reader *r, const char *key, int64_t fallback, int64_t min,
 		       int64_t max, int *out)
 {
-	const struct json *value = key ? hf_present(r->root, key) : NULL;
+	const struct json *value = key ? json_given(r->root, key) : NULL;
 	int64_t n = fallback;
 
 	if (value && (!json_int64(value, &n) || n < min || n > max))
@@ -28,7 +21,7 @@ enum status hf_get_int(const struct hf_reader *r, const char *key, int64_t fallb
 enum status hf_get_positive(const struct hf_reader *r, const struct json *object, const char *key,
 			    double fallback, double *out)
 {
-	const struct json *value = hf_present(object, key);
+	const struct json *value = json_given(object, key);
 
 	*out = value ? json_number(value) : fallback;
 	if ((value && json_type(value) != JSON_NUMBER) || !isnormal((float)*out) || *out <= 0)
@@ -41,7 +34,7 @@ enum status hf_get_positive(const struct hf_reader *r, const struct json *object
 enum status hf_get_not_negative(const struct hf_reader *r, const struct json *object,
 				const char *key, double fallback, double *out)
 {
-	const struct json *value = hf_present(object, key);
+	const struct json *value = json_given(object, key);
 
 	if (!value || json_type(value) != JSON_NUMBER || json_number(value) != 0)
 		return hf_get_positive(r, object, key, fallback, out);
@@ -51,7 +44,7 @@ enum status hf_get_not_negative(const struct hf_reader *r, const struct json *ob
 
 enum status hf_get_bool(const struct hf_reader *r, const char *key, bool fallback, bool *out)
 {
-	const struct json *value = hf_present(r->root, key);
+	const struct json *value = json_given(r->root, key);
 
 	if (value && json_type(value) != JSON_BOOL)
 		return error_set(r->err, STATUS_BAD_INPUT, "%s: %s is %s, expected true or false",

@@ -17,8 +17,6 @@ struct hf_reader {
 
 enum { HF_MAX_POSITIONS = 1 << 26 };
 
-/* A member that is there and not null, or NULL. */
-const struct json *hf_present(const struct json *object, const char *key);
 /* A whole number in [min, max]; missing or null, or key NULL: fallback. */
 enum status hf_get_int(const struct hf_reader *r, const char *key, int64_t fallback, int64_t min,
 		       int64_t max, int *out);

@@ -18,7 +18,7 @@ struct rotary_reader {
 static const struct json *rotary_object(const struct rotary_reader *from, const char *key)
 {
 	for (size_t i = 0; i < 2; i++)
-		if (hf_present(from->objects[i], key))
+		if (json_given(from->objects[i], key))
 			return from->objects[i];
 	return NULL;
 }
@@ -52,7 +52,7 @@ static enum status read_rotary_kind(const struct rotary_reader *from,
 
 	if (!object)
 		object = rotary_object(from, key);
-	value = hf_present(object, key);
+	value = json_given(object, key);
 	if (value && json_type(value) != JSON_STRING)
 		return hf_check_type(from->r, value, from->name, JSON_STRING,
 				     "a type that is a string");
@@ -81,7 +81,7 @@ static enum status read_rotary_kind(const struct rotary_reader *from,
 static enum status read_factors(const struct rotary_reader *from, const char *key, int n,
 				float *out)
 {
-	const struct json *list = hf_present(rotary_object(from, key), key);
+	const struct json *list = json_given(rotary_object(from, key), key);
 	bool is_list = list && json_type(list) == JSON_ARRAY;
 	int i = 0;
 
@@ -111,7 +111,7 @@ static enum status read_original(const struct rotary_reader *from,
 	int fallback = config->family->keys->original_positions;
 
 	*out = config->max_positions;
-	if (!config->family->has_local_rotary && (fallback || hf_present(from->r->root, key)))
+	if (!config->family->has_local_rotary && (fallback || json_given(from->r->root, key)))
 		return hf_get_int(from->r, key, fallback, 1, HF_MAX_POSITIONS, out);
 	return object ? hf_get_int(&inner, key, 1, 1, HF_MAX_POSITIONS, out) : STATUS_OK;
 }
@@ -119,7 +119,7 @@ static enum status read_original(const struct rotary_reader *from,
 /* Numbers of yarn's that are 0 count as missing. */
 static bool is_given(const struct rotary_reader *from, const char *key)
 {
-	const struct json *value = hf_present(rotary_object(from, key), key);
+	const struct json *value = json_given(rotary_object(from, key), key);
 
 	return value && (json_type(value) != JSON_NUMBER || json_number(value) != 0);
 }
@@ -140,7 +140,7 @@ static double yarn_scale(double factor, double scale)
 static enum status read_truncate(const struct rotary_reader *from,
 				 const struct model_config *config, bool *out)
 {
-	const struct json *value = hf_present(rotary_object(from, "truncate"), "truncate");
+	const struct json *value = json_given(rotary_object(from, "truncate"), "truncate");
 	enum status status = hf_check_type(from->r, value, "truncate", JSON_BOOL, "true or false");
 
 	if (status != STATUS_OK)
@@ -302,7 +302,7 @@ static enum status read_rotary_width(const struct rotary_reader *from, struct mo
 	enum status status;
 
 	if (family->has_rotary_dim && json_get(from->r->root, "rotary_dim") &&
-	    !hf_present(from->r->root, "rotary_dim"))
+	    !json_given(from->r->root, "rotary_dim"))
 		return error_set(from->r->err, STATUS_BAD_INPUT,
 				 "%s: rotary_dim is null, expected a number of elements",
 				 from->r->where);
@@ -351,8 +351,8 @@ static enum status check_flat(const struct hf_reader *r, const struct json *obje
 				"%s: %s.%.40s: positions by kind of layer are not "
 				"supported for %s",
 				r->where, key, json_key(item),
-				hf_string(hf_present(r->root, "model_type"))
-					? json_string(hf_present(r->root, "model_type"), NULL)
+				hf_string(json_given(r->root, "model_type"))
+					? json_string(json_given(r->root, "model_type"), NULL)
 					: "this family");
 	return STATUS_OK;
 }
@@ -362,8 +362,8 @@ static enum status check_flat(const struct hf_reader *r, const struct json *obje
 static enum status read_two_rotations(const struct hf_reader *r, struct model_config *config,
 				      const struct json *parameters, const struct json *scaling)
 {
-	const struct json *full = hf_present(parameters, "full_attention");
-	const struct json *local = hf_present(parameters, "sliding_attention");
+	const struct json *full = json_given(parameters, "full_attention");
+	const struct json *local = json_given(parameters, "sliding_attention");
 	struct rotary_reader from = {.r = r, .objects = {scaling, full}, .name = "rope_scaling"};
 	struct rotary_reader from_local = {.r = r, .objects = {local}, .name = "sliding_attention"};
 	double theta = 1e6, local_theta = 1e4;
@@ -378,7 +378,7 @@ static enum status read_two_rotations(const struct hf_reader *r, struct model_co
 				   "%s: rope_parameters has neither full_attention nor "
 				   "sliding_attention",
 				   r->where);
-	if (status == STATUS_OK && hf_present(scaling, "type") && !hf_present(scaling, "rope_type"))
+	if (status == STATUS_OK && json_given(scaling, "type") && !json_given(scaling, "rope_type"))
 		status =
 			error_set(r->err, STATUS_BAD_INPUT,
 				  "%s: rope_scaling has a type, expected rope_type: transformers 5 "
@@ -405,8 +405,8 @@ enum status hf_read_rotary(const struct hf_reader *r, struct model_config *confi
 {
 	const struct hf_family *family = config->family;
 	const struct hf_keys *keys = family->keys;
-	const struct json *parameters = hf_present(r->root, "rope_parameters");
-	const struct json *scaling = hf_present(r->root, "rope_scaling");
+	const struct json *parameters = json_given(r->root, "rope_parameters");
+	const struct json *scaling = json_given(r->root, "rope_scaling");
 	struct rotary_reader from = {.r = r, .name = "rope_parameters"};
 	double theta = 10000;
 	enum status status;

@@ -87,7 +87,7 @@ static void add_line(struct jsonl *jsonl, size_t *capacity, const char *line, si
 static enum status split(struct jsonl *jsonl, struct error *err)
 {
 	const char *at = jsonl->text.data, *end = at + jsonl->text.length;
-	const char *path = shown_path(jsonl->path);
+	const char *path = jsonl->path;
 	const char *kind = foreign_kind(&jsonl->text);
 	size_t capacity = 0;
 
@@ -122,7 +122,7 @@ enum status jsonl_split(struct jsonl *jsonl, const char *path, struct buf *text,
 {
 	enum status status;
 
-	*jsonl = (struct jsonl){.path = xstrdup(path), .text = *text};
+	*jsonl = (struct jsonl){.path = xstrdup(shown_path(path)), .text = *text};
 	*text = (struct buf)BUF_INIT;
 	if (!jsonl->text.data)
 		buf_append(&jsonl->text, "", 0);
@@ -163,15 +163,14 @@ void jsonl_release(struct jsonl *jsonl)
 
 struct json *jsonl_parse(const struct jsonl *jsonl, size_t i, struct error *err)
 {
-	char *where = xasprintf("%s: line %d", shown_path(jsonl->path), jsonl->numbers[i]);
-	struct json *row = json_parse(jsonl->lines[i], jsonl->lengths[i], where, err);
+	struct json *row = json_parse_line(jsonl->lines[i], jsonl->lengths[i], jsonl->path,
+					   jsonl->numbers[i], err);
 
 	if (row && json_type(row) != JSON_OBJECT) {
-		error_set(err, STATUS_BAD_INPUT, "%s: %s, expected an object", where,
-			  json_type_name(row));
+		error_set(err, STATUS_BAD_INPUT, "%s: line %d: %s, expected an object", jsonl->path,
+			  jsonl->numbers[i], json_type_name(row));
 		json_free(row);
 		row = NULL;
 	}
-	free(where);
 	return row;
 }

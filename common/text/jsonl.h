@@ -9,7 +9,7 @@
 
 /* A whole file split into its non-blank lines. */
 struct jsonl {
-	char *path; /* as given; "-" is standard input */
+	char *path; /* for messages: "standard input" for "-" */
 	struct buf text;
 	const char **lines; /* [n], not NUL-terminated */
 	size_t *lengths;    /* [n] */

@@ -61,7 +61,14 @@ static enum status refuse_because(const struct reading *r, const char *key)
 			    r->line, key);
 }
 
+/* A member that is null is not there: so exporters of tables write what a row has not. */
 static bool has(const struct reading *r, const char *key)
+{
+	return json_given(r->object, key) != NULL;
+}
+
+/* But of what narrows down what is learnt, null is refused like any wrong value. */
+static bool says(const struct reading *r, const char *key)
 {
 	return json_get(r->object, key) != NULL;
 }
@@ -70,7 +77,7 @@ static bool has(const struct reading *r, const char *key)
 
 static enum status get_text(const struct reading *r, const char *key, struct text *text)
 {
-	const struct json *value = json_get(r->object, key);
+	const struct json *value = json_given(r->object, key);
 
 	if (!value)
 		return refuse(r, "\"%s\" is missing", key);
@@ -84,7 +91,7 @@ static enum status get_text(const struct reading *r, const char *key, struct tex
 
 static enum status get_ids(const struct reading *r, const char *key, struct ids *ids)
 {
-	const struct json *value = json_get(r->object, key);
+	const struct json *value = json_given(r->object, key);
 	size_t place = 0;
 
 	if (!value)
@@ -169,7 +176,7 @@ static enum status finish(const struct reading *r, struct ids *ids, size_t n_pro
 
 static bool is_list(const struct reading *r, const char *key)
 {
-	const struct json *value = json_get(r->object, key);
+	const struct json *value = json_given(r->object, key);
 
 	return value && json_type(value) == JSON_ARRAY;
 }
@@ -177,7 +184,7 @@ static bool is_list(const struct reading *r, const char *key)
 static enum status get_messages(const struct reading *r, const char *key, bool is_target,
 				struct chat_messages *messages)
 {
-	const struct json *value = json_get(r->object, key);
+	const struct json *value = json_given(r->object, key);
 
 	if (!value)
 		return refuse(r, "\"%s\" is missing", key);
@@ -327,7 +334,7 @@ static enum status get_target_masks(const struct reading *r, struct row *row)
 	enum status status = STATUS_OK;
 
 	for (size_t k = 0; k < 2 && status == STATUS_OK; k++) {
-		if (!has(r, keys[k]))
+		if (!says(r, keys[k]))
 			continue;
 		status = get_mask(r, keys[k], row->n, mask);
 		if (!row->is_target) {
@@ -377,11 +384,11 @@ static enum status get_masks(const struct reading *r, struct row *row)
 {
 	enum status status = STATUS_OK;
 
-	if (has(r, "labels"))
+	if (says(r, "labels"))
 		status = get_labels(r, row);
 	if (status == STATUS_OK)
 		status = get_target_masks(r, row);
-	if (status == STATUS_OK && has(r, "attention_mask"))
+	if (status == STATUS_OK && says(r, "attention_mask"))
 		status = drop_padding(r, row);
 	return status;
 }

@@ -74,8 +74,8 @@ refused() { # PATTERN ARGUMENTS...
 	grep -qE "^rlhf: error: .*$pattern" log || fail "no \"$pattern\": $*: $(cat log)"
 }
 refused 'standard input: gzip data that ends early, after 30 bytes' < <(head -c 30 packed.jsonl)
-refused '-: line 1: "text" is a number, expected a string' <<<'{"text": 1}'
-refused '-: line 2: expected "text", "prompt"' <<<$'{"text": ""}\n{"texts": ""}'
+refused 'standard input: line 1: "text" is a number, expected a string' <<<'{"text": 1}'
+refused 'standard input: line 2: expected "text", "prompt"' <<<$'{"text": ""}\n{"texts": ""}'
 refused '"input_ids"\[0\] is 417, expected an id from 0 to 412' --decode <<<'{"input_ids": [417]}'
 refused '"input_ids" is missing' --decode <<<'{"text": ""}'
 refused 'line 1: "messages": turn 1: role "robot"' <<<'{"messages": [{"role": "robot", "content": ""}]}'

@@ -99,10 +99,11 @@ static void test_lines_that_are_no_object_are_refused_with_their_number(void **s
 	(void)state;
 	check_line_refused("{}\n\n[1]\n", "data.jsonl: line 3: an array, expected an object");
 	check_line_refused("\"text\"", "data.jsonl: line 1: a string, expected an object");
-	check_line_refused("{}\n{\"a\": 1} {\"b\": 2}", "data.jsonl: line 2:");
-	check_line_refused("{}\n{\"prompt\": \"half of", "data.jsonl: line 2:");
-	check_line_refused("{}\n{\"a\": \"\xff\"}", "data.jsonl: line 2:");
-	check_line_refused("{}\n{\"a\": \"\\ud800\"}", "data.jsonl: line 2:");
+	check_line_refused("{}\n{\"a\": 1} {\"b\": 2}",
+			   "data.jsonl: line 2, column 10: expected nothing");
+	check_line_refused("{}\n{\"prompt\": \"half of", "data.jsonl: line 2, column");
+	check_line_refused("{}\n{\"a\": \"\xff\"}", "data.jsonl: line 2, column");
+	check_line_refused("{}\n{\"a\": \"\\ud800\"}", "data.jsonl: line 2, column");
 }
 
 static void test_a_missing_file_is_named(void **state)

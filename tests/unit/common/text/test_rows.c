@@ -112,6 +112,10 @@ static void test_completion_is_encoded_with_its_prompt(void **state)
 	check(SEQUENCE, "{\"prompt\": \"c\", \"completion\": \"ab\"}", 2, "[1,6,10]", NULL);
 	check(SEQUENCE, "{\"prompt\": \"c\", \"completion\": \"\"}", 2, "[1,6]", NULL);
 	check(SEQUENCE, "{\"prompt\": \"\", \"completion\": \"c\"}", 1, "[1,6]", NULL);
+	check(SEQUENCE,
+	      "{\"prompt\": \"c\", \"completion\": \"ab\", \"text\": null, \"messages\": null, "
+	      "\"input_ids\": null}",
+	      2, "[1,6,10]", NULL);
 }
 
 static void test_completion_that_changes_the_prompt_is_encoded_apart(void **state)
@@ -407,7 +411,8 @@ static void test_wrong_rows_are_refused_with_their_line(void **state)
 	(void)state;
 	check_refused(SEQUENCE, "{}", "expected \"text\", or");
 	check_refused(SEQUENCE, "{\"prompt\": \"a\"}", "expected \"text\", or");
-	check_refused(SEQUENCE, "{\"text\": null}", "\"text\" is null, expected a string");
+	check_refused(SEQUENCE, "{\"text\": null}", "expected \"text\", or");
+	check_refused(SEQUENCE, "{\"text\": 1}", "\"text\" is a number, expected a string");
 	check_refused(SEQUENCE, "{\"prompt\": \"a\", \"completion\": 3}",
 		      "\"completion\" is a number, expected a string");
 	check_refused(SEQUENCE, "{\"prompt_ids\": [1]}", "\"completion_ids\" is missing");
