@@ -52,6 +52,7 @@ enum {
 	FLAT_FLOATS = 72 << 10, /* of W that stay in a cache while panels pass by */
 	TASK_ROWS = 512,	/* rows of A that do, more if they are short */
 	TASK_ROWS_LEAST = 64,
+	TASK_ROWS_COPIED = 256,	 /* that do where tasks copy them; each of them copies B too */
 	TASK_FLOATS = 192 << 10, /* of A that meet a panel in one task */
 	STAGE_DEPTH = 4096,	/* of A that a task copies */
 	LITTLE_MADDS = 32 << 20, /* are one task a thread where tasks copy A */
@@ -511,7 +512,7 @@ static int most_rows(const struct stage *s)
 	if (p->is_c_transposed)
 		return min_int(TASK_ROWS, FLAT_FLOATS / (depth + 1));
 	if (p->is_a_transposed)
-		return min_int(TASK_ROWS, max_int(TASK_ROWS_LEAST, TASK_FLOATS / (s->depth + 1)));
+		return min_int(TASK_ROWS, max_int(TASK_ROWS_COPIED, TASK_FLOATS / (s->depth + 1)));
 	return max_int(TASK_ROWS, TASK_FLOATS / (depth + 1));
 }
 
