@@ -390,15 +390,17 @@ static struct value read_not(struct jinja *j)
 	return jinja_bool(jinja_is_true(read_comparison(j)) != is_negated);
 }
 
-static struct value read_and(struct jinja *j)
+/* Operands between one word: the first whose truth decides is the value, or the last. */
+static struct value read_chain(struct jinja *j, const char *word, bool deciding,
+			       struct value (*read)(struct jinja *))
 {
-	struct value v = read_not(j);
+	struct value v = read(j);
 
-	while (jinja_may_go_on(j) && jinja_accept(j, "and")) {
-		bool decides = !jinja_is_true(v);
+	while (jinja_may_go_on(j) && jinja_accept(j, word)) {
+		bool decides = jinja_is_true(v) == deciding;
 		struct value right;
 		j->is_dry += decides;
-		right = read_not(j);
+		right = read(j);
 		if (j->is_dry > 0)
 			j->is_dry -= decides;
 		v = decides ? v : right;
@@ -406,20 +408,14 @@ static struct value read_and(struct jinja *j)
 	return v;
 }
 
+static struct value read_and(struct jinja *j)
+{
+	return read_chain(j, "and", false, read_not);
+}
+
 struct value jinja_read_or(struct jinja *j)
 {
-	struct value v = read_and(j);
-
-	while (jinja_may_go_on(j) && jinja_accept(j, "or")) {
-		bool decides = jinja_is_true(v);
-		struct value right;
-		j->is_dry += decides;
-		right = read_and(j);
-		if (j->is_dry > 0)
-			j->is_dry -= decides;
-		v = decides ? v : right;
-	}
-	return v;
+	return read_chain(j, "or", true, read_and);
 }
 
 static struct value read_choice(struct jinja *j)
