@@ -14,11 +14,6 @@ struct tokenize {
 
 enum { IGNORED = -100 }; /* the label of an id that is not learnt */
 
-static bool has(const struct json *object, const char *key)
-{
-	return json_given(object, key) != NULL;
-}
-
 /* --- to ids --- */
 
 /* A text by itself, with what the tokenizer puts around it. */
@@ -63,7 +58,7 @@ static bool is_question(const struct json *object)
 	const struct json *messages = json_given(object, "messages"), *last = NULL;
 
 	if (!messages)
-		return !has(object, "completion");
+		return !json_given(object, "completion");
 	for (const struct json *turn = json_first(messages); turn; turn = json_next(turn))
 		last = turn;
 	last = json_get(last, "role");
@@ -106,9 +101,9 @@ static enum status encode_row(const struct line_job *job, const struct json *obj
 static enum status encode(const struct line_job *job, const struct json *object, int line,
 			  struct buf *out, struct error *err)
 {
-	if (has(object, "messages") || has(object, "prompt"))
+	if (json_given(object, "messages") || json_given(object, "prompt"))
 		return encode_row(job, object, line, out, err);
-	if (has(object, "text"))
+	if (json_given(object, "text"))
 		return encode_text(job, object, line, out, err);
 	return error_set(err, STATUS_BAD_INPUT,
 			 "%s: line %d: expected \"text\", \"prompt\", \"prompt\" and "

@@ -15,11 +15,6 @@ static enum status refuse(const struct reader *reader, int line, const char *wha
 	return error_set(err, STATUS_BAD_INPUT, "%s: line %d: %s", reader->path, line, what);
 }
 
-static bool has(const struct json *object, const char *key)
-{
-	return json_given(object, key) != NULL;
-}
-
 /* --- sequences --- */
 
 static void append_id(struct row *row, int32_t id)
@@ -80,11 +75,11 @@ static enum status add_sequence(struct reader *reader, struct row *row, int line
 enum status dataset_read_sequence(struct reader *reader, const struct json *object, int line,
 				  struct error *err)
 {
-	bool is_text = has(object, "text");
+	bool is_text = json_given(object, "text");
 	struct row row;
 	enum status status = row_sequence(&row, object, line, &reader->context, err);
 
-	if (status == STATUS_OK && !has(object, "labels"))
+	if (status == STATUS_OK && !json_given(object, "labels"))
 		learn_all(&row);
 	if (status == STATUS_OK && is_text)
 		status = end_text(reader, &row, err);
@@ -102,13 +97,14 @@ enum status dataset_read_sequence(struct reader *reader, const struct json *obje
 static enum status complete(const struct reader *reader, const struct json *object, int line,
 			    bool learns_all, struct row *row, struct error *err)
 {
-	bool has_completion = has(object, "completion") || has(object, "completion_ids");
+	bool has_completion =
+		json_given(object, "completion") || json_given(object, "completion_ids");
 	enum status status = STATUS_OK;
 
 	if (has_completion && row->n == row->n_prompt)
 		return refuse(reader, line, "the completion is empty: there is nothing to learn",
 			      err);
-	if (has(object, "text") || has(object, "completion"))
+	if (json_given(object, "text") || json_given(object, "completion"))
 		status = end_text(reader, row, err);
 	if (status != STATUS_OK)
 		return status;
@@ -178,7 +174,7 @@ static enum status get_pair(const struct reader *reader, const struct json *obje
 					   "%s: line %d: the completion of %s is empty: there is "
 					   "nothing to learn",
 					   reader->path, line, i ? "rejected" : "chosen");
-	if (status == STATUS_OK && has(object, "chosen")) {
+	if (status == STATUS_OK && json_given(object, "chosen")) {
 		status = end_text(reader, &example->row, err);
 		if (status == STATUS_OK)
 			status = end_text(reader, &example->rejected, err);
@@ -247,7 +243,7 @@ enum status dataset_read_judged(struct reader *reader, const struct json *object
 	struct example example = {.margin = 0};
 	enum status status;
 
-	if (has(object, "chosen") || has(object, "chosen_ids"))
+	if (json_given(object, "chosen") || json_given(object, "chosen_ids"))
 		return add_both(reader, object, line, err);
 	status = read_judgement(reader, object, line, &example.label, err);
 	if (status == STATUS_OK)

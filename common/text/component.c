@@ -33,10 +33,10 @@ const char *component_type(const struct json *config, struct error *err)
 enum status component_bool(const struct json *config, const char *key, bool fallback, bool *value,
 			   struct error *err)
 {
-	const struct json *member = json_get(config, key);
+	const struct json *member = json_given(config, key);
 
 	*value = fallback;
-	if (component_is_absent(member))
+	if (!member)
 		return STATUS_OK;
 	if (json_type(member) != JSON_BOOL)
 		return component_wrong_type(member, key, "true or false", err);
@@ -47,11 +47,11 @@ enum status component_bool(const struct json *config, const char *key, bool fall
 enum status component_string(const struct json *config, const char *key, const char *fallback,
 			     const char **value, size_t *length, struct error *err)
 {
-	const struct json *member = json_get(config, key);
+	const struct json *member = json_given(config, key);
 
 	*value = fallback;
 	*length = fallback ? strlen(fallback) : 0;
-	if (component_is_absent(member))
+	if (!member)
 		return STATUS_OK;
 	if (json_type(member) != JSON_STRING)
 		return component_wrong_type(member, key, "a string", err);

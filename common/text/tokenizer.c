@@ -318,13 +318,11 @@ static bool has_same_file(const char *dir, const char *other, const char *name)
 /* Copies of one tokenizer, as most are, need not be parsed. */
 static bool has_same_files(const char *dir, const char *other)
 {
-	static const char *const names[] = {"tokenizer.json", "tokenizer_config.json",
-					    "special_tokens_map.json", "added_tokens.json"};
+	bool same = has_same_file(dir, other, "tokenizer.json");
 
-	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-		if (!has_same_file(dir, other, names[i]))
-			return false;
-	return true;
+	for (int i = 0; i < TOKENIZER_CONFIG_FILES && same; i++)
+		same = has_same_file(dir, other, tokenizer_config_files[i]);
+	return same;
 }
 
 enum status tokenizer_compare_ids(const char *dir, const char *other, bool *same, struct error *err)

@@ -13,9 +13,9 @@
 
 static const size_t MAX_FILE = (size_t)256 << 20;
 
-enum file { FILE_CONFIG, FILE_MAP, FILE_ADDED, N_FILES };
-static const char *const FILES[N_FILES] = {"tokenizer_config.json", "special_tokens_map.json",
-					   "added_tokens.json"};
+enum file { FILE_CONFIG, FILE_MAP, FILE_ADDED };
+const char *const tokenizer_config_files[TOKENIZER_CONFIG_FILES] = {
+	"tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"};
 
 /* The named tokens, in the order in which transformers adds them. */
 static const char *const NAMED[] = {"bos_token", "eos_token", "unk_token", "sep_token",
@@ -28,7 +28,7 @@ enum { BOS = 0, EOS = 1, PAD = 4, N_NAMED = sizeof NAMED / sizeof *NAMED, MAX_TO
 static enum status read_file(struct tokenizer_config *config, const char *dir, enum file file,
 			     struct error *err)
 {
-	char *path = path_join(dir, FILES[file]);
+	char *path = path_join(dir, tokenizer_config_files[file]);
 	enum status status = STATUS_OK;
 
 	if (file_exists(path)) {
@@ -45,7 +45,7 @@ static enum status read_file(struct tokenizer_config *config, const char *dir, e
 
 static bool has_decoder(const struct tokenizer_config *config)
 {
-	return !component_is_absent(json_get(config->files[FILE_CONFIG], "added_tokens_decoder"));
+	return json_given(config->files[FILE_CONFIG], "added_tokens_decoder") != NULL;
 }
 
 /* What a member is; the older file overrules where it is read. */
@@ -152,7 +152,7 @@ static enum status add_token(struct tokenizer_config *config, const struct json 
 	if (has_flags &&
 	    added_token_flags(&token->flags, value, &token->is_special, err) != STATUS_OK)
 		return error_prefix(err, STATUS_BAD_INPUT, "%s", key);
-	token->says_normalized = has_flags && !component_is_absent(json_get(value, "normalized"));
+	token->says_normalized = has_flags && json_given(value, "normalized");
 	make_special(token, kind == EXTRA_NAMED);
 	return STATUS_OK;
 }
@@ -250,7 +250,7 @@ static bool is_named(const char *key)
 static enum status add_specific(struct tokenizer_config *config, struct error *err)
 {
 	const struct json *root = config->files[FILE_CONFIG];
-	const struct json *extra = json_get(root, "extra_special_tokens");
+	const struct json *extra = json_given(root, "extra_special_tokens");
 
 	config->at = FILE_CONFIG;
 	for (const struct json *item = json_first(root); item; item = json_next(item)) {
@@ -260,7 +260,7 @@ static enum status add_specific(struct tokenizer_config *config, struct error *e
 		    !is_named(key) && add_token(config, item, key, EXTRA_NAMED, err) != STATUS_OK)
 			return STATUS_BAD_INPUT;
 	}
-	if (component_is_absent(extra) || json_type(extra) != JSON_OBJECT)
+	if (!extra || json_type(extra) != JSON_OBJECT)
 		return STATUS_OK;
 	for (const struct json *item = json_first(extra); item; item = json_next(item))
 		if (add_token(config, item, json_key(item), EXTRA_NAMED, err) != STATUS_OK)
@@ -271,10 +271,10 @@ static enum status add_specific(struct tokenizer_config *config, struct error *e
 static enum status add_list(struct tokenizer_config *config, enum file file, const char *key,
 			    struct error *err)
 {
-	const struct json *list = json_get(config->files[file], key);
+	const struct json *list = json_given(config->files[file], key);
 
 	config->at = (int)file;
-	if (component_is_absent(list))
+	if (!list)
 		return STATUS_OK;
 	if (json_type(list) != JSON_ARRAY)
 		return component_wrong_type(list, key, "an array", err);
@@ -287,11 +287,10 @@ static enum status add_list(struct tokenizer_config *config, enum file file, con
 /* extra_special_tokens is the newer name of additional_special_tokens and hides it. */
 static enum status add_additional(struct tokenizer_config *config, struct error *err)
 {
-	const struct json *extra = json_get(config->files[FILE_CONFIG], "extra_special_tokens");
+	const struct json *extra = json_given(config->files[FILE_CONFIG], "extra_special_tokens");
 	bool is_list = extra && json_type(extra) == JSON_ARRAY && json_first(extra);
 
-	if (extra && json_type(extra) != JSON_ARRAY && json_type(extra) != JSON_OBJECT &&
-	    json_type(extra) != JSON_NULL)
+	if (extra && json_type(extra) != JSON_ARRAY && json_type(extra) != JSON_OBJECT)
 		return component_wrong_type(extra, "extra_special_tokens", "an array or an object",
 					    err);
 	if (add_list(config, FILE_CONFIG,
@@ -382,7 +381,7 @@ static enum status read_flag(const struct json *root, const char *key, bool is_h
 	*flag = CONFIG_UNSAID;
 	if (component_bool(root, key, false, &value, err) != STATUS_OK)
 		return STATUS_BAD_INPUT;
-	if (is_heeded && (has_default || !component_is_absent(json_get(root, key))))
+	if (is_heeded && (has_default || json_given(root, key)))
 		*flag = value ? CONFIG_TRUE : CONFIG_FALSE;
 	return STATUS_OK;
 }
@@ -411,14 +410,15 @@ enum status tokenizer_config_load(struct tokenizer_config *config, const char *d
 
 	*config = (struct tokenizer_config){0};
 	status = read_file(config, dir, FILE_CONFIG, err);
-	for (int file = FILE_MAP; file < N_FILES && status == STATUS_OK && !has_decoder(config);
-	     file++)
+	for (int file = FILE_MAP;
+	     file < TOKENIZER_CONFIG_FILES && status == STATUS_OK && !has_decoder(config); file++)
 		status = read_file(config, dir, (enum file)file, err);
 	if (status != STATUS_OK)
 		return status;
 	if (read_switches(config, err) != STATUS_OK ||
 	    (has_decoder(config) ? add_newer(config, err) : add_older(config, err)) != STATUS_OK)
-		return error_prefix(err, STATUS_BAD_INPUT, "%s/%s", dir, FILES[config->at]);
+		return error_prefix(err, STATUS_BAD_INPUT, "%s/%s", dir,
+				    tokenizer_config_files[config->at]);
 	config->bos = name_of(config, BOS);
 	config->eos = name_of(config, EOS);
 	config->pad = name_of(config, PAD);
@@ -427,7 +427,7 @@ enum status tokenizer_config_load(struct tokenizer_config *config, const char *d
 
 void tokenizer_config_release(struct tokenizer_config *config)
 {
-	for (int file = 0; file < N_FILES; file++)
+	for (int file = 0; file < TOKENIZER_CONFIG_FILES; file++)
 		json_free(config->files[file]);
 	free(config->tokens);
 	*config = (struct tokenizer_config){0};

@@ -14,6 +14,10 @@
 #include "common/base/status.h"
 #include "common/text/vocabulary.h"
 
+/* The names of the files. */
+enum { TOKENIZER_CONFIG_FILES = 3 };
+extern const char *const tokenizer_config_files[TOKENIZER_CONFIG_FILES];
+
 enum config_flag { CONFIG_UNSAID, CONFIG_FALSE, CONFIG_TRUE };
 
 /* A token that is named; text NULL: none is. */
@@ -30,7 +34,7 @@ struct tokenizer_config {
 	enum config_flag adds_prefix_space;  /* and this a ByteLevel that stands alone */
 	bool splits_special;		     /* special tokens in a text are text */
 	/* private to tokenizer_config.c */
-	struct json *files[3];
+	struct json *files[TOKENIZER_CONFIG_FILES];
 	int at; /* the file being read */
 	size_t capacity;
 };
