@@ -1,6 +1,6 @@
 /* The pool of blocks and the slots' tables; see kv_cache.h.
  *
- *     block    [L][k [K][D][64] | v [K][64][D]]
+ *     block    [L][k | v], as attention.h has them
  *
  * A block in use counts the slots that hold it.  A shared block is full, so nobody
  * writes to it. */

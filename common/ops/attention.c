@@ -11,7 +11,7 @@
 #include "common/ops/attention_kernel.h"
 #include "common/ops/isa.h"
 
-enum { BLOCK = ATTENTION_KEY_BLOCK };
+enum { BLOCK = ATTENTION_KEY_BLOCK, TASKS_PER_THREAD = 8 };
 
 static const struct attention_kernels *current_kernels(void)
 {
@@ -59,6 +59,7 @@ struct task {
 	const float *qkv;
 	const int *offsets;
 	const struct attention_cache *caches;
+	int n_items, items_per_task; /* heads of keys and values to decode */
 	float *out, *lse;
 	const float *kept_out, *kept_lse, *dout;
 	float *dqkv;
@@ -180,16 +181,19 @@ size_t attention_block_floats(const struct attention_shape *shape)
 }
 
 /* Key and value of one head, D floats each, as position number `at`. */
-static void write_position(const struct attention_cache *cache, int at, int kv_head, const float *k,
-			   const float *v, const struct attention_shape *shape)
+static void append(const struct task *task, const struct attention_cache *cache, int at,
+		   int kv_head, const float *k)
 {
-	size_t d = (size_t)shape->head_dim, lane = (size_t)(at % BLOCK);
+	size_t d = (size_t)task->shape->head_dim;
 	float *keys = cache->blocks[at / BLOCK] + cache->offset + (size_t)kv_head * d * BLOCK;
-	float *values = keys + half_block(shape);
+	struct attention_position to = {.k = k,
+					.v = k + task->layout.v - task->layout.k,
+					.keys = keys,
+					.values = keys + half_block(task->shape),
+					.number = at,
+					.d = task->shape->head_dim};
 
-	for (size_t i = 0; i < d; i++)
-		keys[i * BLOCK + lane] = k[i];
-	memcpy(values + lane * d, v, d * sizeof *v);
+	task->kernels->append(&to);
 }
 
 static void append_task(void *args, int i, int thread)
@@ -204,15 +208,15 @@ static void append_task(void *args, int i, int thread)
 
 	(void)thread;
 	for (int t = 0; t < n; t++, k += at->row)
-		write_position(cache, cache->length + t, kv_head, k, k + at->v - at->k,
-			       task->shape);
+		append(task, cache, cache->length + t, kv_head, k);
 }
 
 void attention_cache_append(const struct attention_cache *caches, const float *qkv,
 			    const int *offsets, int n_seqs, const struct attention_shape *shape,
 			    struct pool *pool)
 {
-	struct task task = {.shape = shape,
+	struct task task = {.kernels = current_kernels(),
+			    .shape = shape,
 			    .layout = layout_of(shape),
 			    .qkv = qkv,
 			    .offsets = offsets,
@@ -221,17 +225,18 @@ void attention_cache_append(const struct attention_cache *caches, const float *q
 	pool_run(pool, n_seqs * shape->n_kv_heads, append_task, &task);
 }
 
-static void decode_task(void *args, int i, int thread)
+/* Head number `item` of all sequences. */
+static struct attention_step step_of(const struct task *task, int item)
 {
-	const struct task *task = args;
 	const struct layout *at = &task->layout;
 	const struct attention_shape *shape = task->shape;
-	size_t seq = (size_t)(i / shape->n_kv_heads), kv_head = (size_t)(i % shape->n_kv_heads);
+	size_t seq = (size_t)(item / shape->n_kv_heads);
+	size_t kv_head = (size_t)(item % shape->n_kv_heads);
 	size_t d = (size_t)shape->head_dim;
 	size_t q = kv_head * d * (size_t)at->per_group;
 	const struct attention_cache *cache = &task->caches[seq];
-	const float *k = task->qkv + seq * at->row + at->k + kv_head * d;
-	struct attention_step work = {
+
+	return (struct attention_step){
 		.n_heads = at->per_group,
 		.q = task->qkv + seq * at->row + q,
 		.out = task->out + seq * at->out + q,
@@ -244,21 +249,45 @@ static void decode_task(void *args, int i, int thread)
 		.scale = shape->scale,
 		.cap = shape->cap,
 	};
+}
+
+static void decode_task(void *args, int i, int thread)
+{
+	const struct task *task = args;
+	const struct layout *at = &task->layout;
+	int kv_heads = task->shape->n_kv_heads, item = i * task->items_per_task;
+	int end = item + task->items_per_task < task->n_items ? item + task->items_per_task
+							      : task->n_items;
+	struct attention_step step, next = step_of(task, item);
 
 	(void)thread;
-	write_position(cache, cache->length, (int)kv_head, k, k + at->v - at->k, shape);
-	task->kernels->decode(&work);
+	for (; item < end; item++) {
+		int seq = item / kv_heads, kv_head = item % kv_heads;
+
+		step = next;
+		if (item + 1 < end)
+			next = step_of(task, item + 1);
+		append(task, &task->caches[seq], step.length - 1, kv_head,
+		       task->qkv + (size_t)seq * at->row + at->k +
+			       (size_t)kv_head * (size_t)step.d);
+		task->kernels->decode(&step, item + 1 < end ? &next : NULL);
+	}
 }
 
 void attention_decode(float *out, const float *qkv, const struct attention_cache *caches, int n,
 		      const struct attention_shape *shape, struct pool *pool)
 {
+	int n_items = n * shape->n_kv_heads, tasks = TASKS_PER_THREAD * pool_threads(pool);
 	struct task task = {.kernels = current_kernels(),
 			    .shape = shape,
 			    .layout = layout_of(shape),
 			    .qkv = qkv,
 			    .caches = caches,
+			    .n_items = n_items,
+			    .items_per_task = (n_items + tasks - 1) / tasks,
 			    .out = out};
 
-	pool_run(pool, n * shape->n_kv_heads, decode_task, &task);
+	if (n_items > 0)
+		pool_run(pool, (n_items + task.items_per_task - 1) / task.items_per_task,
+			 decode_task, &task);
 }

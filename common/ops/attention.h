@@ -17,7 +17,7 @@
 
 #include "common/base/pool.h"
 
-enum { ATTENTION_KEY_BLOCK = 64, ATTENTION_MAX_HEAD_DIM = 256 };
+enum { ATTENTION_KEY_BLOCK = 64, ATTENTION_KEY_GROUP = 16, ATTENTION_MAX_HEAD_DIM = 256 };
 
 struct attention_shape {
 	int n_heads;	/* H */
@@ -39,7 +39,8 @@ void attention_backward(float *dqkv, const float *dout, const float *out, const 
 			const struct attention_shape *shape, struct pool *pool);
 
 /* Keys and values of one sequence in one layer, in blocks of 64 positions that may
- * lie anywhere.  A block is k [K][D][64] and then v [K][64][D]. */
+ * lie anywhere.  A block is k [K][4][D][16] and then v [K][64][D]; a group of 16 keys is
+ * [16][D] until it is full. */
 struct attention_cache {
 	float *const *blocks; /* [ceil(positions / 64)], borrowed */
 	size_t offset;	      /* of this layer's part from the beginning of each block */

@@ -33,6 +33,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "common/ops/attention.h"
@@ -48,6 +49,11 @@ enum {
 	ROWS = KERNEL_LEVEL == 2 ? 8 : 6, /* of a tile kept in registers; 4 at an edge */
 	EDGE_ROWS = 4,
 	MAX_HEADS = 16, /* query heads decoded together */
+	GROUP = ATTENTION_KEY_GROUP,
+	GROUP_VECTORS = GROUP / VL,
+	GROUPS = BLOCK / GROUP,
+	SHORT = 4 * BLOCK, /* positions whose keys and values stay in a cache meanwhile */
+	GROUPS_AT_ONCE = VL > 4 ? GROUPS : 2, /* whose scores fit into registers */
 };
 
 static int min_int(int a, int b)
@@ -407,43 +413,95 @@ struct decode {
 	_Alignas(64) float q[MAX_HEADS][MAX_D]; /* times scale */
 	vf m[MAX_HEADS], l[MAX_HEADS];		/* all lanes alike */
 	_Alignas(64) float s[BLOCK];
+	_Alignas(64) float rest[MAX_D * GROUP]; /* [d][16], of a group that is not full */
 };
 
-/* Scores of one query with `vectors` vectors of keys. */
-ALWAYS_INLINE void score_lanes(float *s, const float *q, const float *k, int d, const int vectors)
+static void append(const struct attention_position *to)
 {
-	vf sum[BLOCK / VL];
+	const int d = to->d, lane = to->number % GROUP;
+	float *group = to->keys + (size_t)(to->number % BLOCK - lane) * d;
+
+	memcpy(to->values + (size_t)(to->number % BLOCK) * d, to->v, (size_t)d * sizeof *to->v);
+	memcpy(group + (size_t)lane * d, to->k, (size_t)d * sizeof *to->k);
+	if (lane == GROUP - 1) {
+		float rows[GROUP * MAX_D];
+		memcpy(rows, group, (size_t)d * GROUP * sizeof *rows);
+		LEVELED(gemm_kernels).transpose(group, GROUP, rows, (size_t)d, GROUP, d);
+	}
+}
+
+/* What is read next is on its way meanwhile: so many lines of it in each step. */
+ALWAYS_INLINE void fetch_lines(const float *next, size_t step, const int lines)
+{
+	UNROLL
+	for (int i = 0; i < lines; i++)
+		__builtin_prefetch(next + (step * (size_t)lines + (size_t)i) * GROUP, 0, 2);
+}
+
+/* Scores of one query with the keys of some groups. */
+ALWAYS_INLINE void score_groups(float *s, const float *q, const float *const *k, int d,
+				const float *next, const int groups)
+{
+	vf sum[GROUPS][GROUP_VECTORS];
 
 	UNROLL
-	for (int v = 0; v < vectors; v++)
-		sum[v] = vf_set1(0.0f);
+	for (int g = 0; g < groups; g++)
+		for (int v = 0; v < GROUP_VECTORS; v++)
+			sum[g][v] = vf_set1(0.0f);
 	for (int i = 0; i < d; i++) {
 		vf y = vf_set1(q[i]);
 		UNROLL
-		for (int v = 0; v < vectors; v++)
-			sum[v] = vf_fma(y, vf_load(k + (size_t)i * BLOCK + v * VL), sum[v]);
+		for (int g = 0; g < groups; g++)
+			for (int v = 0; v < GROUP_VECTORS; v++)
+				sum[g][v] = vf_fma(y, vf_load(k[g] + (size_t)i * GROUP + v * VL),
+						   sum[g][v]);
+		if (next)
+			fetch_lines(next, (size_t)i, groups);
 	}
 	UNROLL
-	for (int v = 0; v < vectors; v++)
-		vf_store(s + v * VL, sum[v]);
+	for (int g = 0; g < groups; g++)
+		for (int v = 0; v < GROUP_VECTORS; v++)
+			vf_store(s + g * GROUP + v * VL, sum[g][v]);
 }
 
-/* Scores with the n keys of a block; -infinity for those before `begin` and up to the
+/* A block of keys that a query meets. */
+struct key_block {
+	const float *groups[GROUPS]; /* [d][16] each */
+	int n;			     /* keys */
+	int begin;		     /* keys before this one are outside of the window */
+	const float *values;
+	/* What is on its way while these are used, or NULL. */
+	const float *next_keys, *next_values;
+};
+
+/* Scores with the keys of a block; -infinity for those before `begin` and up to the
  * next multiple of 16. */
-static void score_block(float *s, const float *q, const float *k, int begin, int n, int d,
-			float cap)
+static void score_block(float *s, const float *q, const struct key_block *block, int d, float cap)
 {
-	if (VL > 4 && n > BLOCK / 2) {
-		score_lanes(s, q, k, d, BLOCK / VL);
-	} else {
-		for (int j = 0; j < n; j += BLOCK / 2)
-			score_lanes(s + j, q, k + j, d, BLOCK / 2 / VL);
+	const int n_groups = round_up(block->n, GROUP) / GROUP;
+
+	for (int g = 0; g < n_groups; g += GROUPS_AT_ONCE) {
+		const float *const *k = block->groups + g;
+		float *to = s + g * GROUP;
+		switch (min_int(GROUPS_AT_ONCE, n_groups - g)) {
+		case 4:
+			score_groups(to, q, k, d, block->next_keys, GROUPS_AT_ONCE);
+			break;
+		case 3:
+			score_groups(to, q, k, d, block->next_keys, min_int(GROUPS_AT_ONCE, 3));
+			break;
+		case 2:
+			score_groups(to, q, k, d, block->next_keys, 2);
+			break;
+		default:
+			score_groups(to, q, k, d, block->next_keys, 1);
+		}
 	}
 	if (cap > 0)
-		cap_scores(s, n, cap);
-	for (int j = 0; j < begin; j++)
+		cap_scores(s, block->n, cap);
+	for (int j = 0; j < block->begin; j++)
 		s[j] = -INFINITY;
-	for (int j = n; j < round_up(n, PARTIALS); j++)
+	for (int j = block->n; j < n_groups * GROUP; j++)
 		s[j] = -INFINITY;
 }
 
@@ -483,7 +541,7 @@ static vf softmax_step_one(float *s, int n, vf *m, vf *l)
 
 /* o = alpha o + sum_j e[j] v[j] over `vectors` vectors of d. */
 ALWAYS_INLINE void output_lanes(float *o, const float *e, const float *v, int n, int d, vf alpha,
-				const int vectors)
+				const float *next, const int vectors)
 {
 	vf sum[8];
 
@@ -495,6 +553,11 @@ ALWAYS_INLINE void output_lanes(float *o, const float *e, const float *v, int n,
 		UNROLL
 		for (int i = 0; i < vectors; i++)
 			sum[i] = vf_fma(y, vf_load(v + (size_t)j * d + i * VL), sum[i]);
+		if (next) {
+			UNROLL
+			for (int i = 0; i < vectors; i += GROUP_VECTORS)
+				__builtin_prefetch(next + (size_t)j * d + i * VL, 0, 2);
+		}
 	}
 	UNROLL
 	for (int i = 0; i < vectors; i++)
@@ -510,23 +573,69 @@ static void output_rest(float *o, const float *e, const float *v, int n, int d, 
 	vf_store_first(o, sum, lanes);
 }
 
-static void output_block(float *o, const float *e, const float *v, int n, int d, vf alpha)
+static void output_block(float *o, const float *e, const struct key_block *block, int d, vf alpha)
 {
+	const float *v = block->values, *next = block->next_values;
+	const int n = block->n;
 	int i = 0;
 
 	for (; i + 8 * VL <= d; i += 8 * VL)
-		output_lanes(o + i, e, v + i, n, d, alpha, 8);
+		output_lanes(o + i, e, v + i, n, d, alpha, next ? next + i : NULL, 8);
 	for (; i + 4 * VL <= d; i += 4 * VL)
-		output_lanes(o + i, e, v + i, n, d, alpha, 4);
+		output_lanes(o + i, e, v + i, n, d, alpha, next ? next + i : NULL, 4);
 	for (; i + VL <= d; i += VL)
-		output_lanes(o + i, e, v + i, n, d, alpha, 1);
+		output_lanes(o + i, e, v + i, n, d, alpha, next ? next + i : NULL, 1);
 	if (i < d)
 		output_rest(o + i, e, v + i, n, d, alpha, d - i);
 }
 
+/* Which keys and values come after those from `at` on: of a short cache, those of the next
+ * one that lie in the same places, so that each thing read is followed by as much; of a
+ * long one, which would not stay in the cache for so long, its own next ones. */
+static void find_next(struct key_block *block, const struct attention_step *step, int at,
+		      const struct attention_step *next)
+{
+	const bool is_short = step->length <= SHORT;
+
+	if (!is_short && at + BLOCK < step->length) {
+		next = step;
+		at += BLOCK;
+	} else if (next && !is_short) {
+		at = first_block(next->length - 1, next->window);
+	}
+	if (next && at < next->length) {
+		block->next_keys = next->blocks[at / BLOCK] + next->k;
+		block->next_values = next->blocks[at / BLOCK] + next->v;
+	}
+}
+
+/* The block from `at` on, of which the query sees what is in its window. */
+static struct key_block find_block(struct decode *w, const struct attention_step *step, int at)
+{
+	const float *k = step->blocks[at / BLOCK] + step->k;
+	struct key_block block = {
+		.n = min_int(BLOCK, step->length - at),
+		.begin = step->window > 0 ? step->length - step->window - at : 0,
+		.values = step->blocks[at / BLOCK] + step->v,
+	};
+	const int full = block.n / GROUP, rest = block.n % GROUP;
+
+	for (int g = 0; g < full; g++)
+		block.groups[g] = k + (size_t)g * GROUP * step->d;
+	if (rest > 0) {
+		memset(w->rest, 0, (size_t)step->d * GROUP * sizeof *w->rest);
+		LEVELED(gemm_kernels)
+			.transpose(w->rest, GROUP, k + (size_t)full * GROUP * step->d,
+				   (size_t)step->d, rest, step->d);
+		block.groups[full] = w->rest;
+	}
+	return block;
+}
+
 /* Heads begin .. end - 1 of the group; a block of keys is used by all of them
  * while it is in the cache.  Outputs are summed in place. */
-static void decode_heads(struct decode *w, const struct attention_step *step, int begin, int end)
+static void decode_heads(struct decode *w, const struct attention_step *step, int begin, int end,
+			 const struct attention_step *next)
 {
 	const int d = step->d;
 	float *out = step->out + (size_t)begin * d;
@@ -538,17 +647,17 @@ static void decode_heads(struct decode *w, const struct attention_step *step, in
 			w->q[h][i] = step->q[(size_t)(begin + h) * d + i] * step->scale;
 	}
 	memset(out, 0, (size_t)(end - begin) * d * sizeof *out);
-	for (int block = first_block(step->length - 1, step->window); block < step->length;
-	     block += BLOCK) {
-		const float *at = step->blocks[block / BLOCK];
-		int n = min_int(BLOCK, step->length - block);
-		int begin_key = step->window > 0 ? step->length - step->window - block : 0;
+	for (int at = first_block(step->length - 1, step->window); at < step->length; at += BLOCK) {
+		struct key_block block = find_block(w, step, at);
 
+		find_next(&block, step, at, next);
 		for (int h = 0; h < end - begin; h++) {
 			vf alpha;
-			score_block(w->s, w->q[h], at + step->k, begin_key, n, d, step->cap);
-			alpha = softmax_step_one(w->s, round_up(n, PARTIALS), &w->m[h], &w->l[h]);
-			output_block(out + (size_t)h * d, w->s, at + step->v, n, d, alpha);
+			score_block(w->s, w->q[h], &block, d, step->cap);
+			alpha = softmax_step_one(w->s, round_up(block.n, PARTIALS), &w->m[h],
+						 &w->l[h]);
+			output_block(out + (size_t)h * d, w->s, &block, d, alpha);
+			block.next_keys = block.next_values = NULL;
 		}
 	}
 	for (int h = 0; h < end - begin; h++) {
@@ -558,12 +667,12 @@ static void decode_heads(struct decode *w, const struct attention_step *step, in
 	}
 }
 
-static void decode(const struct attention_step *step)
+static void decode(const struct attention_step *step, const struct attention_step *next)
 {
 	struct decode w;
 
 	for (int h = 0; h < step->n_heads; h += MAX_HEADS)
-		decode_heads(&w, step, h, min_int(h + MAX_HEADS, step->n_heads));
+		decode_heads(&w, step, h, min_int(h + MAX_HEADS, step->n_heads), next);
 }
 
 /* --- backward --- */
@@ -817,5 +926,6 @@ static void backward(const struct attention_group *group)
 const struct attention_kernels LEVELED(attention_kernels) = {
 	.forward = forward,
 	.backward = backward,
+	.append = append,
 	.decode = decode,
 };

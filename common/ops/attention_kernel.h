@@ -30,13 +30,20 @@ struct attention_group {
 	float scale, cap;
 };
 
+/* Where a head's key and value of one position go. */
+struct attention_position {
+	const float *k, *v;   /* [d] */
+	float *keys, *values; /* of the block, as attention.h has them */
+	int number;	      /* of the position, from the beginning of the sequence */
+	int d;
+};
+
 /* One new position of such a group against a cache. */
 struct attention_step {
 	int n_heads;
 	const float *q; /* [n_heads, d] */
 	float *out;	/* [n_heads, d] */
-	/* [ceil(length / 64)]; in each, this head's keys [d, 64] are at k and its
-	 * values [64, d] at v. */
+	/* [ceil(length / 64)]; in each, this head's keys are at k and its values at v. */
 	float *const *blocks;
 	size_t k, v;
 	int length; /* positions held, the new one included */
@@ -47,7 +54,9 @@ struct attention_step {
 struct attention_kernels {
 	void (*forward)(const struct attention_head *head);
 	void (*backward)(const struct attention_group *group);
-	void (*decode)(const struct attention_step *step);
+	void (*append)(const struct attention_position *to);
+	/* next: what the same thread decodes after it, or NULL. */
+	void (*decode)(const struct attention_step *step, const struct attention_step *next);
 };
 
 extern const struct attention_kernels attention_kernels_portable;

@@ -384,33 +384,44 @@ static void test_decode_has_the_bits_of_forward_at_extremes(void **state)
 	each_case(check_extremes);
 }
 
+/* A cache of all but the last of t positions, whose row goes to `row`. */
+static struct memory all_but_last(float *row, int t, uint64_t seed, const struct attention_shape *s,
+				  struct pool *pool)
+{
+	float *qkv = random_qkv(s, t, seed);
+	struct memory m = memory_create(t, s);
+
+	attention_cache_append(&m.cache, qkv, (int[]){0, t - 1}, 1, s, pool);
+	m.cache.length = t - 1;
+	memcpy(row, qkv + (size_t)(t - 1) * row_floats(s), (size_t)row_floats(s) * sizeof *row);
+	free(qkv);
+	return m;
+}
+
 static void check_decode_batch(const struct attention_shape *s)
 {
-	enum { N = 5 };
-	static const int lengths[N] = {1, 64, 65, 20, 130};
+	enum { N = 8 };
+	static const int lengths[N] = {1, 64, 65, 20, 130, 16, 17, 80};
 	struct pool *pool = pool_create(2);
 	struct attention_cache caches[N];
-	struct memory m[N];
+	struct memory together[N], apart[N];
 	size_t width = (size_t)out_floats(s);
 	float *rows = xaligned((size_t)N * row_floats(s), sizeof *rows);
 	float *out = xaligned(N * width, sizeof *out), *alone = xaligned(width, sizeof *out);
 
 	for (int b = 0; b < N; b++) {
-		float *qkv = random_qkv(s, lengths[b], 20 + b);
-		m[b] = memory_create(lengths[b], s);
-		attention_cache_append(&m[b].cache, qkv, (int[]){0, lengths[b] - 1}, 1, s, pool);
-		m[b].cache.length = lengths[b] - 1;
-		caches[b] = m[b].cache;
-		memcpy(rows + (size_t)b * row_floats(s),
-		       qkv + (size_t)(lengths[b] - 1) * row_floats(s),
-		       (size_t)row_floats(s) * sizeof *rows);
-		free(qkv);
+		float *row = rows + (size_t)b * row_floats(s);
+		together[b] = all_but_last(row, lengths[b], 20 + b, s, pool);
+		apart[b] = all_but_last(row, lengths[b], 20 + b, s, NULL);
+		caches[b] = together[b].cache;
 	}
 	attention_decode(out, rows, caches, N, s, pool);
 	for (int b = 0; b < N; b++) {
-		attention_decode(alone, rows + (size_t)b * row_floats(s), &caches[b], 1, s, NULL);
+		attention_decode(alone, rows + (size_t)b * row_floats(s), &apart[b].cache, 1, s,
+				 NULL);
 		assert_memory_equal(alone, out + (size_t)b * width, width * sizeof *out);
-		memory_destroy(&m[b]);
+		memory_destroy(&together[b]);
+		memory_destroy(&apart[b]);
 	}
 	pool_destroy(pool);
 	free(rows);
