@@ -43,10 +43,7 @@ static void measure_result(struct supervised *run)
 	    !(task->describe || (task->report && run->eval.n > 0)))
 		return;
 	comm_set_phase("evaluation");
-	free(run->numbers);
-	run->numbers = supervised_measure(run, run->model, dataset, NULL, dataset->n, task->measure,
-					  task->n_numbers);
-	run->measured = run->step;
+	supervised_measure_all(run, dataset);
 }
 
 /* evaluation.json: what is known of the result. */

@@ -197,7 +197,7 @@ freeze() { # WHAT BYTES NEXT: the first BYTES of the data stay, the NEXT do not
 	! cmp -s -n "$3" -i $((header + $2)) classify/final/$weights "kept-$1/final/$weights" ||
 		fail "freeze $1 keeps more than $2 bytes"
 }
-alike classify frozen.json frozen checkpoint.before_rename:2
+alike classify frozen.json frozen checkpoint.before_rename:2 final.begin:1
 freeze none 0 $embedding
 freeze embeddings $embedding $layer
 freeze 1 $((embedding + layer)) $layer
