@@ -192,12 +192,41 @@ static void inspect_checkpoint(struct inspection *in, const char *dir)
 	inspect_within(in, dir, "critic");
 }
 
-static void inspect_run(struct inspection *in, const char *dir)
+/* Oldest first, without those that a run which goes on removes meanwhile. */
+static void inspect_checkpoints(struct inspection *in, const char *dir)
 {
-	char *root = path_join(dir, "checkpoints"), **names = NULL, state[16];
+	char *root = path_join(dir, "checkpoints"), **names;
 	struct buf json = BUF_INIT;
 	struct error err;
-	size_t n = 0;
+	size_t n;
+
+	if (checkpoint_list(dir, &names, &n, &err) != STATUS_OK)
+		hf_problems_add(&in->problems, "%s", err.text);
+	for (size_t i = n; i-- > 0;) {
+		char *path = path_join(root, names[i]);
+		bool is_valid = checkpoint_verify(path, &err) == STATUS_OK;
+
+		if (is_valid || file_exists(path)) {
+			inspection_line(in, json.length ? "" : "checkpoints", "%s, %s", names[i],
+					is_valid ? "valid" : "damaged");
+			buf_append_string(&json, json.length ? ", {\"name\": " : "{\"name\": ");
+			json_write_string(&json, names[i], strlen(names[i]));
+			buf_printf(&json, ", \"valid\": %s}", is_valid ? "true" : "false");
+			if (!is_valid)
+				hf_problems_add(&in->problems, "%s", err.text);
+		}
+		free(path);
+		free(names[i]);
+	}
+	inspection_member(in, "checkpoints", "[%s]", json.data ? json.data : "");
+	buf_release(&json);
+	free(names);
+	free(root);
+}
+
+static void inspect_run(struct inspection *in, const char *dir)
+{
+	char state[16];
 	int64_t step;
 
 	inspection_text(in, "kind", "run");
@@ -208,28 +237,9 @@ static void inspect_run(struct inspection *in, const char *dir)
 	} else {
 		hf_problems_add(&in->problems, "%s/run.json: is damaged", dir);
 	}
-	if (file_is_dir(root) && file_list(root, &names, &n, &err) != STATUS_OK)
-		hf_problems_add(&in->problems, "%s", err.text);
-	for (size_t i = 0; i < n; i++) {
-		char *path = path_join(root, names[i]);
-		bool is_valid = checkpoint_verify(path, &err) == STATUS_OK;
-
-		inspection_line(in, i ? "" : "checkpoints", "%s, %s", names[i],
-				is_valid ? "valid" : "damaged");
-		buf_append_string(&json, i ? ", {\"name\": " : "{\"name\": ");
-		json_write_string(&json, names[i], strlen(names[i]));
-		buf_printf(&json, ", \"valid\": %s}", is_valid ? "true" : "false");
-		if (!is_valid)
-			hf_problems_add(&in->problems, "%s", err.text);
-		free(path);
-		free(names[i]);
-	}
-	inspection_member(in, "checkpoints", "[%s]", json.data ? json.data : "");
+	inspect_checkpoints(in, dir);
 	inspect_within(in, dir, "best");
 	inspect_within(in, dir, "final");
-	buf_release(&json);
-	free(names);
-	free(root);
 }
 
 /* --- the command --- */

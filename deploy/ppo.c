@@ -212,6 +212,8 @@ static enum status turn(struct ring *ring, struct error *err)
 			break;
 		case MESSAGE_STOP:
 			status = (enum status)message.step;
+			if (ring->ppo)
+				ring->session.step = ppo_step(ring->ppo);
 			error_set(err, status, "%.*s", (int)message.length,
 				  message.length > 0 ? message.data : "");
 			message_release(&message);

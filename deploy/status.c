@@ -26,20 +26,20 @@ static void print_metrics(const char *dir)
 	json_free(line);
 }
 
+/* Oldest first, without those that a run which goes on removes meanwhile. */
 static enum status print_checkpoints(const char *dir, struct error *err)
 {
-	char *root = path_join(dir, "checkpoints"), **names = NULL;
-	enum status status = STATUS_OK;
-	size_t n = 0;
+	char *root = path_join(dir, "checkpoints"), **names;
+	size_t n;
+	enum status status = checkpoint_list(dir, &names, &n, err);
 
-	if (file_is_dir(root))
-		status = file_list(root, &names, &n, err);
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = n; i-- > 0;) {
 		char *path = path_join(root, names[i]);
 		struct error why;
 		bool is_valid = checkpoint_verify(path, &why) == STATUS_OK;
 
-		printf("  %-28s %s\n", names[i], is_valid ? "valid" : why.text);
+		if (is_valid || file_exists(path))
+			printf("  %-28s %s\n", names[i], is_valid ? "valid" : why.text);
 		free(path);
 		free(names[i]);
 	}

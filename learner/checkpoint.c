@@ -170,7 +170,7 @@ static int newest_first(const void *a, const void *b)
 	return (x < y) - (x > y);
 }
 
-/* Names of the checkpoints, newest first.  Absent directory: none. */
+/* Names of the checkpoints in dir, newest first.  Absent directory: none. */
 static enum status list_checkpoints(const char *dir, char ***names, size_t *n, struct error *err)
 {
 	size_t kept = 0;
@@ -396,6 +396,15 @@ static enum status remove_temporaries(const char *dir, struct error *err)
 		free(path);
 	}
 	free_names(names, n);
+	return status;
+}
+
+enum status checkpoint_list(const char *run_path, char ***names, size_t *n, struct error *err)
+{
+	char *dir = checkpoints_of(run_path);
+	enum status status = list_checkpoints(dir, names, n, err);
+
+	free(dir);
 	return status;
 }
 

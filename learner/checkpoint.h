@@ -34,5 +34,8 @@ void checkpoint_abandon(struct checkpoint_writer *writer); /* removes the tempor
  * NULL and 0 when there is none.  STATUS_NO_CHECKPOINT if some exist and none is
  * valid.  Leftover temporary directories are removed. */
 enum status checkpoint_find(const char *run_path, char **path, int64_t *step, struct error *err);
+/* Names in checkpoints/, newest first; the caller frees each and the list.  What is being
+ * written or removed, or what a crash has left of that, is none of them. */
+enum status checkpoint_list(const char *run_path, char ***names, size_t *n, struct error *err);
 /* Verifies one directory: every file of the manifest, bytes and sha256. */
 enum status checkpoint_verify(const char *path, struct error *err);

@@ -295,6 +295,34 @@ static void warn_of_left_out(const struct reader *reader)
 				 reasons[i].n == 1 ? "" : "s", reasons[i].why, reasons[i].remedy);
 }
 
+static void hash_row(struct sha256 *sha, const struct row *row)
+{
+	const int32_t counts[3] = {row->n, row->n_prompt, row->is_target != NULL};
+
+	sha256_update(sha, counts, sizeof counts);
+	sha256_update(sha, row->ids, (size_t)row->n * sizeof *row->ids);
+	if (row->is_target)
+		sha256_update(sha, row->is_target, (size_t)row->n);
+}
+
+/* The same file gives other rows where the tokenizer or the chat template has changed. */
+static void hash_rows(struct dataset *dataset)
+{
+	struct sha256 sha;
+
+	sha256_init(&sha);
+	for (int i = 0; i < dataset->n; i++) {
+		hash_row(&sha, &dataset->rows[i]);
+		if (dataset->rejected)
+			hash_row(&sha, &dataset->rejected[i]);
+		if (dataset->margins)
+			sha256_update(&sha, &dataset->margins[i], sizeof *dataset->margins);
+		if (dataset->labels)
+			sha256_update(&sha, &dataset->labels[i], sizeof *dataset->labels);
+	}
+	sha256_final_hex(&sha, dataset->ids_sha256);
+}
+
 static enum status load(struct reader *reader, read_line *read, struct error *err)
 {
 	struct dataset *dataset = reader->dataset;
@@ -317,7 +345,9 @@ static enum status load(struct reader *reader, read_line *read, struct error *er
 				   "%s: no row is left of it, expected at least one of at most %d "
 				   "tokens",
 				   reader->path, reader->max_length);
-	if (status != STATUS_OK)
+	if (status == STATUS_OK)
+		hash_rows(dataset);
+	else
 		dataset_release(dataset);
 	ids_release(&reader->packed);
 	buf_release(&text);

@@ -19,7 +19,9 @@ struct dataset {
 	int n;
 	uint64_t seed;
 	bool shuffle;
-	char sha256[65]; /* of the file, expanded if it is compressed; part of a checkpoint */
+	/* Both are part of a checkpoint. */
+	char sha256[65];     /* of the file, expanded if it is compressed */
+	char ids_sha256[65]; /* of the rows: ids, what is learnt of them, labels, margins */
 };
 
 /* All of these: a row longer than max_length (data.max_length if that is smaller) is

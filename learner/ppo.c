@@ -587,6 +587,11 @@ void ppo_destroy(struct ppo *ppo)
 	free(ppo);
 }
 
+int64_t ppo_step(const struct ppo *ppo)
+{
+	return ppo->step;
+}
+
 size_t ppo_bytes(const struct ppo *ppo)
 {
 	return trainer_bytes(&ppo->policy_trainer) + trainer_bytes(&ppo->critic_trainer);

@@ -45,6 +45,8 @@ void ppo_begin(struct ppo *ppo);
 /* MESSAGE_SCORED (lead) and MESSAGE_TRAIN (others).  Collective over learners in
  * its effect: training begins when the last rollout of a step has come. */
 void ppo_handle(struct ppo *ppo, struct message *message);
+/* Steps done. */
+int64_t ppo_step(const struct ppo *ppo);
 /* Bytes of weights, optimizer and gradients this learner will hold. */
 size_t ppo_bytes(const struct ppo *ppo);
 

@@ -30,16 +30,15 @@ static void print_state(const struct ppo *ppo, struct buf *out)
 		   ",\n  \"policy_skipped_in_a_row\": %" PRId64
 		   ",\n  \"critic_skipped_in_a_row\": %" PRId64
 		   ",\n  \"metrics_bytes\": %" PRIu64 ",\n  \"rollouts_bytes\": %" PRIu64
-		   ",\n  \"isa\": \"%s\",\n  \"prompts_sha256\": \"%s\",\n  \"reference_sha256\": \"%s\""
-		   ",\n  \"kl_coef\": ",
+		   ",\n  \"isa\": \"%s\",\n  \"reference_sha256\": \"%s\",\n  \"kl_coef\": ",
 		   ppo->step, ppo->episode, ppo->policy_trainer.t, ppo->critic_trainer.t,
 		   ppo->policy_trainer.skipped, ppo->critic_trainer.skipped,
 		   ppo->policy_trainer.skipped_in_a_row, ppo->critic_trainer.skipped_in_a_row,
-		   ppo->metrics.bytes, ppo->rollouts.bytes, ppo->setup.isa, ppo->prompts.sha256,
-		   ppo->setup.reference);
+		   ppo->metrics.bytes, ppo->rollouts.bytes, ppo->setup.isa, ppo->setup.reference);
 	json_write_double(out, ppo->kl_coef);
 	buf_append_string(out, ",\n  \"judge\": ");
 	json_write_string(out, ppo->setup.judge, strlen(ppo->setup.judge));
+	state_print_data(&ppo->prompts, "prompts", out);
 	adapter_print_base(ppo->policy, "policy_base", out);
 	adapter_print_base(ppo->critic, "critic_base", out);
 	buf_append_string(out, "\n}\n");
@@ -157,7 +156,7 @@ enum status ppo_load_state(struct ppo *ppo, const char *dir, struct error *err)
 	if (status == STATUS_OK)
 		status = read_state(ppo, state, path, &metrics_bytes, &rollouts_bytes, err);
 	if (status == STATUS_OK && ppo->is_lead)
-		status = state_check_data(state, "prompts_sha256", ppo->prompts.sha256,
+		status = state_check_data(state, "prompts", &ppo->prompts,
 					  ppo->config->data.prompts, err);
 	if (status == STATUS_OK && ppo->is_lead)
 		status = check_reference(ppo, state, err);

@@ -113,16 +113,36 @@ enum status state_read_counters(const struct json *state, const struct state_cou
 	return STATUS_OK;
 }
 
-enum status state_check_data(const struct json *state, const char *key, const char *sha256,
-			     const char *data_path, struct error *err)
+void state_print_data(const struct dataset *dataset, const char *name, struct buf *out)
 {
+	buf_printf(out, ",\n  \"%s_sha256\": \"%s\",\n  \"%s_ids_sha256\": \"%s\"", name,
+		   dataset->sha256, name, dataset->ids_sha256);
+}
+
+static bool is_recorded(const struct json *state, const char *name, const char *ending,
+			const char *sha256)
+{
+	char *key = xasprintf("%s%s", name, ending);
 	const struct json *recorded = json_get(state, key);
 
-	if (recorded && json_type(recorded) == JSON_STRING &&
-	    strcmp(json_string(recorded, NULL), sha256) == 0)
-		return STATUS_OK;
-	return error_set(err, STATUS_BAD_INPUT,
-			 "%s: the file has changed since the run began; a resumed run needs the "
-			 "same rows",
-			 data_path);
+	free(key);
+	return recorded && json_type(recorded) == JSON_STRING &&
+	       strcmp(json_string(recorded, NULL), sha256) == 0;
+}
+
+enum status state_check_data(const struct json *state, const char *name,
+			     const struct dataset *dataset, const char *data_path,
+			     struct error *err)
+{
+	if (!is_recorded(state, name, "_sha256", dataset->sha256))
+		return error_set(err, STATUS_BAD_INPUT,
+				 "%s: the file has changed since the run began; a resumed run needs "
+				 "the same rows",
+				 data_path);
+	if (!is_recorded(state, name, "_ids_sha256", dataset->ids_sha256))
+		return error_set(err, STATUS_BAD_INPUT,
+				 "%s: its rows are other ids than when the run began: the tokenizer "
+				 "or the chat template has changed; a resumed run needs the same ones",
+				 data_path);
+	return STATUS_OK;
 }

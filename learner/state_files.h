@@ -10,6 +10,7 @@
 #include "common/base/json.h"
 #include "common/base/status.h"
 #include "common/model/hf_checkpoint.h"
+#include "learner/dataset.h"
 #include "learner/trainer.h"
 
 /* A checkpoint of all learners together: the lead fills its directory, each learner
@@ -51,6 +52,9 @@ struct state_counter {
 };
 enum status state_read_counters(const struct json *state, const struct state_counter *counters,
 				size_t n, const char *path, struct error *err);
-/* The data must be those that the run began with: state's key holds their hash. */
-enum status state_check_data(const struct json *state, const char *key, const char *sha256,
-			     const char *data_path, struct error *err);
+/* The hashes of a data set as members of state.json: NAME_sha256, NAME_ids_sha256. */
+void state_print_data(const struct dataset *dataset, const char *name, struct buf *out);
+/* The data must be those that the run began with. */
+enum status state_check_data(const struct json *state, const char *name,
+			     const struct dataset *dataset, const char *data_path,
+			     struct error *err);

@@ -43,10 +43,7 @@ static void measure_result(struct supervised *run)
 	    !(task->describe || (task->report && run->eval.n > 0)))
 		return;
 	comm_set_phase("evaluation");
-	free(run->numbers);
-	run->numbers = supervised_measure(run, run->model, dataset, NULL, dataset->n, task->measure,
-					  task->n_numbers);
-	run->measured = run->step;
+	supervised_measure_all(run, dataset);
 }
 
 /* evaluation.json: what is known of the result. */
@@ -237,16 +234,15 @@ static enum status check_same_data(struct supervised *run, struct error *err)
 	char sha256[2][65];
 	enum status status = STATUS_OK;
 
-	memcpy(sha256[0], run->train.sha256, sizeof sha256[0]);
-	memcpy(sha256[1], run->eval.sha256, sizeof sha256[1]);
+	memcpy(sha256[0], run->train.ids_sha256, sizeof sha256[0]);
+	memcpy(sha256[1], run->eval.ids_sha256, sizeof sha256[1]);
 	comm_broadcast(run->session.world, sha256, sizeof sha256, 0);
-	if (memcmp(sha256[0], run->train.sha256, sizeof sha256[0]) != 0 ||
-	    memcmp(sha256[1], run->eval.sha256, sizeof sha256[1]) != 0)
-		status =
-			error_set(err, STATUS_BAD_INPUT,
-				  "rank %d reads other data than rank 0 at the paths of data.train "
-				  "and data.eval",
-				  comm_rank(run->session.world));
+	if (memcmp(sha256[0], run->train.ids_sha256, sizeof sha256[0]) != 0 ||
+	    memcmp(sha256[1], run->eval.ids_sha256, sizeof sha256[1]) != 0)
+		status = error_set(err, STATUS_BAD_INPUT,
+				   "rank %d reads other data than rank 0 at the paths of data.train "
+				   "and data.eval, or with another tokenizer",
+				   comm_rank(run->session.world));
 	return comm_agree(run->session.world, status, err);
 }
 

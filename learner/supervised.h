@@ -124,6 +124,9 @@ enum status supervised_step(struct supervised *run, struct error *err);
 double *supervised_measure(struct supervised *run, const struct model *model,
 			   const struct dataset *dataset, const int *rows, int n,
 			   measure_units *measure, int width);
+/* The task's numbers of all rows of a dataset by the model as it is now, which
+ * run->numbers then holds.  Collective. */
+void supervised_measure_all(struct supervised *run, const struct dataset *dataset);
 /* The sequences of units first .. first+n-1, a pair's chosen before its rejected. */
 void supervised_batch(struct batch *batch, const struct units *units, int first, int n,
 		      struct arena *arena);

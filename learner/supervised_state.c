@@ -3,7 +3,7 @@
  *     model/                        a Hugging Face directory, usable as it is, or an
  *                                   adapter as PEFT keeps them
  *     optimizer-m.safetensors ...   moments that the optimizer has
- *     state.json                    counters, length of the log, hash of the data
+ *     state.json                    counters, length of the log, hashes of the data
  *     config.json                   the resolved config that made it */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -26,9 +26,12 @@ static void print_state(const struct supervised *run, struct buf *out)
 		   "{\n  \"step\": %" PRId64 ",\n  \"updates\": %" PRId64
 		   ",\n  \"skipped\": %" PRId64 ",\n  \"skipped_in_a_row\": %" PRId64
 		   ",\n  \"metrics_bytes\": %" PRIu64
-		   ",\n  \"lowest_loss\": %s,\n  \"isa\": \"%s\",\n  \"train_sha256\": \"%s\"",
+		   ",\n  \"lowest_loss\": %s,\n  \"isa\": \"%s\"",
 		   run->step, run->trainer.t, run->trainer.skipped, run->trainer.skipped_in_a_row,
-		   run->metrics.bytes, lowest.data, isa_name(run->session.isa), run->train.sha256);
+		   run->metrics.bytes, lowest.data, isa_name(run->session.isa));
+	state_print_data(&run->train, "train", out);
+	if (run->eval.n > 0)
+		state_print_data(&run->eval, "eval", out);
 	adapter_print_base(run->model, "base", out);
 	buf_append_string(out, "\n}\n");
 	buf_release(&lowest);
@@ -118,8 +121,10 @@ enum status supervised_load_state(struct supervised *run, uint64_t *metrics_byte
 		status = state_read_counters(state, counters, sizeof counters / sizeof *counters,
 					     path, err);
 	if (status == STATUS_OK)
-		status = state_check_data(state, "train_sha256", run->train.sha256,
-					  run->config->data.train, err);
+		status = state_check_data(state, "train", &run->train, run->config->data.train,
+					  err);
+	if (status == STATUS_OK && run->eval.n > 0)
+		status = state_check_data(state, "eval", &run->eval, run->config->data.eval, err);
 	if (status == STATUS_OK)
 		status = adapter_check_base(run->model, state, "base", run->config->model.path,
 					    err);

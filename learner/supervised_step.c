@@ -154,6 +154,18 @@ static void update(struct supervised *run, struct step_report *report)
 	free(lengths);
 }
 
+void supervised_measure_all(struct supervised *run, const struct dataset *dataset)
+{
+	const struct supervised_task *task = run->task;
+
+	if (task->look)
+		task->look(run, dataset, NULL, dataset->n);
+	free(run->numbers);
+	run->numbers = supervised_measure(run, run->model, dataset, NULL, dataset->n, task->measure,
+					  task->n_numbers);
+	run->measured = run->step;
+}
+
 /* Means over data.eval, summed in the order of the rows; the model of the lowest loss
  * is kept as best/. */
 static enum status evaluate(struct supervised *run, double *means, struct error *err)
@@ -163,13 +175,8 @@ static enum status evaluate(struct supervised *run, double *means, struct error 
 	double weight = 0, *numbers;
 	enum status status = STATUS_OK;
 
-	if (task->look)
-		task->look(run, &run->eval, NULL, n);
-	free(run->numbers);
-	run->numbers = numbers = supervised_measure(run, run->model, &run->eval, NULL, n,
-						    task->measure, task->n_numbers);
-	run->measured = run->step;
-
+	supervised_measure_all(run, &run->eval);
+	numbers = run->numbers;
 	memset(means, 0, (size_t)task->n_stats * sizeof *means);
 	for (int i = 0; i < n; i++) {
 		weight += weight_of(task, &run->eval, i);

@@ -5,7 +5,7 @@
  * Blocks before current are full, blocks after it are empty and wait.  The
  * position of an allocation is counted over all blocks: a block remembers the
  * count at which it became current (base), so a mark is one number and a rewind
- * finds its block again.  Space left over at a block's end is not counted.  Once an
+ * finds its block again.  Space left over at a block's end is not counted, nor held.  Once an
  * arena is empty that has needed several blocks, it gets one that is large enough for
  * all that was ever in use: work that repeats then takes that much and no more. */
 #include "common/base/arena.h"
@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "common/base/die.h"
 
@@ -109,11 +110,29 @@ void arena_release(struct arena *arena)
 	arena_init(arena);
 }
 
+/* What is left of a block at its end is not used while later ones are: its pages go back to
+ * the system, so that no more of them are held than are in use. */
+static void give_back_rest(const struct arena *arena)
+{
+	const struct arena_block *block = arena->current;
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	uintptr_t begin = (uintptr_t)(block->data + (arena->used - block->base));
+	uintptr_t end = (uintptr_t)(block->data + block->bytes);
+
+	begin = (begin + page - 1) / page * page;
+	end = end / page * page;
+	if (sizeof *block + block->bytes >= MAPPED_BYTES && begin < end)
+		(void)madvise((void *)begin, end - begin, MADV_DONTNEED);
+}
+
 /* Makes a block current that has room: the next one if it is large enough, or a
  * new one put before it, at least as large as the current. */
 static void advance(struct arena *arena, size_t bytes)
 {
 	struct arena_block **link = arena->current ? &arena->current->next : &arena->first;
+
+	if (arena->current)
+		give_back_rest(arena);
 	if (!*link || (*link)->bytes < bytes) {
 		size_t size = arena->current ? 2 * arena->current->bytes : FIRST_BLOCK_BYTES;
 		struct arena_block *block = block_create(size > bytes ? size : bytes);

@@ -11,7 +11,7 @@
 #include "common/base/die.h"
 #include "common/base/log.h"
 
-enum { MAX_FAULTS = 16 };
+enum { MAX_FAULTS = 64 };
 enum action { KILL, STOP, NOT_A_NUMBER, OMIT };
 
 struct fault {

@@ -31,13 +31,15 @@ running_in() { # DIR
 }
 
 # Everything that is promised to be the same, as lines of hashes: the result, the
-# optimizer's state, rollouts, and metrics without their time fields.
+# optimizer's state, what is known of the result, rollouts, and metrics without their time
+# fields.
 fingerprint() { # RUN
 	(
 		cd "$1"
 		sha256sum final/*.safetensors
 		[ ! -e best ] || sha256sum best/*.safetensors
 		find checkpoints -name '*.safetensors' | sort | xargs sha256sum
+		[ ! -e evaluation.json ] || sha256sum evaluation.json
 		[ ! -e rollouts.jsonl ] || sha256sum rollouts.jsonl
 		sed -E 's/,"(time|perf)\/[^"]*":[^,}]*//g' metrics.jsonl | sha256sum
 	)

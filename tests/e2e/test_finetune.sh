@@ -101,6 +101,21 @@ fi
 mv copy gone
 "$RLHF" dpo dpo.json --set run.dir=orphan --set reference.path=copy 2>log || fail "$(cat log)"
 same_run dpo orphan 'a run resumed without its reference'
+# Its rows are the same ones: what the reference said of them is in the checkpoint.
+other_rows() { # PATTERN
+	local rc=0
+	"$RLHF" dpo dpo.json --set train.steps=10 2>log || rc=$?
+	[ $rc -eq 2 ] || fail "exit $rc of a run that goes on with other rows: $(cat log)"
+	grep -q "rlhf: error: $1" log || fail "no \"$1\": $(cat log)"
+}
+cp pairs-eval.jsonl kept-pairs.jsonl
+cp sft/final/tokenizer.json kept-tokenizer.json
+sed 's/dog/cat/' kept-pairs.jsonl >pairs-eval.jsonl
+other_rows 'pairs-eval.jsonl: the file has changed since the run began'
+cp kept-pairs.jsonl pairs-eval.jsonl
+sed 's/"add_prefix_space": false/"add_prefix_space": true/' kept-tokenizer.json >sft/final/tokenizer.json
+other_rows 'pairs.jsonl: its rows are other ids than when the run began'
+cp kept-tokenizer.json sft/final/tokenizer.json
 for type in robust hinge ipo; do
 	"$RLHF" dpo dpo.json --set run.dir=$type --set dpo.loss_type=$type 2>log || fail "$(cat log)"
 	holds "$(metric rewards/accuracies $type) == 1" "$type did not learn"
@@ -197,7 +212,7 @@ freeze() { # WHAT BYTES NEXT: the first BYTES of the data stay, the NEXT do not
 	! cmp -s -n "$3" -i $((header + $2)) classify/final/$weights "kept-$1/final/$weights" ||
 		fail "freeze $1 keeps more than $2 bytes"
 }
-alike classify frozen.json frozen checkpoint.before_rename:2
+alike classify frozen.json frozen checkpoint.before_rename:2 final.begin:1
 freeze none 0 $embedding
 freeze embeddings $embedding $layer
 freeze 1 $((embedding + layer)) $layer

@@ -84,6 +84,13 @@ found 'nothing/config.json: cannot open'
 "$RLHF" ppo config.json 2>log || fail "$(cat log)"
 sound run
 found '^kind +run$' '^state +finished$' '^step +6$' 'step-00000006, valid$' '^directory +run/final$'
+# What is being written or removed is no checkpoint yet or no more.
+mkdir -p run/checkpoints/step-00000008.tmp/model run/checkpoints/step-00000002.old.tmp/model
+sound run
+! grep -q tmp out || fail "$(cat out)"
+"$RLHF" status run >out 2>log || fail "$(cat log)"
+found '^  step-00000004 +valid$' '^  step-00000006 +valid$'
+! grep -q tmp out || fail "$(cat out)"
 sound run/checkpoints/step-00000006
 found '^kind +checkpoint of a run$' 'step-00000006/model$' 'step-00000006/critic$'
 printf x | dd of=run/checkpoints/step-00000004/model/model.safetensors bs=1 conv=notrunc status=none seek=4000

@@ -81,6 +81,11 @@ gradients() { # FIRST LAST
 	seq -s , -f 'nan:trainer.gradient:%g' "$1" "$2"
 }
 (export RLHF_FAULT && RLHF_FAULT=$(gradients 3 12) && lost)
+# Policy and critic have four updates each in a step of ppo: the fourth step ends it.
+(RLHF_FAULT=$(gradients 9 40) "$RLHF" ppo config.json --set run.dir=lost-ppo) 2>log &&
+	fail 'a diverged run of ppo did not stop'
+grep -q '"state": "failed"' lost-ppo/run.json && grep -q '"step": 4,' lost-ppo/run.json ||
+	fail "$(cat lost-ppo/run.json)"
 rm -rf lost
 (RLHF_FAULT=$(gradients 3 12),kill:checkpoint.after_rename:2 "$RLHF" pretrain pretrain.json \
 	--set train.steps=20 --set run.dir=lost) >log 2>&1 && fail 'it was not killed'

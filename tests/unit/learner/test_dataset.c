@@ -117,6 +117,28 @@ static void test_plain_text_is_one_document(void **state)
 	dataset_release(&dataset);
 }
 
+/* Files that are read as the same rows, and one whose rows are cut elsewhere. */
+static void test_rows_have_a_hash_of_their_own(void **state)
+{
+	struct run_config config = config_of("error");
+	char sha256[65], ids_sha256[65];
+
+	(void)state;
+	must(load(&config, "d.jsonl", "{\"text\":\"abc\"}\n"));
+	memcpy(sha256, dataset.sha256, sizeof sha256);
+	memcpy(ids_sha256, dataset.ids_sha256, sizeof ids_sha256);
+	dataset_release(&dataset);
+	must(load(&config, "d.jsonl", "{\"text\": \"abc\"}\n"));
+	assert_string_not_equal(dataset.sha256, sha256);
+	assert_string_equal(dataset.ids_sha256, ids_sha256);
+	dataset_release(&dataset);
+	config.data.max_length = 3;
+	must(load(&config, "d.jsonl", "{\"text\":\"abc\"}\n"));
+	assert_string_equal(dataset.sha256, sha256);
+	assert_string_not_equal(dataset.ids_sha256, ids_sha256);
+	dataset_release(&dataset);
+}
+
 static void test_without_packing_each_text_is_a_sequence(void **state)
 {
 	struct run_config config = config_of("error");
@@ -598,6 +620,7 @@ int main(void)
 		cmocka_unit_test(test_rest_of_one_token_is_dropped),
 		cmocka_unit_test(test_plain_text_is_one_document),
 		cmocka_unit_test(test_plain_text_is_utf8_and_not_empty),
+		cmocka_unit_test(test_rows_have_a_hash_of_their_own),
 		cmocka_unit_test(test_without_packing_each_text_is_a_sequence),
 		cmocka_unit_test(test_rows_of_ids_stay_whole_and_get_no_end_token),
 		cmocka_unit_test(test_missing_end_token_is_refused),

@@ -8,6 +8,8 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "common/base/arena.h"
 #include "common/base/buf.h"
@@ -153,12 +155,48 @@ static void test_a_counting_arena_counts_the_same_and_holds_nothing(void **state
 	arena_release(&arenas[1]);
 }
 
+/* Pages of the n bytes from a page's beginning on that are in memory. */
+static size_t resident(const unsigned char *at, size_t n)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), n_pages = n / page, count = 0;
+	unsigned char *in_core = malloc(n_pages);
+
+	assert_non_null(in_core);
+	at += (page - (uintptr_t)at % page) % page;
+	assert_int_equal(mincore((void *)(uintptr_t)at, n_pages * page, in_core), 0);
+	for (size_t i = 0; i < n_pages; i++)
+		count += in_core[i] & 1;
+	free(in_core);
+	return count;
+}
+
+static void test_what_is_left_of_a_full_block_is_not_held(void **state)
+{
+	enum { MIB = 1 << 20 };
+	struct arena arena;
+	unsigned char *first;
+
+	(void)state;
+	arena_init(&arena);
+	first = arena_alloc(&arena, 4 * MIB, 1);
+	memset(first, 1, 4 * MIB);
+	arena_rewind(&arena, 0);
+	assert_ptr_equal(arena_alloc(&arena, MIB, 1), first);
+	assert_true(resident(first + MIB, 2 * MIB) > 0);
+	arena_alloc(&arena, 5 * MIB, 1);
+	assert_int_equal(resident(first + MIB, 2 * MIB), 0);
+	for (size_t i = 0; i < MIB; i++)
+		assert_int_equal(first[i], 1);
+	arena_release(&arena);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_arena_gives_aligned_separate_memory),
 		cmocka_unit_test(test_arena_reuses_its_blocks_after_a_rewind),
 		cmocka_unit_test(test_a_counting_arena_counts_the_same_and_holds_nothing),
+		cmocka_unit_test(test_what_is_left_of_a_full_block_is_not_held),
 		cmocka_unit_test(test_arena_rewinds_to_marks_inside_earlier_blocks),
 		cmocka_unit_test(test_an_arena_that_was_emptied_has_one_block),
 		cmocka_unit_test(test_buf_appends_prints_and_hands_over),
