@@ -310,16 +310,14 @@ enum status hf_source_complain(const struct hf_source *source, const struct hf_p
 
 enum dtype hf_source_dtype(const struct tensor_view *const *views, int n)
 {
-	enum dtype dtype = DTYPE_OTHER;
+	size_t elements[DTYPE_OTHER + 1] = {0};
+	enum dtype most = DTYPE_F32;
 
-	for (int i = 0; i < n; i++) {
-		if (!views[i])
-			continue;
-		if (dtype == DTYPE_OTHER)
-			dtype = views[i]->dtype;
-		else if (dtype != views[i]->dtype)
-			dtype = dtype == DTYPE_F64 || views[i]->dtype == DTYPE_F64 ? DTYPE_F64
-										   : DTYPE_F32;
-	}
-	return dtype == DTYPE_OTHER ? DTYPE_F32 : dtype;
+	for (int i = 0; i < n; i++)
+		if (views[i])
+			elements[views[i]->dtype] += views[i]->n_elements;
+	for (enum dtype dtype = DTYPE_F32; dtype < DTYPE_OTHER; dtype++)
+		if (elements[dtype] > elements[most])
+			most = dtype;
+	return most;
 }
