@@ -219,7 +219,15 @@ refused 0 'wide.jsonl: line 1: "margin" is 1e\+308, expected a number from -1e\+
 printf 'BZh91AY' >packed.jsonl
 refused 0 'packed.jsonl: bzip2 data, expected one JSON object' "$RLHF" pretrain train.json \
 	--set data.train=packed.jsonl
+refused 0 'nowhere.jsonl: cannot open' "$RLHF" pretrain train.json --set data.train=nowhere.jsonl \
+	--set run.dir=fresh/of/all
 [ ! -e fresh ] || fail 'a refused training left its directory'
+mkdir there
+refused 0 'nowhere.jsonl: cannot open' "$RLHF" pretrain train.json --set data.train=nowhere.jsonl \
+	--set run.dir=there/run
+refused 0 'nowhere.jsonl: cannot open' "$RLHF" pretrain train.json --set data.train=nowhere.jsonl \
+	--set run.dir=there
+rmdir there || fail 'a refused training changed the directory around its own'
 
 # --- the directory of the run ---
 contents policy >policy.was
