@@ -67,13 +67,21 @@ static void module_of_tensor(const struct model *model, int i, char out[NAME_BYT
 		*dot = '\0';
 }
 
-/* PEFT's rule: the whole name, or what follows one of its dots. */
+/* PEFT's rule for layers that are adapted: the whole name, or what follows one of its dots. */
 static bool is_named(const char *module, const char *entry)
 {
 	size_t n = strlen(module), end = strlen(entry);
 
 	return strcmp(module, entry) == 0 ||
 	       (n > end && module[n - end - 1] == '.' && strcmp(module + n - end, entry) == 0);
+}
+
+/* PEFT's rule for modules that are trained whole: any end of the name. */
+static bool ends_with(const char *module, const char *entry)
+{
+	size_t n = strlen(module), end = strlen(entry);
+
+	return n >= end && strcmp(module + n - end, entry) == 0;
 }
 
 static bool is_null(const struct json *value)
@@ -273,7 +281,7 @@ static enum status plan_saved(struct planning *planning, const struct adapter_op
 
 		for (int i = 0; i < planning->n && status == STATUS_OK; i++) {
 			module_of_tensor(model, i, module);
-			if (!is_named(module, name))
+			if (!ends_with(module, name))
 				continue;
 			status = save_tensor(planning, i, name, "lora.modules_to_save", err);
 			n_matched++;

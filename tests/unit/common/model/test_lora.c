@@ -531,6 +531,25 @@ static void test_a_is_uniform_within_its_bound(void **state)
 	model_destroy(model);
 }
 
+/* As PEFT, which then looks for all of them in the file: "norm" is input_layernorm too. */
+static void test_the_end_of_a_name_tells_what_is_trained_whole(void **state)
+{
+	static const struct {
+		const char *saved;
+		int n; /* of 2 layers */
+	} cases[] = {{"[\"norm\"]", 5}, {"[\"model.norm\"]", 1}, {"[\"put_layernorm\"]", 2}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct model *model = load_base("llama-gqa");
+		struct error err = {""};
+
+		assert_int_equal(create(model, NULL, cases[i].saved, &err), STATUS_OK);
+		assert_int_equal(model->lora->n_saved, cases[i].n);
+		model_destroy(model);
+	}
+}
+
 /* --- what is refused --- */
 
 static void assert_refused(const char *base, const char *targets, const char *saved,
@@ -658,6 +677,7 @@ int main(void)
 		cmocka_unit_test(test_rows_do_not_depend_on_the_batch),
 		cmocka_unit_test(test_files_are_those_of_peft_to_the_byte),
 		cmocka_unit_test(test_a_new_adapter_changes_no_bit),
+		cmocka_unit_test(test_the_end_of_a_name_tells_what_is_trained_whole),
 		cmocka_unit_test(test_a_is_uniform_within_its_bound),
 		cmocka_unit_test(test_names_that_match_nothing_are_refused),
 		cmocka_unit_test(test_variants_and_bad_configs_are_refused),
