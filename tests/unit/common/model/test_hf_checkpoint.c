@@ -411,6 +411,19 @@ static void test_a_directory_without_safetensors_is_refused(void **state)
 
 /* --- tied heads --- */
 
+/* From F32. */
+static void convert(struct stored *item, enum dtype dtype)
+{
+	size_t n = item->bytes.length / sizeof(float);
+	char *bytes = xmalloc(n * dtype_bytes(dtype));
+
+	dtype_from_float(dtype, (const float *)(const void *)item->bytes.data, n, bytes);
+	item->bytes.length = 0;
+	buf_append(&item->bytes, bytes, n * dtype_bytes(dtype));
+	snprintf(item->dtype, sizeof item->dtype, "%s", dtype_name(dtype));
+	free(bytes);
+}
+
 static void test_a_tied_head_that_is_stored_too_stays_tied_if_it_is_the_same(void **state)
 {
 	struct store store;
@@ -429,6 +442,29 @@ static void test_a_tied_head_that_is_stored_too_stays_tied_if_it_is_the_same(voi
 	assert_same_weights(expected, model);
 	model_destroy(model);
 	model_destroy(expected);
+}
+
+static void test_a_tied_head_of_another_type_is_the_same_if_its_numbers_are(void **state)
+{
+	struct store store;
+	struct stored *head;
+	struct model *model;
+	int64_t shape[2];
+
+	(void)state;
+	copy("gpt2", "config.json");
+	read_store(&store, "gpt2");
+	head = stored(&store, "transformer.wte.weight");
+	memcpy(shape, head->shape, sizeof shape);
+	for (size_t i = 0; i < head->bytes.length / 4; i++) /* to numbers that bfloat16 has */
+		memset(head->bytes.data + 4 * i, 0, 2);
+	head = append(&store, "lm_head.weight", "F32", 2, shape, head->bytes.data,
+		      head->bytes.length);
+	convert(head, DTYPE_BF16);
+	finish_store(&store);
+	model = load(dir, HEAD_LM);
+	assert_true(model->config.tied);
+	model_destroy(model);
 }
 
 /* As transformers 5 does; what is saved must then say so. */
@@ -926,19 +962,6 @@ static void test_weights_that_are_not_finite_are_not_written(void **state)
 }
 
 /* --- types of the weights --- */
-
-/* From F32. */
-static void convert(struct stored *item, enum dtype dtype)
-{
-	size_t n = item->bytes.length / sizeof(float);
-	char *bytes = xmalloc(n * dtype_bytes(dtype));
-
-	dtype_from_float(dtype, (const float *)(const void *)item->bytes.data, n, bytes);
-	item->bytes.length = 0;
-	buf_append(&item->bytes, bytes, n * dtype_bytes(dtype));
-	snprintf(item->dtype, sizeof item->dtype, "%s", dtype_name(dtype));
-	free(bytes);
-}
 
 /* The golden model with all tensors stored in a type. */
 static void write_as(enum dtype dtype, const char *dtype_key)
@@ -1539,6 +1562,7 @@ int main(void)
 		CASE(test_a_description_larger_than_the_files_is_refused_before_allocation),
 		CASE(test_a_directory_without_safetensors_is_refused),
 		CASE(test_a_tied_head_that_is_stored_too_stays_tied_if_it_is_the_same),
+		CASE(test_a_tied_head_of_another_type_is_the_same_if_its_numbers_are),
 		CASE(test_a_tied_head_that_differs_is_kept_apart_for_good),
 		CASE(test_a_missing_head_is_the_embedding_only_if_tied),
 		CASE(test_an_index_may_only_name_plain_files),
