@@ -97,6 +97,28 @@ enum status new_model_check_keys(const struct json *config, struct error *err)
 
 /* --- values --- */
 
+enum status new_model_write_points(struct buf *text, const struct json *config, struct error *err)
+{
+	static const char *const keys[] = {
+		"rms_norm_eps",		   "layer_norm_eps",	     "layer_norm_epsilon",
+		"final_logit_softcapping", "attn_logit_softcapping", "initializer_range",
+		"init_std"};
+	enum status status = STATUS_OK;
+
+	for (size_t i = 0; i < sizeof keys / sizeof *keys && status == STATUS_OK; i++) {
+		const struct json *value = json_get(config, keys[i]);
+		struct buf number = BUF_INIT;
+
+		if (value && json_type(value) == JSON_NUMBER &&
+		    json_number(value) == trunc(json_number(value))) {
+			buf_printf(&number, "%.1f", json_number(value));
+			status = json_edit(text, keys[i], number.data, err);
+		}
+		buf_release(&number);
+	}
+	return status;
+}
+
 enum status new_model_std(const struct json *config, const struct hf_family *family, double *std,
 			  struct error *err)
 {

@@ -65,10 +65,10 @@ static enum status describe_model(struct supervised *run, struct error *err)
 }
 
 /* The description that is complete now, as a model's: *std is of its matrices. */
-static enum status read_description(const struct supervised *run, struct model_config *config,
+static enum status read_description(struct supervised *run, struct model_config *config,
 				    double *std, struct error *err)
 {
-	const struct buf *text = &run->config_text;
+	struct buf *text = &run->config_text;
 	struct json *root = json_parse(text->data, text->length, "model.create", err);
 	enum status status = root ? new_model_check_keys(root, err) : STATUS_BAD_INPUT;
 
@@ -76,6 +76,8 @@ static enum status read_description(const struct supervised *run, struct model_c
 		status = hf_parse_config(config, text->data, text->length, "model.create", err);
 	if (status == STATUS_OK)
 		status = new_model_std(root, config->family, std, err);
+	if (status == STATUS_OK)
+		status = new_model_write_points(text, root, err);
 	json_free(root);
 	return status;
 }

@@ -138,6 +138,24 @@ static void test_the_config_says_how_large_new_weights_are(void **state)
 	assert_std(LLAMA "\"initializer_range\": 1e300}", -1);
 }
 
+static void test_numbers_that_transformers_wants_with_a_point_have_one(void **state)
+{
+	static const char text[] = "{\"final_logit_softcapping\": 30, \"hidden_size\": 8, "
+				   "\"attn_logit_softcapping\": null, \"rms_norm_eps\": 1e-06}";
+	struct error err;
+	struct json *config = json_parse(text, strlen(text), "text", &err);
+	struct buf out = BUF_INIT;
+
+	(void)state;
+	buf_append_string(&out, text);
+	assert_int_equal(new_model_write_points(&out, config, &err), STATUS_OK);
+	assert_string_equal(out.data,
+			    "{\"final_logit_softcapping\": 30.0, \"hidden_size\": 8, "
+			    "\"attn_logit_softcapping\": null, \"rms_norm_eps\": 1e-06}");
+	json_free(config);
+	buf_release(&out);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -146,6 +164,7 @@ int main(void)
 		cmocka_unit_test(test_what_the_family_lacks_must_be_off),
 		cmocka_unit_test(test_an_unknown_family_is_left_to_others),
 		cmocka_unit_test(test_the_config_says_how_large_new_weights_are),
+		cmocka_unit_test(test_numbers_that_transformers_wants_with_a_point_have_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
