@@ -94,35 +94,42 @@ int plan_arenas(const struct model *model, int lanes, int n_learners, int n_thre
 
 /* --- files --- */
 
-static enum dtype result_dtype(const struct model *model, const char *save_dtype)
+static bool is_adapter(const struct model *model)
 {
-	if (strcmp(save_dtype, "loaded") == 0)
-		return model->dtype;
-	return strcmp(save_dtype, "bf16") == 0 ? DTYPE_BF16 : DTYPE_F32;
+	return model->lora && model->lora->n_modules > 0;
+}
+
+/* save_dtype is one of the config's choices. */
+static enum hf_save_as save_as(const char *save_dtype)
+{
+	enum hf_save_as as = HF_SAVE_LOADED;
+
+	hf_save_as_parse(save_dtype, &as);
+	return as;
 }
 
 size_t plan_saving_bytes(const struct model *model, const char *save_dtype)
 {
-	/* A tensor is gathered, converted, and converted back to be checked. */
-	bool converts = result_dtype(model, save_dtype) != DTYPE_F32;
-	size_t most = 0;
-	int n = model->lora && model->lora->n_modules ? 0 : hf_tensor_count(model);
+	enum hf_save_as as = save_as(save_dtype);
+	size_t most = 0, most_converted = 0;
+	int n = is_adapter(model) ? 0 : hf_tensor_count(model);
 
+	/* A tensor is gathered, converted, and converted back to be checked. */
 	for (int i = 0; i < n; i++) {
 		struct hf_tensor tensor;
 
 		hf_tensor_describe(model, i, &tensor);
 		most = larger(most, tensor.n_elements);
+		if (hf_save_dtype(model, i, as) != DTYPE_F32)
+			most_converted = larger(most_converted, tensor.n_elements);
 	}
-	return most * (converts ? 2 * sizeof(float) + sizeof(uint16_t) : sizeof(float));
+	return most * sizeof(float) + most_converted * (sizeof(float) + sizeof(uint16_t));
 }
 
 /* Parameters that are in a checkpoint: of an adapter, without its base. */
 static size_t count_saved(const struct model *model)
 {
-	bool is_adapter = model->lora && model->lora->n_modules > 0;
-
-	return count_parameters(is_adapter ? model_trained(model).layout : &model->layout);
+	return count_parameters(is_adapter(model) ? model_trained(model).layout : &model->layout);
 }
 
 size_t plan_checkpoint_bytes(const struct model *model, const struct optimizer_config *optimizer)
@@ -135,7 +142,19 @@ size_t plan_checkpoint_bytes(const struct model *model, const struct optimizer_c
 
 size_t plan_result_bytes(const struct model *model, const char *save_dtype)
 {
-	return count_saved(model) * dtype_bytes(result_dtype(model, save_dtype));
+	enum hf_save_as as = save_as(save_dtype);
+	int n = hf_tensor_count(model);
+	size_t bytes = 0;
+
+	if (is_adapter(model))
+		return count_saved(model) * sizeof(float);
+	for (int i = 0; i < n; i++) {
+		struct hf_tensor tensor;
+
+		hf_tensor_describe(model, i, &tensor);
+		bytes += tensor.n_elements * dtype_bytes(hf_save_dtype(model, i, as));
+	}
+	return bytes;
 }
 
 int64_t plan_checkpoints(const struct run_config *config, int64_t steps)

@@ -7,9 +7,7 @@
 #include "common/model/hf_checkpoint.h"
 #include "learner/language_loss.h"
 #include "learner/learner.h"
-
-/* Standard deviation of a new model's matrices. */
-#define INIT_STD 0.02
+#include "learner/new_model.h"
 
 /* --- a new model --- */
 
@@ -66,14 +64,32 @@ static enum status describe_model(struct supervised *run, struct error *err)
 	return status;
 }
 
+/* The description that is complete now, as a model's: *std is of its matrices. */
+static enum status read_description(struct supervised *run, struct model_config *config,
+				    double *std, struct error *err)
+{
+	struct buf *text = &run->config_text;
+	struct json *root = json_parse(text->data, text->length, "model.create", err);
+	enum status status = root ? new_model_check_keys(root, err) : STATUS_BAD_INPUT;
+
+	if (status == STATUS_OK)
+		status = hf_parse_config(config, text->data, text->length, "model.create", err);
+	if (status == STATUS_OK)
+		status = new_model_std(root, config->family, std, err);
+	if (status == STATUS_OK)
+		status = new_model_write_points(text, root, err);
+	json_free(root);
+	return status;
+}
+
 static enum status create_model(struct supervised *run, struct error *err)
 {
 	struct model_config config;
+	double std;
 	enum status status = describe_model(run, err);
 
 	if (status == STATUS_OK)
-		status = hf_parse_config(&config, run->config_text.data, run->config_text.length,
-					 "model.create", err);
+		status = read_description(run, &config, &std, err);
 	if (status != STATUS_OK)
 		return status;
 	if (run->tokenizer && config.n_vocab < tokenizer_size(run->tokenizer))
@@ -99,7 +115,7 @@ static enum status create_model(struct supervised *run, struct error *err)
 	if (status != STATUS_OK)
 		return status;
 	run->model = model_create(&config, false);
-	model_init_random(run->model, (uint64_t)run->config->run.seed, INIT_STD);
+	model_init_random(run->model, (uint64_t)run->config->run.seed, std);
 	return STATUS_OK;
 }
 

@@ -327,10 +327,13 @@ enum status file_copy(const char *from, const char *to, struct error *err)
 	return status;
 }
 
-static enum status make_dir(const char *path, struct error *err)
+static enum status make_dir(const char *path, char **made, struct error *err)
 {
-	if (mkdir(path, 0777) == 0)
+	if (mkdir(path, 0777) == 0) {
+		if (!*made)
+			*made = xstrdup(path);
 		return STATUS_OK;
+	}
 	int reason = errno;
 	if (file_is_dir(path))
 		return STATUS_OK;
@@ -338,20 +341,41 @@ static enum status make_dir(const char *path, struct error *err)
 	return system_error(err, path, "cannot create the directory");
 }
 
-enum status file_make_dirs(const char *path, struct error *err)
+enum status file_make_new_dirs(const char *path, char **made, struct error *err)
 {
 	char *part = xstrdup(path);
 	enum status status = STATUS_OK;
+	*made = NULL;
 	for (char *end = part; status == STATUS_OK && *end;) {
 		end += strspn(end, "/");
 		end += strcspn(end, "/");
 		char kept = *end;
 		*end = '\0';
-		status = make_dir(part, err);
+		status = make_dir(part, made, err);
 		*end = kept;
 	}
 	free(part);
 	return status;
+}
+
+enum status file_make_dirs(const char *path, struct error *err)
+{
+	char *made;
+	enum status status = file_make_new_dirs(path, &made, err);
+	free(made);
+	return status;
+}
+
+void file_remove_new_dirs(const char *path, const char *made)
+{
+	size_t least = made ? strlen(made) : SIZE_MAX;
+	char *part = xstrdup(path);
+	for (size_t n = strlen(part); n > 0 && n >= least; n--)
+		if (part[n] == '/' || !part[n]) {
+			part[n] = '\0';
+			rmdir(part); /* what is not there or not empty stays */
+		}
+	free(part);
 }
 
 enum status file_remove_tree(const char *path, struct error *err)

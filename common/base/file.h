@@ -46,6 +46,11 @@ enum status file_copy(const char *from, const char *to, struct error *err); /* b
 
 enum status file_sync_dir(const char *path, struct error *err);
 enum status file_make_dirs(const char *path, struct error *err);   /* like mkdir -p */
+/* The same.  *made, which the caller frees: the first directory that was not there, NULL if
+ * there was none; on failure, too. */
+enum status file_make_new_dirs(const char *path, char **made, struct error *err);
+/* Removes these directories again, those that are empty.  made may be NULL. */
+void file_remove_new_dirs(const char *path, const char *made);
 enum status file_remove_tree(const char *path, struct error *err); /* absent is fine */
 bool file_exists(const char *path);
 bool file_is_dir(const char *path);

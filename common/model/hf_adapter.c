@@ -67,13 +67,38 @@ static void module_of_tensor(const struct model *model, int i, char out[NAME_BYT
 		*dot = '\0';
 }
 
-/* PEFT's rule: the whole name, or what follows one of its dots. */
+/* PEFT's rule for layers that are adapted: the whole name, or what follows one of its dots. */
 static bool is_named(const char *module, const char *entry)
 {
 	size_t n = strlen(module), end = strlen(entry);
 
 	return strcmp(module, entry) == 0 ||
 	       (n > end && module[n - end - 1] == '.' && strcmp(module + n - end, entry) == 0);
+}
+
+/* PEFT's rule for modules that are trained whole: any end of the name. */
+static bool ends_with(const char *module, const char *entry)
+{
+	size_t n = strlen(module), end = strlen(entry);
+
+	return n >= end && strcmp(module + n - end, entry) == 0;
+}
+
+/* What transformers 5 calls the output matrix of every family beside its stored name. */
+#define COMMON_HEAD "lm_head"
+
+static bool is_lm_head(const struct model *model, int i)
+{
+	return hf_tensor_param(model, i)->id == PARAM_LM_HEAD;
+}
+
+/* Whether a name in modules_to_save is that of a tensor's module. */
+static bool saves(const struct model *model, int i, const char *name)
+{
+	char module[NAME_BYTES];
+
+	module_of_tensor(model, i, module);
+	return ends_with(module, name) || (is_lm_head(model, i) && ends_with(COMMON_HEAD, name));
 }
 
 static bool is_null(const struct json *value)
@@ -252,12 +277,16 @@ static const struct json *first_name(const struct json *names)
 	return json_type(names) == JSON_STRING ? names : json_first(names);
 }
 
+static const struct json *next_name(const struct json *names, const struct json *name)
+{
+	return name == names ? NULL : json_next(name);
+}
+
 static enum status plan_saved(struct planning *planning, const struct adapter_options *options,
 			      struct buf *saved, struct error *err)
 {
 	const struct model *model = planning->model;
 	enum status status = STATUS_OK;
-	char module[NAME_BYTES];
 
 	if (model->config.head == HEAD_SCORE)
 		buf_append_string(saved, "[\"score\"");
@@ -267,13 +296,12 @@ static enum status plan_saved(struct planning *planning, const struct adapter_op
 		planning->plan.is_saved[i] = id == PARAM_SCORE_WEIGHT || id == PARAM_SCORE_BIAS;
 	}
 	for (const struct json *entry = first_name(options->modules_to_save);
-	     entry && status == STATUS_OK; entry = json_next(entry)) {
+	     entry && status == STATUS_OK; entry = next_name(options->modules_to_save, entry)) {
 		const char *name = json_string(entry, NULL);
 		int n_matched = 0;
 
 		for (int i = 0; i < planning->n && status == STATUS_OK; i++) {
-			module_of_tensor(model, i, module);
-			if (!is_named(module, name))
+			if (!saves(model, i, name))
 				continue;
 			status = save_tensor(planning, i, name, "lora.modules_to_save", err);
 			n_matched++;
@@ -525,7 +553,8 @@ static int find_tensor(const struct model *model, const char *name)
 		struct hf_tensor tensor;
 
 		hf_tensor_describe(model, i, &tensor);
-		if (strcmp(tensor.name, name) == 0)
+		if (strcmp(tensor.name, name) == 0 ||
+		    (is_lm_head(model, i) && strcmp(COMMON_HEAD ".weight", name) == 0))
 			return i;
 	}
 	return -1;
@@ -879,6 +908,21 @@ static void gather_module(const struct model *model, const struct lora_module *m
 	hf_linear_gather(model, module->tensor, lora->values + module->b, module->r, b->values);
 }
 
+/* Whether modules_to_save names the output matrix as transformers 5 does. */
+static bool names_common_head(const struct lora *lora)
+{
+	const struct buf *text = &lora->config;
+	struct json *root = json_parse(text->data, text->length, CONFIG, NULL);
+	const struct json *names = json_get(root, "modules_to_save");
+	bool found = false;
+
+	for (const struct json *entry = first_name(names); entry; entry = next_name(names, entry))
+		found = found || (json_type(entry) == JSON_STRING &&
+				  ends_with(COMMON_HEAD, json_string(entry, NULL)));
+	json_free(root);
+	return found;
+}
+
 /* The parameters trained whole are in the model's own block too. */
 static void gather_saved(const struct model *model, struct written *list, int *n)
 {
@@ -892,6 +936,8 @@ static void gather_saved(const struct model *model, struct written *list, int *n
 		if (!lora_gradient(model->lora, model->lora->values, param->id, param->layer))
 			continue;
 		hf_tensor_describe(model, i, &tensor);
+		if (is_lm_head(model, i) && names_common_head(model->lora))
+			snprintf(tensor.name, sizeof tensor.name, COMMON_HEAD ".weight");
 		saved = add_written(list, n, tensor.rank, tensor.shape[0], tensor.shape[1],
 				    tensor.n_elements);
 		snprintf(saved->name, sizeof saved->name, PREFIX "%s", tensor.name);

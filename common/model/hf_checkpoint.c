@@ -38,6 +38,94 @@ static enum status load_tensor(struct model *model, int i, const struct tensor_v
 	return status;
 }
 
+/* --- types --- */
+
+static void set_type(struct model *model, int i, enum dtype dtype)
+{
+	int n = hf_tensor_count(model);
+
+	if (hf_tensor_dtype(model, i) == dtype)
+		return;
+	if (!model->dtypes) {
+		model->dtypes = xcalloc((size_t)n, sizeof *model->dtypes);
+		for (int k = 0; k < n; k++)
+			model->dtypes[k] = model->dtype;
+	}
+	model->dtypes[i] = dtype;
+}
+
+/* What is made here has the type of most, but a head's bias that of its weight. */
+static void keep_types(struct model *model, const struct hf_source *source,
+		       const struct tensor_view *const *views)
+{
+	int n = hf_tensor_count(model);
+
+	model->dtype = hf_source_dtype(views, n);
+	for (int i = 0; i < n; i++)
+		if (views[i])
+			set_type(model, i, views[i]->dtype);
+		else if (hf_tensor_param(model, i)->id == PARAM_SCORE_BIAS && source->head.weight)
+			set_type(model, i, source->head.weight->dtype);
+}
+
+static bool read_type(const struct json *name, enum dtype *dtype)
+{
+	for (*dtype = DTYPE_F32; *dtype < DTYPE_OTHER; (*dtype)++)
+		if (name && json_type(name) == JSON_STRING &&
+		    strcmp(json_string(name, NULL), dtype_config_name(*dtype)) == 0)
+			return true;
+	return false;
+}
+
+static bool has_type(const struct model *model, enum dtype dtype)
+{
+	for (int i = 0; i < hf_tensor_count(model); i++)
+		if (hf_tensor_dtype(model, i) == dtype)
+			return true;
+	return false;
+}
+
+/* The state of a run is F32 and says what its result will be. */
+static void restore_types(struct model *model, const struct json *root)
+{
+	const struct json *others = json_get(root, HF_DTYPES_KEY);
+	enum dtype dtype;
+
+	if (!read_type(json_get(root, HF_DTYPE_KEY), &dtype))
+		return;
+	model->dtype = dtype;
+	free(model->dtypes);
+	model->dtypes = NULL;
+	for (int i = 0; i < hf_tensor_count(model) && json_first(others); i++) {
+		struct hf_tensor tensor;
+
+		hf_tensor_describe(model, i, &tensor);
+		if (read_type(json_get(others, tensor.name), &dtype))
+			set_type(model, i, dtype);
+	}
+}
+
+/* What config.json says about types: the one that it names, where tensors have several, is
+ * the one in which others read all of them. */
+static void read_types(struct model *model, const char *dir)
+{
+	static const char *const keys[] = {"torch_dtype", "dtype"};
+	struct buf text = BUF_INIT;
+	struct json *root = NULL;
+	enum dtype dtype;
+
+	if (hf_read_config_text(&text, dir, NULL) == STATUS_OK)
+		root = json_parse(text.data, text.length, dir, NULL);
+	for (int k = 0; k < 2 && model->dtypes; k++)
+		if (read_type(json_get(root, keys[k]), &dtype) && has_type(model, dtype))
+			model->dtype = dtype;
+	restore_types(model, root);
+	json_free(root);
+	buf_release(&text);
+}
+
+/* --- tensors --- */
+
 static enum status load_tensors(struct model *model, struct hf_source *source, struct pool *pool,
 				struct error *err)
 {
@@ -50,7 +138,7 @@ static enum status load_tensors(struct model *model, struct hf_source *source, s
 	for (int i = 0; i < n && status == STATUS_OK; i++)
 		if (views[i] && model->weights)
 			status = load_tensor(model, i, views[i], &scratch, pool, err);
-	model->dtype = hf_source_dtype(views, n);
+	keep_types(model, source, views);
 	scratch_release(&scratch);
 	hf_problems_release(&problems);
 	free(views);
@@ -68,24 +156,6 @@ static void create_score_head(struct model *model, uint64_t seed)
 	for (int i = 0; i < n; i++)
 		weight[i] = (float)(std * rng_normal(seed, RNG_INIT, PARAM_SCORE_WEIGHT, 0, 0,
 						     (uint32_t)i));
-}
-
-/* The state of a run is F32 and says what its result will be. */
-static void restore_dtype(struct model *model, const char *dir)
-{
-	static const enum dtype known[] = {DTYPE_F16, DTYPE_BF16, DTYPE_F64};
-	struct buf text = BUF_INIT;
-	struct json *root = NULL;
-	const struct json *name;
-
-	if (hf_read_config_text(&text, dir, NULL) == STATUS_OK)
-		root = json_parse(text.data, text.length, dir, NULL);
-	name = json_get(root, HF_DTYPE_KEY);
-	for (size_t i = 0; name && json_type(name) == JSON_STRING && i < 3; i++)
-		if (strcmp(json_string(name, NULL), dtype_config_name(known[i])) == 0)
-			model->dtype = known[i];
-	json_free(root);
-	buf_release(&text);
 }
 
 static void subtract_offset(struct model *model, double offset)
@@ -130,7 +200,7 @@ enum status hf_load(struct model **out, const char *dir, const struct hf_load_op
 		create_score_head(model, options->seed);
 	if (model->weights)
 		subtract_offset(model, source.head.offset);
-	restore_dtype(model, dir);
+	read_types(model, dir);
 	*out = model;
 	model = NULL;
 done:

@@ -58,6 +58,8 @@ void hf_tensor_describe(const struct model *model, int i, struct hf_tensor *tens
 /* The parameter that it is, or is some rows of. */
 const struct param *hf_tensor_param(const struct model *model, int i);
 bool hf_tensor_is_transposed(const struct model *model, int i); /* stored [in, out] */
+/* Its type in the checkpoint that the model came from. */
+enum dtype hf_tensor_dtype(const struct model *model, int i);
 void hf_tensor_gather(const struct model *model, int i, const float *block, float *out);
 void hf_tensor_scatter(const struct model *model, int i, const float *in, float *block);
 /* Into the array of its parameter [rows, cols] alone. */
@@ -82,14 +84,19 @@ void hf_linear_scatter(const struct model *model, int i, const float *stored, in
 
 /* The type of the weights that are written. */
 enum hf_save_as {
-	HF_SAVE_LOADED, /* that of the checkpoint which the model came from */
+	HF_SAVE_LOADED, /* of each tensor that in the checkpoint which the model came from */
 	HF_SAVE_F32,
 	HF_SAVE_BF16,
 	HF_SAVE_STATE, /* F32, for a run that goes on: config.json records what
 			* HF_SAVE_LOADED means, and loading restores it */
 };
 bool hf_save_as_parse(const char *name, enum hf_save_as *as); /* loaded, f32, bf16 */
-#define HF_DTYPE_KEY "rlhf_dtype"			       /* of config.json; HF_SAVE_STATE */
+/* The type of one tensor that is written so. */
+enum dtype hf_save_dtype(const struct model *model, int i, enum hf_save_as as);
+/* Of config.json, by HF_SAVE_STATE: a type, and by name those of the tensors that have
+ * another. */
+#define HF_DTYPE_KEY "rlhf_dtype"
+#define HF_DTYPES_KEY "rlhf_dtypes"
 
 /* A whole directory, which replaces the one there was: config.json from source_dir's
  * with the changes in edits (pairs of key and JSON text, ended by NULL; keys set by

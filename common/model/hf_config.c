@@ -58,12 +58,31 @@ static enum status read_family(const struct hf_reader *r, struct model_config *c
 	return STATUS_OK;
 }
 
+/* Refuses two names of one number that say different things: transformers would take the
+ * second, other readers the first. */
+static enum status check_names(const struct hf_reader *r, const struct hf_count *count)
+{
+	const char *a = count->keys[0], *b = count->keys[1];
+	int64_t x, y;
+
+	if (!b || !json_int64(json_given(r->root, a), &x) ||
+	    !json_int64(json_given(r->root, b), &y) || x == y)
+		return STATUS_OK;
+	return error_set(r->err, STATUS_BAD_INPUT,
+			 "%s: %s is %lld and %s is %lld, expected one number: they are two names of "
+			 "it",
+			 r->where, a, (long long)x, b, (long long)y);
+}
+
 /* By the first of a count's keys that is there. */
 static enum status get_count(const struct hf_reader *r, const struct hf_count *count, int fallback,
 			     int max, int *out)
 {
 	size_t n = sizeof count->keys / sizeof *count->keys, i = 0;
+	enum status status = check_names(r, count);
 
+	if (status != STATUS_OK)
+		return status;
 	while (i + 1 < n && count->keys[i + 1] && !json_given(r->root, count->keys[i]))
 		i++;
 	if (!json_given(r->root, count->keys[i]))

@@ -13,7 +13,7 @@ struct hf_examination {
 	char head_name[160];	    /* the stored score head; "" if there is none */
 	bool has_head_bias;
 	size_t n_parameters;
-	enum dtype dtype;      /* that saving would keep */
+	enum dtype dtype;      /* of most weights */
 	struct hf_store store; /* files and tensors; empty if they could not be read */
 	struct hf_problems problems, warnings; /* sentences */
 };

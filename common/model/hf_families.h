@@ -26,8 +26,8 @@ struct hf_name {
 	const char *suffix; /* after the prefix; %d is the layer */
 };
 
-/* A whole number of config.json: its key, others that some files use instead, and what
- * it is if all are missing. */
+/* A whole number of config.json: its key, another name of it, a third that some files use
+ * instead, and what it is if all are missing. */
 struct hf_count {
 	const char *keys[3];
 	int fallback;

@@ -28,12 +28,12 @@ struct saving {
 	const struct model *model;
 	const struct hf_save_options *options;
 	const char *dir;
-	enum dtype dtype; /* written */
 	struct hf_tensor *tensors;
 	int n;
 };
 
-static enum dtype dtype_to_write(const struct model *model, enum hf_save_as as)
+/* loaded: the type it came in. */
+static enum dtype dtype_to_write(enum dtype loaded, enum hf_save_as as)
 {
 	switch (as) {
 	case HF_SAVE_BF16:
@@ -44,7 +44,12 @@ static enum dtype dtype_to_write(const struct model *model, enum hf_save_as as)
 	case HF_SAVE_LOADED:
 		break;
 	}
-	return model->dtype;
+	return loaded;
+}
+
+enum dtype hf_save_dtype(const struct model *model, int i, enum hf_save_as as)
+{
+	return dtype_to_write(hf_tensor_dtype(model, i), as);
 }
 
 bool hf_save_as_parse(const char *name, enum hf_save_as *as)
@@ -64,29 +69,29 @@ bool hf_save_as_parse(const char *name, enum hf_save_as *as)
 
 static uint64_t bytes_of(const struct saving *saving, int tensor)
 {
-	return (uint64_t)saving->tensors[tensor].n_elements * dtype_bytes(saving->dtype);
+	return (uint64_t)saving->tensors[tensor].n_elements *
+	       dtype_bytes(hf_save_dtype(saving->model, tensor, saving->options->as));
 }
 
 /* Rounding a number of another type's range gives infinity. */
 static enum status check_range(const struct saving *saving, const struct hf_tensor *tensor,
-			       const float *values, const void *stored, struct scratch *scratch,
-			       struct error *err)
+			       enum dtype dtype, const float *values, const void *stored,
+			       struct scratch *scratch, struct error *err)
 {
 	float *back;
 	size_t bad;
 
-	if (saving->dtype != DTYPE_F16 && saving->dtype != DTYPE_BF16)
+	if (dtype != DTYPE_F16 && dtype != DTYPE_BF16)
 		return STATUS_OK;
 	back = scratch_get(scratch, tensor->n_elements * sizeof *back);
-	dtype_to_float(saving->dtype, stored, tensor->n_elements, back);
+	dtype_to_float(dtype, stored, tensor->n_elements, back);
 	bad = first_non_finite(back, tensor->n_elements, NULL);
 	if (bad == tensor->n_elements)
 		return STATUS_OK;
 	return error_set(err, STATUS_FAILED,
 			 "%s: not written: element %zu of %s is %g, too large for %s; "
 			 "model.save_dtype may be f32",
-			 saving->dir, bad, tensor->name, values[bad],
-			 dtype_config_name(saving->dtype));
+			 saving->dir, bad, tensor->name, values[bad], dtype_config_name(dtype));
 }
 
 /* What of a tensor is in memory while it is written. */
@@ -102,14 +107,14 @@ static enum status write_tensor(const struct saving *saving, const struct tensor
 	size_t i = (size_t)(spec->name - saving->tensors->name) / sizeof *saving->tensors;
 	const struct hf_tensor *tensor = &saving->tensors[i];
 	float *values = scratch_get(&memory->values, tensor->n_elements * sizeof *values);
-	void *stored = saving->dtype == DTYPE_F32 ? values
-						  : scratch_get(&memory->stored, spec->bytes);
+	void *stored = spec->dtype == DTYPE_F32 ? values
+						: scratch_get(&memory->stored, spec->bytes);
 	enum status status;
 
 	hf_tensor_gather(saving->model, (int)i, model_masters(saving->model), values);
-	if (saving->dtype != DTYPE_F32)
-		dtype_from_float(saving->dtype, values, tensor->n_elements, stored);
-	status = check_range(saving, tensor, values, stored, &memory->back, err);
+	if (spec->dtype != DTYPE_F32)
+		dtype_from_float(spec->dtype, values, tensor->n_elements, stored);
+	status = check_range(saving, tensor, spec->dtype, values, stored, &memory->back, err);
 	if (status == STATUS_OK)
 		status = file_write_at(fd, stored, spec->bytes, spec->offset, path, err);
 	return status;
@@ -157,7 +162,8 @@ static enum status write_file(const struct saving *saving, int first, int n, con
 		specs[i] = (struct tensor_spec){.name = tensor->name,
 						.rank = tensor->rank,
 						.shape = {tensor->shape[0], tensor->shape[1]},
-						.dtype = saving->dtype};
+						.dtype = hf_save_dtype(saving->model, first + i,
+								       saving->options->as)};
 	}
 	safetensors_plan(specs, (size_t)n, &header, &file_bytes);
 	status = write_planned(saving, specs, n, &header, path, err);
@@ -261,7 +267,6 @@ static enum status write_weights(const struct model *model, const char *dir,
 	struct saving saving = {.model = model,
 				.options = options,
 				.dir = dir,
-				.dtype = dtype_to_write(model, options->as),
 				.n = hf_tensor_count(model)};
 	size_t n = model->layout.n_floats, bad = first_non_finite(model_masters(model), n, NULL);
 	enum status status;
@@ -358,26 +363,71 @@ static enum status set_problem(struct buf *text, const struct json *root, int n,
 	return status;
 }
 
+/* Sets a member, or removes one whose value is NULL. */
+static enum status set_or_remove(struct buf *text, const struct json *root, const char *key,
+				 const char *value, struct error *err)
+{
+	if (value)
+		return set_member(text, key, value, err);
+	return json_get(root, key) ? json_edit(text, key, NULL, err) : STATUS_OK;
+}
+
+/* The types of tensors by name, where they differ from that of the model: a JSON object. */
+static void print_types(const struct model *model, struct buf *out)
+{
+	int n = hf_tensor_count(model);
+
+	for (int i = 0; i < n; i++) {
+		struct hf_tensor tensor;
+
+		if (hf_tensor_dtype(model, i) == model->dtype)
+			continue;
+		hf_tensor_describe(model, i, &tensor);
+		buf_printf(out, "%s\"%s\": \"%s\"", out->length ? ", " : "{", tensor.name,
+			   dtype_config_name(hf_tensor_dtype(model, i)));
+	}
+	if (out->length)
+		buf_append_char(out, '}');
+}
+
+/* What the result of a run will be, in its state. */
+static enum status set_result_types(struct buf *text, const struct model *model, bool is_state,
+				    const struct json *root, struct error *err)
+{
+	struct buf others = BUF_INIT;
+	char value[20];
+	bool is_f32;
+	enum status status;
+
+	if (is_state && model->dtypes)
+		print_types(model, &others);
+	is_f32 = model->dtype == DTYPE_F32 && others.length == 0;
+	snprintf(value, sizeof value, "\"%s\"", dtype_config_name(model->dtype));
+	status = set_or_remove(text, root, HF_DTYPE_KEY, is_state && !is_f32 ? value : NULL, err);
+	if (status == STATUS_OK)
+		status = set_or_remove(text, root, HF_DTYPES_KEY,
+				       others.length ? others.data : NULL, err);
+	buf_release(&others);
+	return status;
+}
+
 /* The keys that name the type of the weights, where the config has them; and of a run's
- * state the type that the result will have, where that is another. */
+ * state the types that the result will have, where they are others. */
 static enum status set_dtype(struct buf *text, const struct model *model, enum hf_save_as as,
 			     const struct json *root, struct error *err)
 {
 	static const char *const keys[] = {"dtype", "torch_dtype"};
+	enum dtype dtype = dtype_to_write(model->dtype, as);
 	char value[20];
 	enum status status = STATUS_OK;
 
-	snprintf(value, sizeof value, "\"%s\"", dtype_config_name(dtype_to_write(model, as)));
+	snprintf(value, sizeof value, "\"%s\"", dtype_config_name(dtype));
 	for (int i = 0; i < 2 && status == STATUS_OK; i++)
 		if (json_get(root, keys[i]))
 			status = set_member(text, keys[i], value, err);
-	if (status == STATUS_OK && as == HF_SAVE_STATE && model->dtype != DTYPE_F32) {
-		snprintf(value, sizeof value, "\"%s\"", dtype_config_name(model->dtype));
-		status = set_member(text, HF_DTYPE_KEY, value, err);
-	} else if (status == STATUS_OK && json_get(root, HF_DTYPE_KEY)) {
-		status = json_edit(text, HF_DTYPE_KEY, NULL, err);
-	}
-	return status;
+	return status == STATUS_OK
+		       ? set_result_types(text, model, as == HF_SAVE_STATE, root, err)
+		       : status;
 }
 
 /* Keys that follow from the model itself. */

@@ -11,6 +11,9 @@
 #include "common/base/log.h"
 #include "common/model/hf_families.h"
 
+/* Numbers that are compared at a time. */
+enum { CHUNK = 1 << 16 };
+
 /* --- what is made of it --- */
 
 static enum status check_head(const struct hf_source *source, const struct hf_load_options *options,
@@ -35,18 +38,22 @@ static enum status check_head(const struct hf_source *source, const struct hf_lo
 	return STATUS_OK;
 }
 
-/* Whether two tensors have the same bytes; those that cannot be read differ. */
+/* Whether two tensors hold the same numbers, of any type; those that cannot be read differ. */
 static bool is_same(const struct tensor_view *a, const struct tensor_view *b)
 {
-	char *x, *y;
-	bool same;
+	size_t n = a->n_elements;
+	float *x, *y;
+	bool same = n == b->n_elements && a->dtype != DTYPE_OTHER && b->dtype != DTYPE_OTHER;
 
-	if (a->bytes != b->bytes)
-		return false;
-	x = xmalloc(a->bytes);
-	y = xmalloc(b->bytes);
-	same = tensor_read_bytes(a, x, NULL) == STATUS_OK &&
-	       tensor_read_bytes(b, y, NULL) == STATUS_OK && memcmp(x, y, a->bytes) == 0;
+	x = xcalloc(CHUNK, sizeof *x);
+	y = xcalloc(CHUNK, sizeof *y);
+	for (size_t first = 0; first < n && same; first += CHUNK) {
+		size_t some = n - first < CHUNK ? n - first : CHUNK;
+
+		same = tensor_read(a, first, some, x, NULL) == STATUS_OK &&
+		       tensor_read(b, first, some, y, NULL) == STATUS_OK &&
+		       memcmp(x, y, some * sizeof *x) == 0;
+	}
 	free(x);
 	free(y);
 	return same;
@@ -310,16 +317,14 @@ enum status hf_source_complain(const struct hf_source *source, const struct hf_p
 
 enum dtype hf_source_dtype(const struct tensor_view *const *views, int n)
 {
-	enum dtype dtype = DTYPE_OTHER;
+	size_t elements[DTYPE_OTHER + 1] = {0};
+	enum dtype most = DTYPE_F32;
 
-	for (int i = 0; i < n; i++) {
-		if (!views[i])
-			continue;
-		if (dtype == DTYPE_OTHER)
-			dtype = views[i]->dtype;
-		else if (dtype != views[i]->dtype)
-			dtype = dtype == DTYPE_F64 || views[i]->dtype == DTYPE_F64 ? DTYPE_F64
-										   : DTYPE_F32;
-	}
-	return dtype == DTYPE_OTHER ? DTYPE_F32 : dtype;
+	for (int i = 0; i < n; i++)
+		if (views[i])
+			elements[views[i]->dtype] += views[i]->n_elements;
+	for (enum dtype dtype = DTYPE_F32; dtype < DTYPE_OTHER; dtype++)
+		if (elements[dtype] > elements[most])
+			most = dtype;
+	return most;
 }

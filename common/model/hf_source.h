@@ -30,5 +30,5 @@ const struct tensor_view **hf_source_match(struct hf_source *source, const struc
 /* One sentence with the first few phrases; STATUS_OK if there is none. */
 enum status hf_source_complain(const struct hf_source *source, const struct hf_problems *problems,
 			       struct error *err);
-/* The type of all views [n]; of those that differ the narrowest that holds every value. */
+/* The type of most elements of views [n], any of which may be NULL; of none F32. */
 enum dtype hf_source_dtype(const struct tensor_view *const *views, int n);

@@ -196,6 +196,11 @@ bool hf_tensor_is_transposed(const struct model *model, int i)
 	return is_transposed(&place);
 }
 
+enum dtype hf_tensor_dtype(const struct model *model, int i)
+{
+	return model->dtypes ? model->dtypes[i] : model->dtype;
+}
+
 void hf_tensor_gather(const struct model *model, int i, const float *block, float *out)
 {
 	struct place place = find_place(model, i);

@@ -166,6 +166,7 @@ void model_destroy(struct model *model)
 		return;
 	}
 	param_layout_release(&model->layout);
+	free(model->dtypes);
 	free(model->memory);
 	if (!model->is_frozen) {
 		free(model->weights);

@@ -26,7 +26,10 @@ bool weight_type_parse(const char *name, enum weight_type *type);
 
 struct model {
 	struct model_config config;
-	enum dtype dtype; /* of the checkpoint it came from, which saving keeps */
+	/* Of the checkpoint it came from, which saving keeps: that of all weights, and where they
+	 * differ the one that config.json names, or else that of most, and [hf_tensor_count] that
+	 * of each stored tensor; or NULL: they are all alike. */
+	enum dtype dtype, *dtypes;
 	struct param_layout layout;
 	float *weights;	  /* [layout.n_floats], 64-byte aligned; NULL in an outline */
 	/* [layout.n_floats]: what training changes and saving takes, where weights are

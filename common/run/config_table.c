@@ -148,7 +148,7 @@ const struct config_key config_keys[] = {
 	{.name = "model.save_dtype", .type = KEY_CHOICE, .commands = ALL,
 	 .offset = AT(model.save_dtype), .fallback = "\"loaded\"", .choices = "loaded|f32|bf16",
 	 .flags = KEY_MAY_CHANGE,
-	 .help = "type of the result's weights; loaded: that of the checkpoint it started from"},
+	 .help = "type of the result's weights; loaded: of each that in the checkpoint it started from"},
 	{.name = "policy.path", .type = KEY_TEXT, .commands = PPO, .offset = AT(policy.path),
 	 .help = "checkpoint of the policy as it starts"},
 	{.name = "reference.path", .type = KEY_TEXT, .commands = PPO | DPO,

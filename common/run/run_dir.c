@@ -102,9 +102,14 @@ static enum status take_lock(struct run_dir *run, struct error *err)
 	enum status status = STATUS_OK;
 
 	while (run->lock_fd < 0 && status == STATUS_OK) {
+		char *made;
 		int fd;
 
-		status = file_make_dirs(run->path, err);
+		status = file_make_new_dirs(run->path, &made, err);
+		if (made) {
+			free(run->made);
+			run->made = made;
+		}
 		if (status != STATUS_OK)
 			break;
 		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
@@ -203,28 +208,28 @@ enum status run_dir_open(struct run_dir *run, const char *path, const char *comm
 }
 
 /* While the lock is held, so that nobody is in the directory. */
-static void remove_unused(const struct run_dir *run)
+static void remove_lock(const struct run_dir *run)
 {
-	char *record = path_join(run->path, "run.json"), *lock = path_join(run->path, "lock");
-	char **names = NULL;
-	size_t n = 0;
+	char *lock = path_join(run->path, "lock");
 
-	if (!file_exists(record) && unlink(lock) == 0 &&
-	    file_list(run->path, &names, &n, NULL) == STATUS_OK && n == 0 && rmdir(run->path) != 0)
-		log_debug("%s: cannot remove it: %s", run->path, strerror(errno));
-	for (size_t i = 0; i < n; i++)
-		free(names[i]);
-	free(names);
+	if (unlink(lock) != 0)
+		log_debug("%s: cannot remove it: %s", lock, strerror(errno));
 	free(lock);
-	free(record);
 }
 
 void run_dir_close(struct run_dir *run)
 {
-	if (run->path && run->lock_fd >= 0) {
-		remove_unused(run);
-		close(run->lock_fd);
+	char *record = run->path ? path_join(run->path, "run.json") : NULL;
+
+	if (run->path && !file_exists(record)) {
+		if (run->lock_fd >= 0)
+			remove_lock(run);
+		file_remove_new_dirs(run->path, run->made);
 	}
+	if (run->lock_fd >= 0)
+		close(run->lock_fd);
+	free(record);
+	free(run->made);
 	free(run->path);
 	*run = (struct run_dir){.lock_fd = -1};
 }

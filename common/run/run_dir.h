@@ -14,6 +14,7 @@
 
 struct run_dir {
 	char *path;  /* owned; NULL when closed */
+	char *made;  /* the first of its directories that was not there; owned, or NULL */
 	char id[37]; /* uuid of the run */
 	const char *command; /* whose run it is; a static string */
 	int lock_fd; /* -1 when not held */
@@ -27,8 +28,8 @@ struct run_dir {
  * closed. */
 enum status run_dir_open(struct run_dir *run, const char *path, const char *command,
 			 struct error *err);
-/* Gives up the lock.  Where nothing was recorded the lock file is removed, and the
- * directory if that leaves it empty. */
+/* Gives up the lock.  Where nothing was recorded the lock file is removed, and of the
+ * directories that were made here those that are empty. */
 void run_dir_close(struct run_dir *run);
 /* Records "running", "stopped", "failed" or "finished" with step and reason,
  * durably, in run.json. */

@@ -1,15 +1,17 @@
 /* Writes a tiny random checkpoint for the end-to-end tests.
  *
- *     make_model DIR lm|reward VOCAB SEED [zero-head|bf16]
+ *     make_model DIR lm|reward VOCAB SEED [zero-head|bf16|mixed]
  *
  * Llama's kind, 2 layers of 32 or 64 channels, 128 positions, no tokenizer, end
  * token VOCAB - 1.  zero-head: the output matrix is zero, so that every next token
- * has the same probability.  bf16: weights are stored as bfloat16. */
+ * has the same probability.  bf16: weights are stored as bfloat16; mixed: matrices are, norms are
+ * float32. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/buf.h"
+#include "common/base/die.h"
 #include "common/model/hf_checkpoint.h"
 
 static void describe(struct buf *text, bool is_reward, int vocab)
@@ -25,6 +27,19 @@ static void describe(struct buf *text, bool is_reward, int vocab)
 		   vocab - 1, is_reward ? ",\n  \"id2label\": {\"0\": \"LABEL_0\"}" : "");
 }
 
+static void mix_types(struct model *model)
+{
+	int n = hf_tensor_count(model);
+
+	model->dtypes = xcalloc((size_t)n, sizeof *model->dtypes);
+	for (int i = 0; i < n; i++) {
+		struct hf_tensor tensor;
+
+		hf_tensor_describe(model, i, &tensor);
+		model->dtypes[i] = tensor.rank > 1 ? DTYPE_BF16 : DTYPE_F32;
+	}
+}
+
 int main(int argc, char **argv)
 {
 	struct model_config config;
@@ -36,7 +51,8 @@ int main(int argc, char **argv)
 	enum status status;
 
 	if (argc < 5) {
-		fprintf(stderr, "usage: make_model DIR lm|reward VOCAB SEED [zero-head|bf16]\n");
+		fprintf(stderr,
+			"usage: make_model DIR lm|reward VOCAB SEED [zero-head|bf16|mixed]\n");
 		return 2;
 	}
 	is_reward = strcmp(argv[2], "reward") == 0;
@@ -49,6 +65,8 @@ int main(int argc, char **argv)
 		model_init_random(model, (uint64_t)atoi(argv[4]), 0.2);
 		if (argc > 5 && strcmp(argv[5], "bf16") == 0) {
 			options.as = HF_SAVE_BF16;
+		} else if (argc > 5 && strcmp(argv[5], "mixed") == 0) {
+			mix_types(model);
 		} else if (argc > 5) {
 			const struct param *head = param_find(&model->layout, PARAM_LM_HEAD, -1);
 			memset(model->weights + head->offset, 0,

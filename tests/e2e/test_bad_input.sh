@@ -212,6 +212,14 @@ refused 0 'model.create: the weights take .* GiB, expected no more than the .* o
 new='{"family": "mixtral"}'
 refused 0 'model.create: model_type "mixtral" .* is not a supported family; supported: gpt2, ' \
 	"$RLHF" pretrain train.json --set model.path=null --set "model.create=$new"
+new='{"family": "llama", "hiden_size": 32}'
+refused 0 'model.create: unknown key "hiden_size", did you mean "hidden_size"\?' \
+	"$RLHF" pretrain train.json --set model.path=null --set "model.create=$new"
+refused 0 'unknown key "hiden_size"' "$RLHF" plan train.json --stage pretrain --set model.path=null \
+	--set "model.create=$new"
+new='{"family": "llama", "attention_dropout": 0.1}'
+refused 4 'model.create: "attention_dropout" is 0.1, which this family does not have' \
+	"$RLHF" pretrain train.json --set model.path=null --set "model.create=$new"
 refused 0 '/run: ~ stands for no home directory' "$RLHF" pretrain train.json --set run.dir=\~/run
 printf '%s\n' '{"prompt_ids": [1], "chosen_ids": [2], "rejected_ids": [3], "margin": 1e308}' >wide.jsonl
 refused 0 'wide.jsonl: line 1: "margin" is 1e\+308, expected a number from -1e\+06 to 1e\+06' \
@@ -219,7 +227,15 @@ refused 0 'wide.jsonl: line 1: "margin" is 1e\+308, expected a number from -1e\+
 printf 'BZh91AY' >packed.jsonl
 refused 0 'packed.jsonl: bzip2 data, expected one JSON object' "$RLHF" pretrain train.json \
 	--set data.train=packed.jsonl
+refused 0 'nowhere.jsonl: cannot open' "$RLHF" pretrain train.json --set data.train=nowhere.jsonl \
+	--set run.dir=fresh/of/all
 [ ! -e fresh ] || fail 'a refused training left its directory'
+mkdir there
+refused 0 'nowhere.jsonl: cannot open' "$RLHF" pretrain train.json --set data.train=nowhere.jsonl \
+	--set run.dir=there/run
+refused 0 'nowhere.jsonl: cannot open' "$RLHF" pretrain train.json --set data.train=nowhere.jsonl \
+	--set run.dir=there
+rmdir there || fail 'a refused training changed the directory around its own'
 
 # --- the directory of the run ---
 contents policy >policy.was

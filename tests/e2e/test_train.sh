@@ -41,6 +41,14 @@ alike pretrain pretrain.json lm train.updated:5 checkpoint.begin:2 checkpoint.mo
 	checkpoint.evict:1 final.begin:1 final.end:1
 alike reward-train reward.json rm checkpoint.before_rename:2 final.begin:1
 
+# transformers 5 wants a point in what its classes have as floats.
+"$RLHF" pretrain pretrain.json --set run.dir=gemma --set train.steps=1 --set 'model.create=
+	{"family": "gemma2", "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1,
+	"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 4, "tokenizer": "tokenizer",
+	"max_position_embeddings": 64, "final_logit_softcapping": 30.0}' 2>log || fail "$(cat log)"
+grep -q '"final_logit_softcapping": 30[.]0,' gemma/final/config.json ||
+	fail "a float has become a whole number: $(cat gemma/final/config.json)"
+
 loss() { # STEP METRICS
 	sed -nE "s/^\{\"step\":$1,.*\"loss\":([0-9.e-]*).*/\1/p" "$2"
 }

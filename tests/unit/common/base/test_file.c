@@ -187,6 +187,40 @@ static void test_reading_past_the_end_is_an_error(void **state)
 	assert_int_equal(file_open(root, &size, &err), -1);
 }
 
+static void test_new_dirs_are_removed_again_where_they_are_empty(void **state)
+{
+	(void)state;
+	char *there = path_join(root, "there"), *deep = path_join(there, "b/c//d/"), *made;
+	assert_int_equal(file_make_dirs(there, &err), STATUS_OK);
+	assert_int_equal(file_make_new_dirs(deep, &made, &err), STATUS_OK);
+	assert_string_equal(made, in_root("there/b"));
+	file_remove_new_dirs(deep, made);
+	assert_true(file_is_dir(there));
+	assert_false(file_exists(made));
+	free(made);
+	/* Up to one that is not empty. */
+	assert_int_equal(file_make_new_dirs(deep, &made, &err), STATUS_OK);
+	assert_int_equal(file_replace(in_root("there/b/kept"), "x", 1, &err), STATUS_OK);
+	file_remove_new_dirs(deep, made);
+	assert_true(file_exists(in_root("there/b/kept")));
+	assert_false(file_exists(in_root("there/b/c")));
+	free(made);
+	assert_int_equal(file_make_new_dirs(there, &made, &err), STATUS_OK);
+	assert_null(made);
+	file_remove_new_dirs(there, made);
+	assert_true(file_is_dir(there));
+	/* What was made before a failure is known. */
+	assert_int_equal(file_make_new_dirs(in_root("there/b/e/../kept/f"), &made, &err),
+			 STATUS_BAD_INPUT);
+	assert_string_equal(made, in_root("there/b/e"));
+	file_remove_new_dirs(in_root("there/b/e/../kept/f"), made);
+	assert_false(file_exists(made));
+	free(made);
+	assert_int_equal(file_remove_tree(there, &err), STATUS_OK);
+	free(deep);
+	free(there);
+}
+
 static void test_dirs_are_made_listed_in_order_and_removed(void **state)
 {
 	(void)state;
@@ -232,6 +266,7 @@ int main(void)
 		cmocka_unit_test(test_failed_replace_leaves_the_path_alone),
 		cmocka_unit_test(test_write_at_fills_holes_in_any_order),
 		cmocka_unit_test(test_reading_past_the_end_is_an_error),
+		cmocka_unit_test(test_new_dirs_are_removed_again_where_they_are_empty),
 		cmocka_unit_test(test_dirs_are_made_listed_in_order_and_removed),
 	};
 	return cmocka_run_group_tests(tests, make_root, remove_root);

@@ -411,6 +411,19 @@ static void test_a_directory_without_safetensors_is_refused(void **state)
 
 /* --- tied heads --- */
 
+/* From F32. */
+static void convert(struct stored *item, enum dtype dtype)
+{
+	size_t n = item->bytes.length / sizeof(float);
+	char *bytes = xmalloc(n * dtype_bytes(dtype));
+
+	dtype_from_float(dtype, (const float *)(const void *)item->bytes.data, n, bytes);
+	item->bytes.length = 0;
+	buf_append(&item->bytes, bytes, n * dtype_bytes(dtype));
+	snprintf(item->dtype, sizeof item->dtype, "%s", dtype_name(dtype));
+	free(bytes);
+}
+
 static void test_a_tied_head_that_is_stored_too_stays_tied_if_it_is_the_same(void **state)
 {
 	struct store store;
@@ -429,6 +442,29 @@ static void test_a_tied_head_that_is_stored_too_stays_tied_if_it_is_the_same(voi
 	assert_same_weights(expected, model);
 	model_destroy(model);
 	model_destroy(expected);
+}
+
+static void test_a_tied_head_of_another_type_is_the_same_if_its_numbers_are(void **state)
+{
+	struct store store;
+	struct stored *head;
+	struct model *model;
+	int64_t shape[2];
+
+	(void)state;
+	copy("gpt2", "config.json");
+	read_store(&store, "gpt2");
+	head = stored(&store, "transformer.wte.weight");
+	memcpy(shape, head->shape, sizeof shape);
+	for (size_t i = 0; i < head->bytes.length / 4; i++) /* to numbers that bfloat16 has */
+		memset(head->bytes.data + 4 * i, 0, 2);
+	head = append(&store, "lm_head.weight", "F32", 2, shape, head->bytes.data,
+		      head->bytes.length);
+	convert(head, DTYPE_BF16);
+	finish_store(&store);
+	model = load(dir, HEAD_LM);
+	assert_true(model->config.tied);
+	model_destroy(model);
 }
 
 /* As transformers 5 does; what is saved must then say so. */
@@ -927,19 +963,6 @@ static void test_weights_that_are_not_finite_are_not_written(void **state)
 
 /* --- types of the weights --- */
 
-/* From F32. */
-static void convert(struct stored *item, enum dtype dtype)
-{
-	size_t n = item->bytes.length / sizeof(float);
-	char *bytes = xmalloc(n * dtype_bytes(dtype));
-
-	dtype_from_float(dtype, (const float *)(const void *)item->bytes.data, n, bytes);
-	item->bytes.length = 0;
-	buf_append(&item->bytes, bytes, n * dtype_bytes(dtype));
-	snprintf(item->dtype, sizeof item->dtype, "%s", dtype_name(dtype));
-	free(bytes);
-}
-
 /* The golden model with all tensors stored in a type. */
 static void write_as(enum dtype dtype, const char *dtype_key)
 {
@@ -1096,21 +1119,129 @@ static void test_a_weight_too_large_for_the_type_is_not_saved(void **state)
 	model_destroy(model);
 }
 
-static void test_tensors_of_several_types_are_saved_in_one_that_holds_all(void **state)
+/* The golden model with tensors of four types, most of them BF16, parts of one matrix among
+ * them; embedding and output matrix are F16. */
+static void write_mixed(const char *dtype)
 {
-	struct hf_save_options options = {.source_dir = dir};
 	struct store store;
+
+	copy("llama-gqa", "config.json");
+	edit_config("torch_dtype", dtype);
+	read_store(&store, "llama-gqa");
+	for (int i = 0; i < store.n; i++) {
+		struct stored *item = &store.items[i];
+
+		if (strstr(item->name, "layers.") && item->rank == 2 &&
+		    !strstr(item->name, "k_proj") && !strstr(item->name, "1.self_attn.v_proj"))
+			convert(item, DTYPE_BF16);
+	}
+	convert(stored(&store, "model.embed_tokens.weight"), DTYPE_F16);
+	convert(stored(&store, "lm_head.weight"), DTYPE_F16);
+	convert(stored(&store, "model.layers.1.self_attn.v_proj.weight"), DTYPE_F64);
+	finish_store(&store);
+}
+
+/* The tensors of two files are the same, types and bytes. */
+static void assert_same_tensors(const char *a, const char *b)
+{
+	char *paths[2] = {path_join(a, "model.safetensors"), path_join(b, "model.safetensors")};
+	struct safetensors files[2];
+	struct error err;
+
+	for (int f = 0; f < 2; f++)
+		assert_int_equal(safetensors_open(&files[f], paths[f], &err), STATUS_OK);
+	assert_int_equal(files[0].n, files[1].n);
+	for (size_t i = 0; i < files[0].n; i++) {
+		const struct tensor_view *view = &files[0].tensors[i];
+		const struct tensor_view *other = safetensors_find(&files[1], view->name);
+
+		assert_non_null(other);
+		if (view->dtype != other->dtype || !same_bytes(view, other))
+			fail_msg("%s: %s, expected %s and the same bytes", view->name,
+				 other->dtype_name, view->dtype_name);
+	}
+	for (int f = 0; f < 2; f++) {
+		safetensors_close(&files[f]);
+		free(paths[f]);
+	}
+}
+
+static void test_each_tensor_is_saved_in_the_type_that_it_came_in(void **state)
+{
+	/* Whatever config.json names; a type that no tensor has is put right. */
+	static const char *const named[][2] = {{"\"bfloat16\"", "bfloat16"},
+					       {"\"float32\"", "float32"},
+					       {"\"int8\"", "bfloat16"}};
+
+	(void)state;
+	for (int k = 0; k < 3; k++) {
+		struct hf_save_options options = {.source_dir = dir};
+		struct model *model;
+
+		write_mixed(named[k][0]);
+		model = load(dir, HEAD_LM);
+		save(model, &options);
+		assert_same_tensors(dir, saved);
+		assert_config_says("torch_dtype", named[k][1]);
+		options.as = HF_SAVE_BF16;
+		save(model, &options);
+		assert_stored_as(model, DTYPE_BF16);
+		assert_config_says("torch_dtype", "bfloat16");
+		model_destroy(model);
+	}
+}
+
+static void test_shards_keep_the_type_of_each_tensor(void **state)
+{
+	struct hf_save_options options = {.source_dir = dir, .max_shard_bytes = 5000};
+	struct model *model, *again;
+
+	(void)state;
+	write_mixed("\"bfloat16\"");
+	model = load(dir, HEAD_LM);
+	save(model, &options);
+	again = load(saved, HEAD_LM);
+	options.max_shard_bytes = 0;
+	save(again, &options);
+	assert_same_tensors(dir, saved);
+	model_destroy(again);
+	model_destroy(model);
+}
+
+static void test_the_state_of_a_run_remembers_the_type_of_each_tensor(void **state)
+{
+	struct hf_save_options options = {.source_dir = dir, .as = HF_SAVE_STATE};
+	struct model *model, *again;
+
+	(void)state;
+	write_mixed("\"float32\"");
+	model = load(dir, HEAD_LM);
+	save(model, &options);
+	assert_stored_as(model, DTYPE_F32);
+	assert_config_says("torch_dtype", "float32");
+	again = load(saved, HEAD_LM);
+	assert_same_weights(model, again);
+	save(again, &options); /* a state of the state */
+	model_destroy(again);
+	model_destroy(model);
+	model = load(saved, HEAD_LM);
+	options = (struct hf_save_options){.source_dir = saved};
+	save(model, &options);
+	assert_same_tensors(dir, saved);
+	assert_same_file(dir, saved, "config.json");
+	model_destroy(model);
+}
+
+static void test_a_new_head_has_the_type_of_most_weights(void **state)
+{
 	struct model *model;
 
 	(void)state;
-	copy("llama-gqa", "config.json");
-	read_store(&store, "llama-gqa");
-	convert(stored(&store, "model.norm.weight"), DTYPE_BF16);
-	finish_store(&store);
-	model = load(dir, HEAD_LM);
-	assert_int_equal(model->dtype, DTYPE_F32);
-	save(model, &options);
-	assert_stored_as(model, DTYPE_F32);
+	write_mixed("\"float32\"");
+	model = load_new_score(dir, 1);
+	for (int i = 0; i < hf_tensor_count(model); i++)
+		if (hf_tensor_param(model, i)->id == PARAM_SCORE_WEIGHT)
+			assert_int_equal(hf_tensor_dtype(model, i), DTYPE_BF16);
 	model_destroy(model);
 }
 
@@ -1431,6 +1562,7 @@ int main(void)
 		CASE(test_a_description_larger_than_the_files_is_refused_before_allocation),
 		CASE(test_a_directory_without_safetensors_is_refused),
 		CASE(test_a_tied_head_that_is_stored_too_stays_tied_if_it_is_the_same),
+		CASE(test_a_tied_head_of_another_type_is_the_same_if_its_numbers_are),
 		CASE(test_a_tied_head_that_differs_is_kept_apart_for_good),
 		CASE(test_a_missing_head_is_the_embedding_only_if_tied),
 		CASE(test_an_index_may_only_name_plain_files),
@@ -1456,7 +1588,10 @@ int main(void)
 		CASE(test_weights_are_saved_in_the_type_that_is_asked_for),
 		CASE(test_the_state_of_a_run_keeps_bits_and_remembers_the_type),
 		CASE(test_a_weight_too_large_for_the_type_is_not_saved),
-		CASE(test_tensors_of_several_types_are_saved_in_one_that_holds_all),
+		CASE(test_each_tensor_is_saved_in_the_type_that_it_came_in),
+		CASE(test_shards_keep_the_type_of_each_tensor),
+		CASE(test_the_state_of_a_run_remembers_the_type_of_each_tensor),
+		CASE(test_a_new_head_has_the_type_of_most_weights),
 		CASE(test_a_large_checkpoint_is_saved_in_shards),
 		CASE(test_a_tensor_larger_than_a_shard_has_one_of_its_own),
 		CASE(test_a_directory_of_something_else_is_not_replaced),

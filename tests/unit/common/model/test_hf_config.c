@@ -368,6 +368,18 @@ static void test_old_names_of_positions_are_read(void **state)
 	assert_int_equal(accepted(GPT2 ",\"n_ctx\":77,\"n_positions\":64").max_positions, 64);
 }
 
+static void test_two_names_of_one_number_must_agree(void **state)
+{
+	(void)state;
+	assert_int_equal(accepted(GPT2 ",\"num_hidden_layers\":2").n_layers, 2);
+	assert_refused(GPT2 ",\"num_hidden_layers\":3",
+		       "n_layer is 2 and num_hidden_layers is 3, expected one number");
+	assert_refused(GPTJ ",\"num_attention_heads\":2",
+		       "n_head is 4 and num_attention_heads is 2");
+	assert_refused(GPT2 ",\"max_position_embeddings\":8,\"n_positions\":9",
+		       "n_positions is 9 and max_position_embeddings is 8");
+}
+
 /* Which of the first eight layers have a window, a bit each. */
 static unsigned windows(const char *members)
 {
@@ -530,7 +542,7 @@ static void test_aliases_of_dimensions_are_read(void **state)
 	assert_int_equal(config.n_layers, 3);
 	assert_int_equal(config.n_heads, 6);
 	assert_int_equal(config.max_positions, 11);
-	assert_int_equal(accepted(GPT2 ",\"hidden_size\":24").n_channels, 32);
+	assert_refused(GPT2 ",\"hidden_size\":24", "n_embd is 32 and hidden_size is 24");
 }
 
 static void test_ids_outside_the_vocabulary_never_match(void **state)
@@ -735,6 +747,7 @@ int main(void)
 		cmocka_unit_test(test_head_dim_need_not_divide_the_channels),
 		cmocka_unit_test(test_both_dialects_of_rotary_positions_are_read),
 		cmocka_unit_test(test_old_names_of_positions_are_read),
+		cmocka_unit_test(test_two_names_of_one_number_must_agree),
 		cmocka_unit_test(test_kinds_of_rotary_positions_are_read),
 		cmocka_unit_test(test_gemma3_rotates_by_kind_of_layer),
 		cmocka_unit_test(test_windows_follow_the_rule_of_the_family),

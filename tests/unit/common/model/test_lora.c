@@ -531,6 +531,59 @@ static void test_a_is_uniform_within_its_bound(void **state)
 	model_destroy(model);
 }
 
+/* As PEFT, which then looks for all of them in the file: "norm" is input_layernorm too. */
+static void test_the_end_of_a_name_tells_what_is_trained_whole(void **state)
+{
+	static const struct {
+		const char *saved;
+		int n; /* of 2 layers */
+	} cases[] = {{"[\"norm\"]", 5}, {"[\"model.norm\"]", 1}, {"[\"put_layernorm\"]", 2}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct model *model = load_base("llama-gqa");
+		struct error err = {""};
+
+		assert_int_equal(create(model, NULL, cases[i].saved, &err), STATUS_OK);
+		assert_int_equal(model->lora->n_saved, cases[i].n);
+		model_destroy(model);
+	}
+}
+
+/* GPT-NeoX stores its output matrix as embed_out, and transformers 5 calls it lm_head: the
+ * file has the name by which modules_to_save means it, and either is read. */
+static void test_the_output_matrix_has_the_name_that_it_is_saved_by(void **state)
+{
+	static const char *const cases[][2] = {{"[\"lm_head\"]", "lm_head"},
+					       {"\"head\"", "lm_head"},
+					       {"[\"embed_out\"]", "embed_out"}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		char dir[] = "/tmp/rlhf-test-lora-XXXXXX", out[60], path[120], name[80];
+		struct hf_save_options options = {0};
+		struct model *model = load_base("gpt_neox"), *again = load_base("gpt_neox");
+		struct safetensors file;
+		struct error err = {""};
+
+		assert_non_null(mkdtemp(dir));
+		snprintf(out, sizeof out, "%s/adapter", dir);
+		snprintf(path, sizeof path, "%s/adapter_model.safetensors", out);
+		snprintf(name, sizeof name, "base_model.model.%s.weight", cases[i][1]);
+		assert_int_equal(create(model, NULL, cases[i][0], &err), STATUS_OK);
+		assert_int_equal(hf_save(model, out, &options, &err), STATUS_OK);
+		assert_int_equal(safetensors_open(&file, path, &err), STATUS_OK);
+		assert_non_null(safetensors_find(&file, name));
+		safetensors_close(&file);
+		if (hf_adapter_load(again, out, NULL, &err) != STATUS_OK)
+			fail_msg("%s", err.text);
+		assert_int_equal(again->lora->n_saved, 1);
+		assert_int_equal(file_remove_tree(dir, &err), STATUS_OK);
+		model_destroy(again);
+		model_destroy(model);
+	}
+}
+
 /* --- what is refused --- */
 
 static void assert_refused(const char *base, const char *targets, const char *saved,
@@ -658,6 +711,8 @@ int main(void)
 		cmocka_unit_test(test_rows_do_not_depend_on_the_batch),
 		cmocka_unit_test(test_files_are_those_of_peft_to_the_byte),
 		cmocka_unit_test(test_a_new_adapter_changes_no_bit),
+		cmocka_unit_test(test_the_end_of_a_name_tells_what_is_trained_whole),
+		cmocka_unit_test(test_the_output_matrix_has_the_name_that_it_is_saved_by),
 		cmocka_unit_test(test_a_is_uniform_within_its_bound),
 		cmocka_unit_test(test_names_that_match_nothing_are_refused),
 		cmocka_unit_test(test_variants_and_bad_configs_are_refused),

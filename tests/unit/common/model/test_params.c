@@ -19,17 +19,19 @@ enum { LINE_FLOATS = 16 };
 /* Odd sizes, so that alignment and the order of dimensions show. */
 static struct model_config describe(const char *family, const char *more)
 {
+	bool is_gpt2 = strcmp(family, "gpt2") == 0;
+	const char *sizes = is_gpt2
+				    ? "\"n_embd\":12,\"n_layer\":3,\"n_head\":2,\"n_positions\":5"
+				    : "\"hidden_size\":12,\"num_hidden_layers\":3,"
+				      "\"num_attention_heads\":4,\"max_position_embeddings\":9";
 	char text[600];
 	struct model_config config;
 	struct error err = {""};
 
-	snprintf(
-		text, sizeof text,
-		"{\"model_type\":\"%s\",\"n_embd\":12,\"n_layer\":3,\"n_head\":2,\"n_positions\":5,"
-		"\"hidden_size\":12,\"num_hidden_layers\":3,\"num_attention_heads\":4,"
-		"\"num_key_value_heads\":2,\"head_dim\":6,\"intermediate_size\":7,"
-		"\"max_position_embeddings\":9,\"vocab_size\":11%s}",
-		family, more);
+	snprintf(text, sizeof text,
+		 "{\"model_type\":\"%s\",%s,\"num_key_value_heads\":2,\"head_dim\":6,"
+		 "\"intermediate_size\":7,\"vocab_size\":11%s}",
+		 family, sizes, more);
 	if (hf_parse_config(&config, text, strlen(text), "test", &err) != STATUS_OK)
 		fail_msg("%s", err.text);
 	return config;

@@ -106,6 +106,38 @@ static void test_a_directory_without_a_record_is_removed(void **state)
 	free(file);
 }
 
+static void test_directories_that_were_made_and_no_others_are_removed(void **state)
+{
+	char *deep = path_join(path, "a/b"), *file = path_join(path, "file");
+	char *below = path_join(file, "c");
+	struct run_dir run;
+
+	(void)state;
+	assert_int_equal(file_remove_tree(path, &err), STATUS_OK);
+	assert_int_equal(run_dir_open(&run, deep, "sft", &err), STATUS_OK);
+	run_dir_close(&run);
+	assert_false(file_exists(path));
+
+	assert_int_equal(file_make_dirs(path, &err), STATUS_OK);
+	assert_int_equal(run_dir_open(&run, path, "sft", &err), STATUS_OK);
+	run_dir_close(&run);
+	assert_true(file_is_dir(path));
+	assert_int_equal(run_dir_open(&run, deep, "sft", &err), STATUS_OK);
+	run_dir_close(&run);
+	assert_true(file_is_dir(path));
+	assert_int_equal(rmdir(path), 0);
+
+	/* One that cannot be made, below others that were. */
+	assert_int_equal(file_make_dirs(path, &err), STATUS_OK);
+	assert_int_equal(file_replace(file, "x", 1, &err), STATUS_OK);
+	assert_int_equal(run_dir_open(&run, below, "sft", &err), STATUS_BAD_INPUT);
+	unlink(file);
+	assert_int_equal(rmdir(path), 0);
+	free(below);
+	free(file);
+	free(deep);
+}
+
 static void test_a_directory_with_another_config_is_refused(void **state)
 {
 	struct run_dir run;
@@ -251,6 +283,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_directory_without_a_record_is_removed),
+		cmocka_unit_test(test_directories_that_were_made_and_no_others_are_removed),
 		cmocka_unit_test(test_a_directory_with_another_config_is_refused),
 		cmocka_unit_test(test_the_id_is_made_once_and_kept),
 		cmocka_unit_test(test_run_json_is_valid_json_with_all_members),
