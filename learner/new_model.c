@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "common/base/log.h"
 #include "common/model/hf_keys.h"
 #include "common/run/options.h"
 
@@ -80,11 +81,15 @@ enum status new_model_check_keys(const struct json *config, struct error *err)
 	for (const struct json *member = json_first(config); member && status == STATUS_OK;
 	     member = json_next(member)) {
 		const char *key = json_key(member);
+		bool is_dropout = hf_key_is_dropout(key);
 
 		if (hf_key_names_hold(&names, key))
 			continue;
-		if (!hf_key_is_of_others(key))
+		if (!is_dropout && !hf_key_is_of_others(key))
 			status = unknown_key(&names, key, "", err);
+		else if (is_dropout && !is_off(member))
+			log_warn("model.create: \"%s\" has no effect: nothing is dropped out here",
+				 key);
 		else if (!is_off(member))
 			status = without_effect(member, err);
 	}

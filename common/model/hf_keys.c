@@ -45,6 +45,17 @@ static const char *const common[] = {
 	"cache_implementation",
 	"_attn_implementation_autoset",
 	"_sliding_window_pattern",
+	"_attn_implementation",
+	"attn_implementation",
+	"auto_map",
+	"n_ctx",
+	"max_sequence_length",
+	"rotary",
+	"unk_token_id",
+	"sep_token_id",
+	"decoder_start_token_id",
+	"torchscript",
+	"use_bfloat16",
 };
 
 /* Of families that have the flag. */
@@ -106,12 +117,17 @@ static const char *const windows[][4] = {
 	[WINDOWS_PATTERN] = {"sliding_window", "layer_types", "sliding_window_pattern"},
 };
 
-/* Dropout and more that no family here has. */
+static const char *const dropouts[] = {
+	"attn_pdrop",	  "embd_pdrop", "resid_pdrop",	      "attention_dropout",
+	"hidden_dropout", "dropout",	"activation_dropout", "layerdrop",
+};
+
+/* What no family here has. */
 static const char *const absent[] = {
-	"attn_pdrop",	      "embd_pdrop",	    "resid_pdrop",
-	"attention_dropout",  "hidden_dropout",	    "dropout",
-	"activation_dropout", "layerdrop",	    "chunk_size_feed_forward",
-	"is_decoder",	      "is_encoder_decoder", "quantization_config",
+	"chunk_size_feed_forward",
+	"is_decoder",
+	"is_encoder_decoder",
+	"quantization_config",
 };
 
 #define ADD(names, list) add(names, list, sizeof(list) / sizeof *(list))
@@ -196,6 +212,11 @@ void hf_rotary_key_names(struct hf_key_names *names)
 bool hf_key_names_hold(const struct hf_key_names *names, const char *name)
 {
 	return holds(names->items, names->n, name);
+}
+
+bool hf_key_is_dropout(const char *name)
+{
+	return HOLDS(dropouts, name);
 }
 
 bool hf_key_is_of_others(const char *name)

@@ -21,5 +21,7 @@ bool hf_key_names_hold(const struct hf_key_names *names, const char *name);
 /* Whether it asks for something that only other families have, or none: it may be there if
  * it is null, false, 0 or empty. */
 bool hf_key_is_of_others(const char *name);
+/* A probability of dropout, of which there is none here. */
+bool hf_key_is_dropout(const char *name);
 /* The key of the standard deviation of new weights. */
 const char *hf_std_key(const struct hf_family *family);

@@ -93,9 +93,7 @@ static void test_what_the_family_lacks_must_be_off(void **state)
 	(void)state;
 	assert_accepted(LLAMA "\"attention_dropout\": 0.0, \"sliding_window\": null, "
 			      "\"qk_layernorm\": false, \"layer_types\": []}");
-	assert_refused(LLAMA "\"attention_dropout\": 0.1}",
-		       "model.create: \"attention_dropout\" is 0.1, which this family does not "
-		       "have; expected no such key, or 0, false or null");
+	assert_accepted("{\"model_type\": \"gpt2\", \"attn_pdrop\": 0.1}");
 	assert_refused(LLAMA "\"sliding_window\": 16}",
 		       "model.create: \"sliding_window\" is 16, which this family does not have; "
 		       "expected no such key, or 0, false or null");
