@@ -14,6 +14,7 @@
 #include "common/base/json.h"
 #include "common/base/log.h"
 #include "common/base/pool.h"
+#include "common/model/hf_checkpoint.h"
 #include "common/run/build_info.h"
 #include "common/run/signals.h"
 #include "learner/checkpoint.h"
@@ -128,6 +129,26 @@ static bool is_finished(const struct session *session)
 	return finished;
 }
 
+static enum status check_result(const struct session *session, const char *name, struct error *err)
+{
+	char *path = path_join(session->run.path, name);
+	enum status status = hf_check_target(path, err);
+
+	free(path);
+	return status;
+}
+
+/* What the run will write in the end must not be somebody's then. */
+static enum status check_results(const struct session *session, struct error *err)
+{
+	const struct run_config *config = &session->config;
+	enum status status = check_result(session, "final", err);
+
+	if (status == STATUS_OK && config->checkpoint.best && config->train.eval_every > 0)
+		status = check_result(session, "best", err);
+	return status;
+}
+
 /* Lead rank: the directory, its newest checkpoint, and whether it is finished. */
 static enum status open_run(struct session *session, bool *finished, struct error *err)
 {
@@ -145,7 +166,7 @@ static enum status open_run(struct session *session, bool *finished, struct erro
 	if (status != STATUS_OK)
 		return status;
 	*finished = is_finished(session);
-	return STATUS_OK;
+	return *finished ? STATUS_OK : check_results(session, err);
 }
 
 /* Every rank is a learner, unless the command then deals other roles. */

@@ -118,3 +118,6 @@ struct hf_save_options {
 };
 enum status hf_save(const struct model *model, const char *dir,
 		    const struct hf_save_options *options, struct error *err);
+/* Whether hf_save may write there: refuses a file, and a directory that holds anything but a
+ * checkpoint, which is somebody's. */
+enum status hf_check_target(const char *dir, struct error *err);

@@ -547,8 +547,7 @@ static bool is_of_checkpoint(const char *name)
 	       strcmp(name, "model.safetensors.index.json") == 0 || strcmp(name, TEMPLATES) == 0;
 }
 
-/* A directory that holds anything else is somebody's, and is not replaced. */
-static enum status check_target(const char *dir, struct error *err)
+enum status hf_check_target(const char *dir, struct error *err)
 {
 	char **names = NULL;
 	size_t n = 0;
@@ -651,7 +650,7 @@ enum status hf_save(const struct model *model, const char *path,
 		length--;
 	dir = xstrndup(path, length);
 	temporary = xasprintf("%s.tmp", dir);
-	status = check_target(dir, err);
+	status = hf_check_target(dir, err);
 	if (status == STATUS_OK)
 		status = file_remove_tree(temporary, err);
 	if (status == STATUS_OK)

@@ -217,8 +217,8 @@ refused 0 'model.create: unknown key "hiden_size", did you mean "hidden_size"\?'
 	"$RLHF" pretrain train.json --set model.path=null --set "model.create=$new"
 refused 0 'unknown key "hiden_size"' "$RLHF" plan train.json --stage pretrain --set model.path=null \
 	--set "model.create=$new"
-new='{"family": "llama", "attention_dropout": 0.1}'
-refused 4 'model.create: "attention_dropout" is 0.1, which this family does not have' \
+new='{"family": "llama", "sliding_window": 16}'
+refused 4 'model.create: "sliding_window" is 16, which this family does not have' \
 	"$RLHF" pretrain train.json --set model.path=null --set "model.create=$new"
 refused 0 '/run: ~ stands for no home directory' "$RLHF" pretrain train.json --set run.dir=\~/run
 printf '%s\n' '{"prompt_ids": [1], "chosen_ids": [2], "rejected_ids": [3], "margin": 1e308}' >wide.jsonl
@@ -244,6 +244,17 @@ unchanged policy
 refused 0 'prompts.jsonl: cannot create the directory: Not a directory' "$RLHF" ppo config.json \
 	--set run.dir=prompts.jsonl
 refused 0 'policy: is a directory, expected a regular file' "$RLHF" ppo policy
+
+mkdir -p taken/final taken/best
+touch taken/final/notes taken/best/notes
+refused 4 'taken/final: holds notes, which is no file of a checkpoint' "$RLHF" ppo config.json \
+	--set run.dir=taken
+refused 0 'taken/final: holds notes' "$RLHF" pretrain train.json --set run.dir=taken
+rm -r taken/final
+refused 0 'taken/best: holds notes' "$RLHF" pretrain train.json --set run.dir=taken \
+	--set data.eval=prompts.jsonl --set train.eval_every=1
+[ "$(find taken | sort | xargs)" = 'taken taken/best taken/best/notes' ] ||
+	fail "a refused training left $(find taken)"
 
 # --- prompts ---
 ppo_refused 0 'nowhere.jsonl: cannot open: No such file' --set data.prompts=nowhere.jsonl
