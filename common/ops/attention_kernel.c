@@ -23,7 +23,9 @@
  * S [key][query], and both S and O^T are products whose right side has queries
  * as columns.  64 queries at a time share the copy of a block of keys, since
  * rows of qkv are far apart and collide in the cache.  Decode has one query: it
- * puts keys into lanes for the scores and d for the output.
+ * puts keys into lanes for the scores, 16 of them side by side in the cache, and d for
+ * the output.  It waits for memory more than it computes, so while it uses some keys and
+ * values it fetches those that come after them.
  *
  * Backward follows Dao et al. 2022, algorithm 4: blocks of keys outside, blocks
  * of queries inside, probabilities recomputed from log-sum-exp.  With rows as
@@ -484,17 +486,17 @@ static void score_block(float *s, const float *q, const struct key_block *block,
 		const float *const *k = block->groups + g;
 		float *to = s + g * GROUP;
 		switch (min_int(GROUPS_AT_ONCE, n_groups - g)) {
-		case 4:
-			score_groups(to, q, k, d, block->next_keys, GROUPS_AT_ONCE);
-			break;
-		case 3:
-			score_groups(to, q, k, d, block->next_keys, min_int(GROUPS_AT_ONCE, 3));
+		case 1:
+			score_groups(to, q, k, d, block->next_keys, 1);
 			break;
 		case 2:
 			score_groups(to, q, k, d, block->next_keys, 2);
 			break;
+		case 3:
+			score_groups(to, q, k, d, block->next_keys, 3);
+			break;
 		default:
-			score_groups(to, q, k, d, block->next_keys, 1);
+			score_groups(to, q, k, d, block->next_keys, GROUPS);
 		}
 	}
 	if (cap > 0)
