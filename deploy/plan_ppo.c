@@ -67,6 +67,7 @@ static enum status plan_rank(const struct planning *p, int r, struct error *err)
 	if (topology_plays(topology, r, ROLE_REWARD))
 		status = reward_plan(&rank->memory, &rank->mapped, config, p->look.policy, p->base,
 				     is_first, n_threads, p->look.longest, err);
+	ledger_add(&rank->memory, "threads", (size_t)n_threads * THREAD_BYTES);
 	ledger_add(&rank->memory, "program, text, data", memory_in_use());
 	ledger_add(&rank->memory, "message passing",
 		   topology->n_ranks > 1 ? MESSAGE_PASSING_BYTES : 0);

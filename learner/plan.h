@@ -26,6 +26,7 @@ struct plan_rank {
 enum {
 	PLAN_MODELS = 12,
 	MESSAGE_PASSING_BYTES = 16 << 20, /* of each rank of several, by measurement */
+	THREAD_BYTES = 3 << 19, /* stack and copies of products of a thread, by measurement */
 };
 struct plan {
 	struct plan_model models[PLAN_MODELS];

@@ -112,6 +112,21 @@ static int measured_tokens(const struct supervised *run, const struct dataset *s
 	return tokens;
 }
 
+/* Whether all rows are measured once: before training by the reference, or after it where
+ * nothing else tells how the result scores. */
+static bool measures_rows(const struct supervised *run)
+{
+	return run->task->command == COMMAND_DPO || (run->task->describe && run->eval.n == 0);
+}
+
+/* Of rows that are trained on. */
+static int measured_train_tokens(const struct supervised *run, const struct steps *steps)
+{
+	if (trains_head_alone(run))
+		return steps->most_measured;
+	return measures_rows(run) ? measured_tokens(run, &run->train, steps->n_threads) : 0;
+}
+
 /* What every thread, or all of them together, works in. */
 static size_t activation_bytes(const struct supervised *run, const struct steps *steps, int n_ranks)
 {
@@ -119,7 +134,7 @@ static size_t activation_bytes(const struct supervised *run, const struct steps 
 	int n_threads = steps->n_threads;
 	int n_arenas = plan_arenas(model, (int)run->config->train.lanes, n_ranks, n_threads);
 	int eval_tokens = measured_tokens(run, &run->eval, n_threads);
-	int train_tokens = trains_head_alone(run) ? steps->most_measured : 0;
+	int train_tokens = measured_train_tokens(run, steps);
 	size_t trained = trains_head_alone(run)
 				 ? 0
 				 : plan_train_bytes(model, steps->most_tokens, steps->most_seqs);
@@ -166,6 +181,7 @@ static enum status plan_rank(struct plan_rank *rank, const struct supervised *ru
 	if (r == 0)
 		ledger_add(ledger, "saving",
 			   plan_saving_bytes(run->model, config->model.save_dtype));
+	ledger_add(ledger, "threads", (size_t)steps->n_threads * THREAD_BYTES);
 	ledger_add(ledger, "program, text, data", memory_in_use());
 	ledger_add(ledger, "message passing", n_ranks > 1 ? MESSAGE_PASSING_BYTES : 0);
 	return plan_reference(ledger, run, err);

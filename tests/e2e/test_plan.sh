@@ -77,6 +77,8 @@ if ! grep -q __asan_init symbols; then
 	close 0 sft config.json --set data.train=completions.jsonl --set lora.r=4 --set train.lanes=1
 	close 0 reward-train config.json --set data.train=pairs.jsonl
 	close 0 dpo config.json --set data.train=pairs.jsonl --set reference.path=model
+	close 0 dpo config.json --set data.train=pairs.jsonl --set lora.r=4 --set train.recompute=true
+	close 2 reward-train config.json --set data.train=pairs.jsonl --set lora.r=4
 	close 0 classify config.json --set data.train=labels.jsonl --set classify.freeze=backbone
 	cat >ppo.json <<-'JSON'
 		{"run": {"dir": "run", "seed": 1, "threads": 2},
