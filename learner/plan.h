@@ -25,7 +25,7 @@ struct plan_rank {
 };
 enum {
 	PLAN_MODELS = 12,
-	MESSAGE_PASSING_BYTES = 16 << 20, /* of each rank of several, by measurement */
+	MESSAGE_PASSING_BYTES = 14 << 20, /* of each rank of several, by measurement */
 	THREAD_BYTES = 3 << 19, /* stack and copies of products of a thread, by measurement */
 };
 struct plan {
