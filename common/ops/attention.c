@@ -1,8 +1,9 @@
 /* Attention: which head of which sequence is worked on by which thread.
  *
- * Forward tasks are (sequence, query head) pairs, backward and decode tasks are
- * (sequence, key/value head) pairs, so that every sum belongs to one task and
- * its order to attention_kernel.c, whatever the number of threads. */
+ * Forward tasks are (sequence, query head) pairs, backward tasks are (sequence,
+ * key/value head) pairs and decode tasks some of these in a row, so that every sum
+ * belongs to one task and its order to attention_kernel.c, whatever the number of
+ * threads. */
 #include "common/ops/attention.h"
 
 #include <string.h>
@@ -11,7 +12,10 @@
 #include "common/ops/attention_kernel.h"
 #include "common/ops/isa.h"
 
-enum { BLOCK = ATTENTION_KEY_BLOCK, TASKS_PER_THREAD = 8 };
+enum {
+	BLOCK = ATTENTION_KEY_BLOCK,
+	TASKS_PER_THREAD = 8, /* of decoding, so that threads end together */
+};
 
 static const struct attention_kernels *current_kernels(void)
 {

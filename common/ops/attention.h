@@ -54,6 +54,6 @@ void attention_cache_append(const struct attention_cache *caches, const float *q
 			    const int *offsets, int n_seqs, const struct attention_shape *shape,
 			    struct pool *pool);
 /* One new position for each of n sequences: row b of qkv [n, (H+2K) D] is appended to
- * caches[b] and attends to all that it holds then. */
+ * caches[b], once for each position, and attends to all that it holds then. */
 void attention_decode(float *out, const float *qkv, const struct attention_cache *caches, int n,
 		      const struct attention_shape *shape, struct pool *pool);
