@@ -37,6 +37,7 @@ RLHF_FAULT=stop:train.updated:3 RLHF_FAULT_RANK=1 ends 2 \
 	"$RLHF" pretrain pretrain.json --set run.heartbeat_timeout=2
 
 # Stopped for a while, it is waited for.
+rm log # which names a silent rank 1 already
 RLHF_FAULT=stop:actor.prompts:3 RLHF_FAULT_RANK=1 mpirun --oversubscribe -n 4 "$RLHF" ppo config.json \
 	--set run.dir=short --set run.heartbeat_timeout=12 2>log &
 job=$!
