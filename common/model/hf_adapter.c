@@ -13,6 +13,7 @@
 #include "common/base/die.h"
 #include "common/base/file.h"
 #include "common/model/hf_checkpoint.h"
+#include "common/model/hf_source.h"
 #include "common/model/lora.h"
 #include "common/model/safetensors.h"
 #include "common/ops/elementwise.h"
@@ -76,14 +77,6 @@ static bool is_named(const char *module, const char *entry)
 	       (n > end && module[n - end - 1] == '.' && strcmp(module + n - end, entry) == 0);
 }
 
-/* PEFT's rule for modules that are trained whole: any end of the name. */
-static bool ends_with(const char *module, const char *entry)
-{
-	size_t n = strlen(module), end = strlen(entry);
-
-	return n >= end && strcmp(module + n - end, entry) == 0;
-}
-
 /* What transformers 5 calls the output matrix of every family beside its stored name. */
 #define COMMON_HEAD "lm_head"
 
@@ -92,13 +85,15 @@ static bool is_lm_head(const struct model *model, int i)
 	return hf_tensor_param(model, i)->id == PARAM_LM_HEAD;
 }
 
-/* Whether a name in modules_to_save is that of a tensor's module. */
+/* Whether a name in modules_to_save is that of a tensor's module: by PEFT's rule for what is
+ * trained whole, any end of it. */
 static bool saves(const struct model *model, int i, const char *name)
 {
 	char module[NAME_BYTES];
 
 	module_of_tensor(model, i, module);
-	return ends_with(module, name) || (is_lm_head(model, i) && ends_with(COMMON_HEAD, name));
+	return hf_name_ends_with(module, name) ||
+	       (is_lm_head(model, i) && hf_name_ends_with(COMMON_HEAD, name));
 }
 
 static bool is_null(const struct json *value)
@@ -918,7 +913,7 @@ static bool names_common_head(const struct lora *lora)
 
 	for (const struct json *entry = first_name(names); entry; entry = next_name(names, entry))
 		found = found || (json_type(entry) == JSON_STRING &&
-				  ends_with(COMMON_HEAD, json_string(entry, NULL)));
+				  hf_name_ends_with(COMMON_HEAD, json_string(entry, NULL)));
 	json_free(root);
 	return found;
 }

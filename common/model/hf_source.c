@@ -186,7 +186,7 @@ static void complain_shape(struct hf_problems *problems, const struct tensor_vie
 	buf_release(&text);
 }
 
-static bool ends_with(const char *name, const char *ending)
+bool hf_name_ends_with(const char *name, const char *ending)
 {
 	size_t length = strlen(name), n = strlen(ending);
 
@@ -219,7 +219,8 @@ static const struct tensor_view *find_tensor(struct hf_source *source,
 		return strcmp(wanted->name, "score.weight") == 0 ? source->head.weight
 								 : source->head.bias;
 	if (is_lm_head(family, wanted->name))
-		return take_lm_head(source, ends_with(wanted->name, ".bias") ? "bias" : "weight");
+		return take_lm_head(source,
+				    hf_name_ends_with(wanted->name, ".bias") ? "bias" : "weight");
 	view = hf_store_take(&source->store, family, wanted->name);
 	if (!view && source->config.tied &&
 	    strncmp(wanted->name, family->prefix, strlen(family->prefix)) == 0 &&
@@ -251,7 +252,7 @@ static bool is_ignored(const struct hf_source *source, const char *name)
 
 	/* A whole name, if the prefix that files of the base model lack is all before it. */
 	for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
-		if (ends_with(name, buffers[i]) || strcmp(name, buffers[i] + 1) == 0)
+		if (hf_name_ends_with(name, buffers[i]) || strcmp(name, buffers[i] + 1) == 0)
 			return true;
 	if (is_of_images(name))
 		return true;

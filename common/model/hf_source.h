@@ -32,3 +32,4 @@ enum status hf_source_complain(const struct hf_source *source, const struct hf_p
 			       struct error *err);
 /* The type of most elements of views [n], any of which may be NULL; of none F32. */
 enum dtype hf_source_dtype(const struct tensor_view *const *views, int n);
+bool hf_name_ends_with(const char *name, const char *ending);
