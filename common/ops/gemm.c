@@ -54,14 +54,16 @@ enum {
 	TASK_ROWS_LEAST = 64,
 	TASK_ROWS_COPIED = 256,	 /* that do where tasks copy them; each of them copies B too */
 	TASK_FLOATS = 192 << 10, /* of A that meet a panel in one task */
-	STAGE_DEPTH = 4096,	/* of A that a task copies */
-	LITTLE_MADDS = 32 << 20, /* are one task a thread where tasks copy A */
-	TASK_MADDS = 256 << 10, /* multiply-adds that are worth a task, of 8 rows or more */
-	COPY_FLOATS = 32 << 10, /* copied by one task */
-	FLAT_ROWS = 192,	/* of x, up to which W is read in place where it is flat */
-	A_AHEAD = 128,		/* of a row of W, is fetched a tile ahead */
-	PREFETCH_NEAR = 1024,	/* bytes ahead of use, in place of GEMM_PREFETCH_FAR */
-	EARLY_CACHE_BYTES = 5 << 18,
+	TASK_FLOATS_LARGE = 256 << 10, /* of copied A where the cache is large */
+	STAGE_DEPTH = 4096,	       /* of A that a task copies */
+	STAGE_DEPTH_LARGE = 768,       /* where the cache is large: more rows meet a copy of B */
+	LITTLE_MADDS = 32 << 20,       /* are one task a thread where tasks copy A */
+	TASK_MADDS = 256 << 10,	       /* multiply-adds that are worth a task, of 8 rows or more */
+	COPY_FLOATS = 32 << 10,	       /* copied by one task */
+	FLAT_ROWS = 192,	       /* of x, up to which W is read in place where it is flat */
+	A_AHEAD = 128,		       /* of a row of W, is fetched a tile ahead */
+	PREFETCH_NEAR = 1024,	       /* bytes ahead of use, in place of GEMM_PREFETCH_FAR */
+	LARGE_CACHE_BYTES = 5 << 18,
 	BLAS_COLUMNS = 256,
 };
 static const double parallel_flops = 1 << 20; /* below, waking threads costs more */
@@ -79,6 +81,18 @@ static int max_int(int a, int b)
 static int ceil_div(int a, int b)
 {
 	return a / b + (a % b != 0);
+}
+
+/* A second-level cache with room for what is asked for early, and memory behind it that
+ * answers late: measured on Intel's cores of 2 MB, against AMD's of 1 MB. */
+static bool is_cache_large(void)
+{
+	static _Atomic int answer; /* 0: not known yet */
+	int known = answer;
+
+	if (!known)
+		answer = known = sysconf(_SC_LEVEL2_CACHE_SIZE) >= LARGE_CACHE_BYTES ? 1 : -1;
+	return known > 0;
 }
 
 static const struct gemm_kernels *current_kernels(void)
@@ -228,9 +242,9 @@ struct product {
 	bool is_a_transposed;
 	const float *b; /* [depth, columns] or [columns, depth], or NULL */
 	bool is_b_transposed;
-	const float *panels;	   /* B packed, or NULL */
+	const float *panels;	     /* B packed, or NULL */
 	const uint16_t *panels_bf16; /* the same in bfloat16, or NULL */
-	const float *bias;	   /* [N] or NULL */
+	const float *bias;	     /* [N] or NULL */
 };
 
 /* ---- a stage: a part of the depth ---- */
@@ -238,9 +252,9 @@ struct product {
 struct stage {
 	const struct product *product;
 	int k, depth;
-	const float *panels;   /* B [panel][depth][width], or NULL: tasks copy it, or bfloat16 */
-	size_t panel_stride;   /* floats */
-	int rows_per_task;     /* a multiple of kernels.rows */
+	const float *panels; /* B [panel][depth][width], or NULL: tasks copy it, or bfloat16 */
+	size_t panel_stride; /* floats */
+	int rows_per_task;   /* a multiple of kernels.rows */
 	int n_panels, n_panel_tasks;
 };
 
@@ -274,18 +288,6 @@ struct block {
 	const uint16_t *bf16; /* where it lies in bfloat16, or NULL */
 };
 
-/* Memory that answers late and a second-level cache with room for what is asked for early:
- * measured on Intel's cores of 2 MB, against AMD's of 1 MB. */
-static bool fetches_early(void)
-{
-	static _Atomic int answer; /* 0: not known yet */
-	int known = answer;
-
-	if (!known)
-		answer = known = sysconf(_SC_LEVEL2_CACHE_SIZE) >= EARLY_CACHE_BYTES ? 1 : -1;
-	return known > 0;
-}
-
 static const char *block_begin(const struct block *block, const struct gemm_tile *t)
 {
 	return block->bf16 ? (const char *)block->bf16 : (const char *)t->b;
@@ -295,7 +297,7 @@ static const char *block_begin(const struct block *block, const struct gemm_tile
  * of a tile of few rows; where that is far enough, more would be in the way. */
 static const char *own_block(const struct block *block, const struct gemm_tile *t)
 {
-	const bool is_near = t->rows < block->product->kernels->rows && !fetches_early();
+	const bool is_near = t->rows < block->product->kernels->rows && !is_cache_large();
 
 	return block_begin(block, t) + (is_near ? PREFETCH_NEAR : GEMM_PREFETCH_FAR);
 }
@@ -320,13 +322,14 @@ static const char *next_block(const struct block *block, const struct gemm_tile 
  * requests that wait stand in the way of loads.  Where they are few they leave a part to
  * the first: requests that crowd cost more than they bring.
  *
- * Where memory answers late, the first of few tiles does as the others do. */
+ * Where the cache is large, the first of few tiles does as the others do, and each fetches
+ * its part in several runs at once: the CPU then looks ahead in each of them. */
 static gemm_tile_function *choose_tile(const struct block *block, struct gemm_tile *t, int number)
 {
 	const struct product *p = block->product;
 	const struct gemm_kernels *kernels = p->kernels;
 	const int tiles = block->full_tiles;
-	const bool is_even = fetches_early() && tiles >= 2 && tiles <= 4;
+	const bool is_even = is_cache_large() && tiles >= 2 && tiles <= 4;
 	const int parts = is_even ? tiles : tiles > 5 ? 6 : tiles > 3 ? 4 : tiles == 3 ? 3 : 2;
 	const int part = is_even ? number : number - 1;
 
@@ -338,6 +341,7 @@ static gemm_tile_function *choose_tile(const struct block *block, struct gemm_ti
 		return kernels->prefetching_tile[t->rows - 1];
 	}
 	t->next = next_block(block, t, is_even ? 0 : GEMM_PREFETCH_FAR, part, parts);
+	t->is_next_apart = is_cache_large();
 	return kernels->fetching_tile[parts];
 }
 
@@ -353,6 +357,7 @@ static gemm_tile_function *choose_tile_bf16(const struct block *block, struct ge
 		return kernels->tile[block->vectors - 1][t->rows - 1];
 	if (number > 0) {
 		t->next = next_block(block, t, GEMM_PREFETCH_FAR, number - 1, parts);
+		t->is_next_apart = is_cache_large();
 		return kernels->fetching_tile[2 * parts];
 	}
 	t->next = own_block(block, t);
@@ -508,11 +513,12 @@ static int most_rows(const struct stage *s)
 {
 	const struct product *p = s->product;
 	const int depth = even_piece(s->depth, most_depth(p));
+	const int copied = is_cache_large() ? TASK_FLOATS_LARGE : TASK_FLOATS;
 
 	if (p->is_c_transposed)
 		return min_int(TASK_ROWS, FLAT_FLOATS / (depth + 1));
 	if (p->is_a_transposed)
-		return min_int(TASK_ROWS, max_int(TASK_ROWS_COPIED, TASK_FLOATS / (s->depth + 1)));
+		return min_int(TASK_ROWS, max_int(TASK_ROWS_COPIED, copied / (s->depth + 1)));
 	return max_int(TASK_ROWS, TASK_FLOATS / (depth + 1));
 }
 
@@ -523,8 +529,7 @@ static struct copies make_copies(const struct stage *s, int first, int end, int 
 	const int tile = p->kernels->rows;
 	const size_t a_floats =
 		p->is_a_transposed ? (panel_floats(end - first, tile, s->depth) + 15) / 16 * 16 : 0;
-	const size_t b_floats =
-		s->panels || p->panels_bf16 ? 0 : (size_t)block * p->kernels->width;
+	const size_t b_floats = s->panels || p->panels_bf16 ? 0 : (size_t)block * p->kernels->width;
 	float *memory = a_floats + b_floats > 0 ? scratch_get(OF_TASK, a_floats + b_floats) : NULL;
 
 	if (a_floats > 0)
@@ -568,7 +573,8 @@ static int balanced_row_tasks(const struct product *p, int least, int wanted)
 	int best = least;
 
 	for (int n = wanted; n >= 1; n /= 2) {
-		const int row_tasks = max_int(least, min_int(n, ceil_div(p->rows, TASK_ROWS_LEAST)));
+		const int row_tasks =
+			max_int(least, min_int(n, ceil_div(p->rows, TASK_ROWS_LEAST)));
 		const double cost = (double)p->rows * ceil_div(wanted, row_tasks) +
 				    (double)p->columns * row_tasks;
 
@@ -584,7 +590,9 @@ static int wanted_tasks(const struct stage *s, int threads)
 	const struct product *p = s->product;
 	const double madds = (double)p->rows * p->columns * s->depth;
 
-	return threads == 1 ? 1 : p->is_a_transposed && madds < LITTLE_MADDS ? threads : 4 * threads;
+	return threads == 1				    ? 1
+	       : p->is_a_transposed && madds < LITTLE_MADDS ? threads
+							    : 4 * threads;
 }
 
 /* Few tasks for little work, else as many for one thread as for the other: columns first,
@@ -618,7 +626,8 @@ static void stage_run(struct stage *s, struct pool *pool)
 /* B in panels or copied block by block, A in place or copied in tiles. */
 static void product_run(const struct product *p, struct pool *pool)
 {
-	const int depth = p->is_a_transposed ? even_piece(p->depth, STAGE_DEPTH) : p->depth;
+	const int most = is_cache_large() ? STAGE_DEPTH_LARGE : STAGE_DEPTH;
+	const int depth = p->is_a_transposed ? even_piece(p->depth, most) : p->depth;
 	struct stage s = {.product = p,
 			  .panels = p->panels,
 			  .panel_stride = (size_t)p->depth * p->kernels->width};

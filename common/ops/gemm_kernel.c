@@ -31,7 +31,7 @@
 #define VECTORS 2
 #endif
 #define WIDTH (VECTORS * VL)
-#define DEPTH_STEP 4 /* k unrolled in the main loop */
+#define DEPTH_STEP 4  /* k unrolled in the main loop */
 #define COPY_AHEAD 16 /* rows that are fetched ahead of their copy */
 
 /* How much is fetched from t->next on: nothing, as much as there is of B, or a part. */
@@ -168,6 +168,9 @@ ALWAYS_INLINE void tile(const struct gemm_tile *t, const int rows, const int vec
 	const int row_bytes = WIDTH * (element == FLOAT ? 4 : 2);
 	const int parts = (int)prefetch, step_lines = DEPTH_STEP * row_bytes / 64;
 	const int lines = prefetch == NOTHING ? 0 : (step_lines + parts - 1) / parts;
+	const bool is_apart = prefetch != ALL && t->is_next_apart;
+	const size_t apart = is_apart ? (size_t)(t->depth / DEPTH_STEP) * 64 : 64;
+	const size_t step = is_apart ? 64 : (size_t)lines * 64;
 	const char *ahead = t->next;
 	vf c[ROWS][VECTORS];
 
@@ -185,8 +188,8 @@ ALWAYS_INLINE void tile(const struct gemm_tile *t, const int rows, const int vec
 		}
 		UNROLL
 		for (int i = 0; i < lines; i++)
-			__builtin_prefetch(ahead + i * 64, 0, 2);
-		ahead += lines * 64;
+			__builtin_prefetch(ahead + i * apart, 0, 2);
+		ahead += step;
 		a_advance(&a, rows, DEPTH_STEP * a_step);
 		b += DEPTH_STEP * row_bytes;
 		kept += element == BF16_KEPT ? DEPTH_STEP * WIDTH : 0;
@@ -203,12 +206,12 @@ ALWAYS_INLINE void tile(const struct gemm_tile *t, const int rows, const int vec
 #define TILE(vectors, rows)                                                                        \
 	static void tile_##vectors##_##rows(const struct gemm_tile *t)                             \
 	{                                                                                          \
-		tile(t, rows, vectors, false, FLOAT, NOTHING);                                            \
+		tile(t, rows, vectors, false, FLOAT, NOTHING);                                     \
 	}
 #define PREFETCHING(vectors, rows)                                                                 \
 	static void prefetching_##vectors##_##rows(const struct gemm_tile *t)                      \
 	{                                                                                          \
-		tile(t, rows, vectors, false, FLOAT, ALL);                                                \
+		tile(t, rows, vectors, false, FLOAT, ALL);                                         \
 	}
 #define WIDENING(vectors, rows)                                                                    \
 	static void widening_##vectors##_##rows(const struct gemm_tile *t)                         \
@@ -218,12 +221,12 @@ ALWAYS_INLINE void tile(const struct gemm_tile *t, const int rows, const int vec
 #define PACKED(vectors)                                                                            \
 	static void packed_##vectors(const struct gemm_tile *t)                                    \
 	{                                                                                          \
-		tile(t, ROWS, vectors, true, FLOAT, NOTHING);                                             \
+		tile(t, ROWS, vectors, true, FLOAT, NOTHING);                                      \
 	}
 #define FETCHING(name, part)                                                                       \
 	static void fetching_##name(const struct gemm_tile *t)                                     \
 	{                                                                                          \
-		tile(t, ROWS, VECTORS, false, FLOAT, part);                                               \
+		tile(t, ROWS, VECTORS, false, FLOAT, part);                                        \
 	}
 #define TILE_NAME(vectors, rows) tile_##vectors##_##rows,
 #define PREFETCHING_NAME(vectors, rows) prefetching_##vectors##_##rows,

@@ -24,7 +24,7 @@ struct gemm_tile {
 	size_t a_stride;
 	const float *b;		/* [depth, width], 64-byte aligned */
 	const uint16_t *b_bf16; /* the same in bfloat16: of a widening tile, in place of b */
-	float *kept;		/* [depth, width]: of a keeping tile, which leaves B's floats here */
+	float *kept; /* [depth, width]: of a keeping tile, which leaves B's floats here */
 	int depth;
 	bool accumulate;
 	float *c; /* [rows, columns], rows c_stride apart */
@@ -32,15 +32,18 @@ struct gemm_tile {
 	int rows;	   /* of a packed tile, which is computed whole */
 	int columns;	   /* at most width; the others are not touched */
 	const float *bias; /* [columns] or NULL */
-	const char *next;  /* of a tile that fetches: from here on */
+	/* Of a tile that fetches: from here on, and whether each line of a step is a run of
+	 * lines of its own, one as far from the other as the tile is long. */
+	const char *next;
+	bool is_next_apart;
 };
 
 typedef void gemm_tile_function(const struct gemm_tile *tile);
 
 struct gemm_kernels {
-	int rows;	    /* of the largest tile */
-	int width;	    /* floats in a row of a panel */
-	int lanes;	    /* of a vector */
+	int rows;  /* of the largest tile */
+	int width; /* floats in a row of a panel */
+	int lanes; /* of a vector */
 	/* A in place: [vectors that hold the columns - 1][rows - 1]. */
 	gemm_tile_function *tile[GEMM_VECTORS_MAX][GEMM_ROWS_MAX];
 	/* The same at full width, fetching as many bytes as B has. */
