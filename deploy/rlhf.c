@@ -7,6 +7,7 @@
 
 #include "common/base/file.h"
 #include "common/base/log.h"
+#include "common/base/thread.h"
 #include "common/run/build_info.h"
 #include "common/run/options.h"
 #include "deploy/commands.h"
@@ -108,5 +109,10 @@ int main(int argc, char **argv)
 	file_keep_streams_apart();
 	keep_freed_memory();
 	log_init(LOG_INFO, true);
+	if (!thread_allow_stack()) {
+		log_error("a stack of %d KiB is needed, and the limit is lower (ulimit -s)",
+			  THREAD_STACK_BYTES / 1024);
+		return STATUS_BAD_INPUT;
+	}
 	return check_output(run(argc, argv));
 }

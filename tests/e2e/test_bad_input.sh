@@ -419,6 +419,22 @@ on 3 "$RLHF" ppo config.json --set run.dir=run 2>log || rc=$?
 [ "$(grep -c '^rlhf: error' log)" -eq 1 ] || fail "not one error: $(cat log)"
 unchanged run
 
+# --- little stack ---
+(
+	ulimit -S -s 256
+	works --set run.dir=stack
+)
+same_run whole stack "with a low limit of the stack that may be raised"
+rc=0
+(
+	ulimit -s 256
+	exec "$RLHF" ppo config.json --set run.dir=fresh 2>log
+) || rc=$?
+[ $rc -eq 2 ] || fail "exit $rc with too little stack: $(cat log)"
+grep -q 'error: a stack of 1024 KiB is needed, and the limit is lower (ulimit -s)' log ||
+	fail "$(cat log)"
+[ ! -e fresh ] || fail "a refused run left its directory"
+
 # --- no space ---
 # After a failure for lack of space, the same command goes on.
 goes_on_after() { # RUN
