@@ -48,6 +48,7 @@
 
 enum {
 	BLOCK_DEPTH = 1536,	/* the most that a tile walks down at once */
+	STREAM_DEPTH = 384,	/* the same of tiles that fetch evenly */
 	FLAT_DEPTH = 768,	/* the same where W is flat */
 	FLAT_FLOATS = 72 << 10, /* of W that stay in a cache while panels pass by */
 	TASK_ROWS = 512,	/* rows of A that do, more if they are short */
@@ -314,6 +315,13 @@ static const char *next_block(const struct block *block, const struct gemm_tile 
 	return block_begin(block, t) + bytes + first + (size_t)part * (bytes / (size_t)parts);
 }
 
+/* Few tiles of rows meet a block of packed floats, so that memory is what they wait for,
+ * and the cache is large: then they fetch evenly. */
+static bool streams_even(const struct product *p, int tiles)
+{
+	return p->panels && is_cache_large() && tiles >= 2 && tiles <= 4;
+}
+
 /* For the tile with this number in a block of floats, of A in place.
  *
  * What meets B in memory is the first one; it fetches its own block, and waits all the
@@ -329,7 +337,7 @@ static gemm_tile_function *choose_tile(const struct block *block, struct gemm_ti
 	const struct product *p = block->product;
 	const struct gemm_kernels *kernels = p->kernels;
 	const int tiles = block->full_tiles;
-	const bool is_even = is_cache_large() && tiles >= 2 && tiles <= 4;
+	const bool is_even = streams_even(p, tiles);
 	const int parts = is_even ? tiles : tiles > 5 ? 6 : tiles > 3 ? 4 : tiles == 3 ? 3 : 2;
 	const int part = is_even ? number : number - 1;
 
@@ -506,7 +514,9 @@ static int part_begin(int things, int n, int i)
 
 static int most_depth(const struct product *p)
 {
-	return p->is_c_transposed ? FLAT_DEPTH : BLOCK_DEPTH;
+	if (p->is_c_transposed)
+		return FLAT_DEPTH;
+	return streams_even(p, p->rows / p->kernels->rows) ? STREAM_DEPTH : BLOCK_DEPTH;
 }
 
 static int most_rows(const struct stage *s)
