@@ -178,7 +178,11 @@ static enum status read_activation(const struct hf_reader *r, struct model_confi
 		{"gelu_accurate", ACTIVATION_GELU_TANH},
 		{"silu", ACTIVATION_SILU},
 		{"swish", ACTIVATION_SILU},
+		{"quick_gelu", ACTIVATION_QUICK_GELU},
+		{"sigmoid", ACTIVATION_SIGMOID},
+		{"tanh", ACTIVATION_TANH},
 		{"relu", ACTIVATION_RELU},
+		{"relu2", ACTIVATION_RELU_SQUARED},
 	};
 	const struct hf_family *family = config->family;
 	const struct hf_keys *keys = family->keys;
