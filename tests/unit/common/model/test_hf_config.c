@@ -558,11 +558,14 @@ static void test_ids_outside_the_vocabulary_never_match(void **state)
 	assert_int_equal(config.bos_id, -1);
 	assert_int_equal(config.eos_id, 96);
 	assert_int_equal(config.pad_id, -1);
+	assert_int_equal(config.frozen_id, 96);
 	config = accepted(LLAMA ",\"bos_token_id\":null,\"eos_token_id\":[5,6],"
 				"\"pad_token_id\":5");
 	assert_int_equal(config.bos_id, -1);
 	assert_int_equal(config.eos_id, 5);
 	assert_int_equal(config.pad_id, 5);
+	assert_int_equal(config.frozen_id, -1);
+	assert_int_equal(accepted(LLAMA ",\"pad_token_id\":-98").frozen_id, -1);
 	config = accepted(LLAMA ",\"eos_token_id\":[],\"pad_token_id\":4000000000,"
 				"\"bos_token_id\":97");
 	assert_int_equal(config.eos_id, -1);
