@@ -178,7 +178,11 @@ static enum status read_activation(const struct hf_reader *r, struct model_confi
 		{"gelu_accurate", ACTIVATION_GELU_TANH},
 		{"silu", ACTIVATION_SILU},
 		{"swish", ACTIVATION_SILU},
+		{"quick_gelu", ACTIVATION_QUICK_GELU},
+		{"sigmoid", ACTIVATION_SIGMOID},
+		{"tanh", ACTIVATION_TANH},
 		{"relu", ACTIVATION_RELU},
+		{"relu2", ACTIVATION_RELU_SQUARED},
 	};
 	const struct hf_family *family = config->family;
 	const struct hf_keys *keys = family->keys;
@@ -437,6 +441,16 @@ static enum status read_id(const struct hf_reader *r, const char *key, int fallb
 	return STATUS_OK;
 }
 
+/* The id that torch takes a negative index of padding for: counted from the end. */
+static int32_t read_frozen(const struct hf_reader *r, int n_vocab)
+{
+	int64_t id;
+
+	if (!json_int64(json_given(r->root, "pad_token_id"), &id) || id >= 0 || id < -n_vocab)
+		return -1;
+	return (int32_t)(n_vocab + id);
+}
+
 /* Of special tokens. */
 static enum status read_ids(const struct hf_reader *r, struct model_config *config)
 {
@@ -448,6 +462,7 @@ static enum status read_ids(const struct hf_reader *r, struct model_config *conf
 		    STATUS_OK ||
 	    (status = read_id(r, "eos_token_id", keys->eos, n_vocab, &config->eos_id)) != STATUS_OK)
 		return status;
+	config->frozen_id = read_frozen(r, n_vocab);
 	return read_id(r, "pad_token_id", keys->pad, n_vocab, &config->pad_id);
 }
 

@@ -104,18 +104,23 @@ static enum status read_offset(struct hf_head *head, const struct json *root, co
 	return STATUS_OK;
 }
 
-/* Labels that the config does not speak of are as many as the head has rows. */
+/* Labels that the config does not speak of are as many as the head has rows.  Where
+ * num_labels is not the number of names in id2label, transformers 4 takes the names and 5
+ * the other: the head tells which it is. */
 static void count_labels(struct hf_head *head, const struct json *root,
 			 const struct model_config *config)
 {
+	const struct tensor_view *weight = head->weight;
 	bool is_said = json_get(root, "id2label") || json_get(root, "num_labels");
+	bool has_rows = weight->rank == 2 && weight->shape[0] >= 1 && weight->shape[0] <= 1 << 16;
+	int64_t number;
 
 	head->n_labels = config->n_labels;
 	if (!is_said || config->head == HEAD_LM)
-		head->n_labels = head->weight->rank == 2 && head->weight->shape[0] >= 1 &&
-						 head->weight->shape[0] <= 1 << 16
-					 ? (int)head->weight->shape[0]
-					 : 1;
+		head->n_labels = has_rows ? (int)weight->shape[0] : 1;
+	else if (has_rows && json_int64(json_get(root, "num_labels"), &number) &&
+		 number == weight->shape[0])
+		head->n_labels = (int)number;
 }
 
 enum status hf_head_find(struct hf_head *head, struct hf_store *store,

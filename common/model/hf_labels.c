@@ -64,7 +64,9 @@ enum status hf_labels_parse(struct hf_labels *labels, const char *text, size_t l
 
 	*labels = (struct hf_labels){.n = n_labels};
 	labels->names = xcalloc((size_t)n_labels, sizeof *labels->names);
-	if (id2label && json_type(id2label) == JSON_NULL)
+	/* Names of another number are not of these labels. */
+	if (id2label &&
+	    (json_type(id2label) == JSON_NULL || json_count(id2label) != (size_t)n_labels))
 		id2label = NULL;
 	if (root)
 		status = read_names(labels, id2label, where, err);

@@ -13,7 +13,8 @@ struct hf_labels {
 	int n;
 	enum hf_problem problem; /* one of several unless the config says otherwise */
 };
-/* id2label must name the labels 0 to n_labels - 1; without it they are LABEL_0, ... */
+/* id2label must name the labels 0 to n_labels - 1; without it, or where it has another number
+ * of names, they are LABEL_0, ... */
 enum status hf_labels_read(struct hf_labels *labels, const char *dir, int n_labels,
 			   struct error *err);
 /* The same from the text of a config.json; where names its directory. */

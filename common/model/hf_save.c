@@ -328,10 +328,9 @@ static int64_t labels_said(const struct json *root)
 }
 
 /* Names for labels that the config does not have. */
-static enum status set_labels(struct buf *text, int n, bool has_count, struct error *err)
+static enum status set_names(struct buf *text, int n, struct error *err)
 {
 	struct buf names = BUF_INIT, numbers = BUF_INIT;
-	char count[16];
 	enum status status;
 
 	for (int i = 0; i < n; i++) {
@@ -340,14 +339,27 @@ static enum status set_labels(struct buf *text, int n, bool has_count, struct er
 	}
 	buf_append_char(&names, '}');
 	buf_append_char(&numbers, '}');
-	snprintf(count, sizeof count, "%d", n);
 	status = set_member(text, "id2label", names.data, err);
 	if (status == STATUS_OK)
 		status = set_member(text, "label2id", numbers.data, err);
-	if (status == STATUS_OK && has_count)
-		status = set_member(text, "num_labels", count, err);
 	buf_release(&names);
 	buf_release(&numbers);
+	return status;
+}
+
+/* Whatever the config says of its labels agrees with n. */
+static enum status set_labels(struct buf *text, const struct json *root, int n, struct error *err)
+{
+	const struct json *number = json_given(root, "num_labels");
+	enum status status = STATUS_OK;
+	char count[16];
+	int64_t said;
+
+	snprintf(count, sizeof count, "%d", n);
+	if (labels_said(root) != n)
+		status = set_names(text, n, err);
+	if (status == STATUS_OK && number && !(json_int64(number, &said) && said == n))
+		status = set_member(text, "num_labels", count, err);
 	return status;
 }
 
@@ -448,8 +460,8 @@ static enum status set_own_members(struct buf *text, const struct model *model, 
 		status = set_member(text, "architectures", architectures, err);
 	if (status == STATUS_OK)
 		status = set_dtype(text, model, as, root, err);
-	if (status == STATUS_OK && is_score && labels_said(root) != config->n_labels)
-		status = set_labels(text, config->n_labels, json_get(root, "num_labels"), err);
+	if (status == STATUS_OK && is_score)
+		status = set_labels(text, root, config->n_labels, err);
 	if (status == STATUS_OK && is_score)
 		status = set_problem(text, root, config->n_labels, err);
 	if (status == STATUS_OK && must_untie)

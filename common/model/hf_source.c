@@ -246,8 +246,15 @@ static bool is_of_images(const char *name)
  * output matrix where a scorer is made of it, and the value head beside a language model. */
 static bool is_ignored(const struct hf_source *source, const char *name)
 {
-	static const char *const buffers[] = {".attn.bias", ".attn.masked_bias", ".attention.bias",
-					      ".attention.masked_bias", ".rotary_emb.inv_freq"};
+	static const char *const buffers[] = {".attn.bias",
+					      ".attn.masked_bias",
+					      ".attn.embed_positions",
+					      ".attention.bias",
+					      ".attention.masked_bias",
+					      ".rotary_emb.inv_freq",
+					      ".rotary_emb.cos_cached",
+					      ".rotary_emb.sin_cached",
+					      ".decoder.version"};
 	size_t lead = strlen(source->store.lead);
 
 	/* A whole name, if the prefix that files of the base model lack is all before it. */

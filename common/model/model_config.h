@@ -92,6 +92,7 @@ struct model_config {
 	int n_labels;			/* rows of the score head; 0 for HEAD_LM */
 	int32_t bos_id, eos_id, pad_id; /* -1 where none or outside the vocabulary */
 	bool freezes_pad;		/* the embedding of pad_id is learnt as an output alone */
+	int32_t frozen_id; /* without a pad_id that of this one, if freezes_pad; -1: none */
 };
 
 static inline bool config_has_window(const struct model_config *config, int layer)

@@ -206,9 +206,10 @@ static void layer_backward(const struct backward *b, int layer, float *dx)
 static void clear_pad(const struct backward *b, float *dembedded, int w)
 {
 	const struct model_config *config = &b->model->config;
+	int32_t id = config->pad_id >= 0 ? config->pad_id : config->frozen_id;
 
 	for (int t = 0; t < b->t && config->freezes_pad; t++)
-		if (b->batch->ids[t] == config->pad_id)
+		if (b->batch->ids[t] == id)
 			memset(dembedded + (size_t)t * (size_t)w, 0, (size_t)w * sizeof *dembedded);
 }
 

@@ -6,10 +6,14 @@
 #include "common/base/pool.h"
 
 enum activation {
-	ACTIVATION_GELU,     /* x/2 (1 + erf(x / sqrt 2)) */
-	ACTIVATION_GELU_TANH, /* x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) */
-	ACTIVATION_SILU,     /* x / (1 + exp(-x)) */
+	ACTIVATION_GELU,       /* x/2 (1 + erf(x / sqrt 2)) */
+	ACTIVATION_GELU_TANH,  /* x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) */
+	ACTIVATION_SILU,       /* x / (1 + exp(-x)) */
+	ACTIVATION_QUICK_GELU, /* x / (1 + exp(-1.702 x)) */
+	ACTIVATION_SIGMOID,    /* 1 / (1 + exp(-x)) */
+	ACTIVATION_TANH,
 	ACTIVATION_RELU,
+	ACTIVATION_RELU_SQUARED,
 };
 
 /* y[i] = f(x[i]); y may be x. */

@@ -207,10 +207,19 @@ static const float SQRT_HALF = 0.70710678118654752f;
 static const float INV_SQRT_2PI = 0.39894228040143268f;
 static const float SQRT_2_OVER_PI = 0.79788456080286536f;
 static const float GELU_CUBE = 0.044715f;
+static const float QUICK_GELU_FACTOR = 1.702f;
 
-/* f(x) and f'(x).  With P the normal distribution and p its density,
- *     gelu' = P + x p        silu' = s (1 + x (1 - s)),  s = 1 / (1 + exp(-x))
- *     gelu_tanh' = (1 + h)/2 + x/2 (1 - h^2) u',  h = tanh(u) */
+ALWAYS_INLINE vf sigmoid(vf x)
+{
+	return vf_set1(1) / (vf_set1(1) + vf_exp(-x));
+}
+
+/* f(x) and f'(x).  With P the normal distribution and p its density, s the sigmoid of x or
+ * of 1.702 x, and h = tanh(x) or tanh(u),
+ *     gelu' = P + x p        silu' = s (1 + x (1 - s))
+ *     gelu_tanh' = (1 + h)/2 + x/2 (1 - h^2) u'
+ *     quick_gelu' = s (1 + 1.702 x (1 - s))
+ *     sigmoid' = s (1 - s)   tanh' = 1 - h^2 */
 ALWAYS_INLINE void activate(vf *value, vf *slope, vf x, enum activation f)
 {
 	const vf one = vf_set1(1), half = vf_set1(0.5f);
@@ -234,10 +243,34 @@ ALWAYS_INLINE void activate(vf *value, vf *slope, vf x, enum activation f)
 		return;
 	}
 	case ACTIVATION_SILU: {
-		vf s = one / (one + vf_exp(-x));
+		vf s = sigmoid(x);
 		*value = x * s;
 		if (slope)
 			*slope = s * vf_fma(x, one - s, one);
+		return;
+	}
+	case ACTIVATION_QUICK_GELU: {
+		vf steep = vf_set1(QUICK_GELU_FACTOR) * x, s = sigmoid(steep);
+		*value = x * s;
+		if (slope)
+			*slope = s * vf_fma(steep, one - s, one);
+		return;
+	}
+	case ACTIVATION_SIGMOID:
+		*value = sigmoid(x);
+		if (slope)
+			*slope = *value * (one - *value);
+		return;
+	case ACTIVATION_TANH:
+		*value = vf_tanh(x);
+		if (slope)
+			*slope = vf_fma(-*value, *value, one);
+		return;
+	case ACTIVATION_RELU_SQUARED: {
+		vf above = vf_max(vf_set1(0), x);
+		*value = above * above;
+		if (slope)
+			*slope = above + above;
 		return;
 	}
 	case ACTIVATION_RELU:

@@ -110,7 +110,8 @@ def fraction_of(r, head_dim, step=2):
 
 
 def activation(r, usual):
-    return r.choice([usual] * 3 + ["gelu", "gelu_new", "gelu_pytorch_tanh", "silu", "relu"])
+    return r.choice([usual] * 4 + ["gelu", "gelu_new", "gelu_pytorch_tanh", "silu", "relu",
+                                   "quick_gelu", "sigmoid", "tanh", "relu2"])
 
 
 def windows(r, config, switch=False):

@@ -270,6 +270,35 @@ static void test_gradients_are_differences_of_the_loss(void **state)
 	}
 }
 
+/* As files of the first Llama say of theirs, for which torch takes the last id. */
+static void test_a_negative_pad_freezes_an_embedding_from_the_end(void **state)
+{
+	static const struct {
+		const char *text;
+		int frozen; /* of 40 ids */
+	} cases[] = {{"{\"model_type\":\"llama\"," GROUPED ",\"pad_token_id\":-1}", 39},
+		     {"{\"model_type\":\"llama\"," GROUPED ",\"pad_token_id\":-3}", 37},
+		     {"{\"model_type\":\"llama\"," GROUPED ",\"pad_token_id\":null}", -1}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct fixture f;
+		const struct param *table;
+		float *grads;
+
+		open_fixture(&f, cases[i].text);
+		f.ids[4] = 39;
+		f.ids[5] = 37;
+		grads = gradients_of(&f);
+		table = param_find(&f.model->layout, PARAM_TOKEN_EMBEDDING, -1);
+		for (int id = 37; id <= 39; id += 2)
+			assert_int_equal(grads[table->offset + (size_t)(id * table->cols)] == 0,
+					 id == cases[i].frozen);
+		free(grads);
+		close_fixture(&f);
+	}
+}
+
 /* --- rotations that follow the length of a sequence --- */
 
 /* Each sequence of a batch is rotated as its own length says. */
@@ -335,6 +364,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_decoding_has_the_bits_of_the_full_forward),
 		cmocka_unit_test(test_gradients_are_differences_of_the_loss),
+		cmocka_unit_test(test_a_negative_pad_freezes_an_embedding_from_the_end),
 		cmocka_unit_test(test_rotations_follow_the_length_of_each_sequence),
 		cmocka_unit_test(test_angles_beyond_the_table_are_made),
 	};

@@ -183,6 +183,7 @@ static void test_names_without_prefix_and_mask_buffers_load(void **state)
 	append(&store, "h.0.attn.bias", "U8", 4, mask_shape, mask, (size_t)64 * 64);
 	append(&store, "h.1.attn.bias", "BOOL", 4, mask_shape, mask, (size_t)64 * 64);
 	append(&store, "h.1.attn.masked_bias", "F32", 0, NULL, &masked, sizeof masked);
+	append(&store, "h.1.attn.embed_positions", "F32", 0, NULL, &masked, sizeof masked);
 	copy("gpt2", "config.json");
 	finish_store(&store);
 	model = load(dir, HEAD_LM);
@@ -205,12 +206,40 @@ static void test_frequencies_among_the_weights_are_no_weights(void **state)
 	append(&store, "layers.1.self_attn.rotary_emb.inv_freq", "F32", 1, shape, frequencies,
 	       sizeof frequencies);
 	append(&store, "rotary_emb.inv_freq", "F32", 1, shape, frequencies, sizeof frequencies);
+	append(&store, "layers.0.self_attn.rotary_emb.cos_cached", "F32", 1, shape, frequencies,
+	       sizeof frequencies);
+	append(&store, "layers.0.self_attn.rotary_emb.sin_cached", "F32", 1, shape, frequencies,
+	       sizeof frequencies);
 	copy("llama-yarn", "config.json");
 	finish_store(&store);
 	model = load(dir, HEAD_LM);
 	assert_same_weights(expected, model);
 	model_destroy(expected);
 	model_destroy(model);
+}
+
+/* As OPT's are that were converted from the files of its authors. */
+static void test_a_version_among_the_weights_is_no_weight(void **state)
+{
+	static const char *const prefixes[] = {"", "model."};
+	struct model *expected = load(MODELS "opt", HEAD_LM);
+	const float version = 3;
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct store store;
+		struct model *model;
+
+		read_bare_store(&store, "opt", prefixes[i]);
+		append(&store, i ? "decoder.version" : "model.decoder.version", "F32", 0, NULL,
+		       &version, sizeof version);
+		copy("opt", "config.json");
+		finish_store(&store);
+		model = load(dir, HEAD_LM);
+		assert_same_weights(expected, model);
+		model_destroy(model);
+	}
+	model_destroy(expected);
 }
 
 /* Gemma 3's weights under a name that has prefix in place of "model.", and what sees images. */
@@ -1554,6 +1583,7 @@ int main(void)
 		CASE(test_describing_gives_the_model_that_loading_gives),
 		CASE(test_names_without_prefix_and_mask_buffers_load),
 		CASE(test_frequencies_among_the_weights_are_no_weights),
+		CASE(test_a_version_among_the_weights_is_no_weight),
 		CASE(test_of_a_model_that_sees_images_the_language_model_loads),
 		CASE(test_weights_of_other_float_types_load_as_their_values),
 		CASE(test_one_sentence_lists_every_wrong_tensor),

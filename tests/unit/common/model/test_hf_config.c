@@ -448,6 +448,10 @@ static void test_activations_have_several_names(void **state)
 		{"\"activation_function\":\"relu\"", ACTIVATION_RELU},
 		{"\"activation_function\":\"silu\"", ACTIVATION_SILU},
 		{"\"activation_function\":\"swish\"", ACTIVATION_SILU},
+		{"\"activation_function\":\"quick_gelu\"", ACTIVATION_QUICK_GELU},
+		{"\"activation_function\":\"sigmoid\"", ACTIVATION_SIGMOID},
+		{"\"activation_function\":\"tanh\"", ACTIVATION_TANH},
+		{"\"activation_function\":\"relu2\"", ACTIVATION_RELU_SQUARED},
 	};
 
 	(void)state;
@@ -469,8 +473,8 @@ static void test_activations_have_several_names(void **state)
 			 ACTIVATION_GELU_TANH);
 	assert_int_equal(accepted(GEMMA2 ",\"hidden_activation\":\"gelu\"").activation,
 			 ACTIVATION_GELU);
-	assert_refused(GPT2 ",\"activation_function\":\"quick_gelu\"",
-		       "activation_function is \"quick_gelu\", which is not supported");
+	assert_refused(GPT2 ",\"activation_function\":\"xielu\"",
+		       "activation_function is \"xielu\", which is not supported");
 	assert_refused(LLAMA ",\"hidden_act\":7", "hidden_act is a number, expected a string");
 }
 
@@ -554,11 +558,14 @@ static void test_ids_outside_the_vocabulary_never_match(void **state)
 	assert_int_equal(config.bos_id, -1);
 	assert_int_equal(config.eos_id, 96);
 	assert_int_equal(config.pad_id, -1);
+	assert_int_equal(config.frozen_id, 96);
 	config = accepted(LLAMA ",\"bos_token_id\":null,\"eos_token_id\":[5,6],"
 				"\"pad_token_id\":5");
 	assert_int_equal(config.bos_id, -1);
 	assert_int_equal(config.eos_id, 5);
 	assert_int_equal(config.pad_id, 5);
+	assert_int_equal(config.frozen_id, -1);
+	assert_int_equal(accepted(LLAMA ",\"pad_token_id\":-98").frozen_id, -1);
 	config = accepted(LLAMA ",\"eos_token_id\":[],\"pad_token_id\":4000000000,"
 				"\"bos_token_id\":97");
 	assert_int_equal(config.eos_id, -1);

@@ -252,6 +252,41 @@ static void test_labels_are_as_many_as_the_head_has_rows_unless_said(void **stat
 	model_destroy(model);
 }
 
+/* Two numbers of labels: transformers 4 takes the names, 5 num_labels.  What is saved has
+ * one, and keeps the names that are right. */
+static void test_the_head_tells_which_number_of_labels_holds(void **state)
+{
+	static const struct {
+		const char *names, *number, *saved_names;
+	} cases[] = {
+		{"{\"0\": \"a\", \"1\": \"b\"}", "1", "\"id2label\": {\"0\": \"LABEL_0\"}"},
+		{"{\"0\": \"a\"}", "2", "\"id2label\": {\"0\": \"a\"}"},
+	};
+	struct hf_save_options options = {.source_dir = dir};
+
+	(void)state;
+	copy("rm-llama", "model.safetensors");
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct model *model;
+		struct buf text;
+
+		copy("rm-llama", "config.json");
+		edit_config("id2label", cases[i].names);
+		edit_config("num_labels", cases[i].number);
+		model = load(dir, HEAD_SCORE);
+		assert_int_equal(model->config.n_labels, 1);
+		save(model, &options);
+		read_bytes(saved, "config.json", &text);
+		assert_non_null(strstr(text.data, "\"num_labels\": 1"));
+		assert_non_null(strstr(text.data, cases[i].saved_names));
+		buf_release(&text);
+		model_destroy(model);
+	}
+	edit_config("num_labels", "3");
+	edit_config("id2label", "{\"0\": \"a\", \"1\": \"b\"}");
+	assert_refused(HEAD_SCORE, "shape of score.weight is [1, 32], expected [2, 32]");
+}
+
 static void test_a_head_of_another_width_or_type_is_refused(void **state)
 {
 	static const int64_t wide[] = {1, 33}, flat[] = {32}, good[] = {1, 32};
@@ -324,6 +359,7 @@ int main(void)
 		CASE(test_heads_of_several_layers_are_refused),
 		CASE(test_a_wrapped_config_is_unwrapped_and_its_bias_subtracted),
 		CASE(test_labels_are_as_many_as_the_head_has_rows_unless_said),
+		CASE(test_the_head_tells_which_number_of_labels_holds),
 		CASE(test_a_head_of_another_width_or_type_is_refused),
 		CASE(test_an_old_name_of_a_norms_parts_is_read),
 		CASE(test_a_tied_model_may_store_its_output_matrix_alone),

@@ -53,6 +53,10 @@ static void test_labels_without_names_are_numbered(void **state)
 	assert_string_equal(labels.names[0], "LABEL_0");
 	assert_string_equal(labels.names[11], "LABEL_11");
 	hf_labels_release(&labels);
+	write_config(", \"num_labels\": 1, \"id2label\": {\"0\": \"a\", \"1\": \"b\"}");
+	assert_int_equal(hf_labels_read(&labels, dir, 1, &err), STATUS_OK);
+	assert_string_equal(labels.names[0], "LABEL_0");
+	hf_labels_release(&labels);
 }
 
 static void test_wrong_names_are_refused(void **state)

@@ -12,6 +12,14 @@ static double reference(double x, enum activation f)
 		return x / 2 * (1 + tanh(sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
 	case ACTIVATION_SILU:
 		return x / (1 + exp(-x));
+	case ACTIVATION_QUICK_GELU:
+		return x / (1 + exp(-1.702 * x));
+	case ACTIVATION_SIGMOID:
+		return 1 / (1 + exp(-x));
+	case ACTIVATION_TANH:
+		return tanh(x);
+	case ACTIVATION_RELU_SQUARED:
+		return x > 0 ? x * x : 0;
 	case ACTIVATION_RELU:
 		break;
 	}
@@ -39,7 +47,7 @@ static float *inputs(void)
 static void values_and_slopes(void)
 {
 	float *x = inputs(), y[N], dx[N], dy[N];
-	for (enum activation f = ACTIVATION_GELU; f <= ACTIVATION_RELU; f++) {
+	for (enum activation f = ACTIVATION_GELU; f <= ACTIVATION_RELU_SQUARED; f++) {
 		for (int i = 0; i < N; i++)
 			dy[i] = 2;
 		activation_forward(y, x, N, f, NULL);
@@ -62,7 +70,7 @@ static void test_values_and_slopes_agree_with_double(void **state)
 static void places(void)
 {
 	float *x = inputs(), y[N], one;
-	for (enum activation f = ACTIVATION_GELU; f <= ACTIVATION_RELU; f++) {
+	for (enum activation f = ACTIVATION_GELU; f <= ACTIVATION_RELU_SQUARED; f++) {
 		activation_forward(y, x, N, f, NULL);
 		for (int i = 0; i < N; i++) {
 			activation_forward(&one, x + i, 1, f, NULL);
@@ -94,7 +102,7 @@ static void gated(void)
 	enum { T = 3, F = 37 };
 	float *x = random_floats(T * 2 * F, 1, 2), *dy = random_floats(T * F, 2, 1);
 	float y[T * F], dx[T * 2 * F];
-	for (enum activation f = ACTIVATION_GELU; f <= ACTIVATION_SILU; f++) {
+	for (enum activation f = ACTIVATION_GELU; f <= ACTIVATION_RELU_SQUARED; f++) {
 		gated_forward(y, x, T, F, f, NULL);
 		gated_backward(dx, dy, x, T, F, f, NULL);
 		for (int i = 0; i < T * F; i++) {
