@@ -286,6 +286,7 @@ static void test_ranges_and_rules_are_checked(void **state)
 	PPO_REFUSED("\"ppo\":{\"cliprange\":-0.2}", "above 0");
 	PPO_REFUSED("\"rollout\":{\"temperature\":0}", "from 1e-06");
 	PPO_REFUSED("\"optimizer\":{\"beta1\":1}", "from 0 to below 1");
+	PPO_REFUSED("\"optimizer\":{\"eps\":1e-46}", "\"optimizer.eps\" is 1e-46");
 	PPO_REFUSED("\"ppo\":{\"lanes\":6}", "\"ppo.lanes\" is 6, expected a power of two");
 	PPO_REFUSED("\"ppo\":{\"minibatches\":65}", "at most rollout.batch_size, 64");
 	PPO_REFUSED("\"rollout\":{\"min_new_tokens\":65}", "at most rollout.max_new_tokens, 64");
