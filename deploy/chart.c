@@ -58,7 +58,13 @@ static double place_y(const struct axes *a, double y)
 	return HEIGHT - BOTTOM - (y - a->y0) / (a->y1 - a->y0) * (HEIGHT - TOP - BOTTOM);
 }
 
-/* The range of all finite points; false if there is none.  A range of one value is
+/* Whether a value has a place: sums and ranges of such values are finite. */
+static bool is_drawn(double y)
+{
+	return fabs(y) <= 1e300;
+}
+
+/* The range of all points that are drawn; false if there is none.  A range of one value is
  * widened, so that it can be divided by. */
 static bool find_axes(struct axes *a, const struct curve *curves, int n_curves)
 {
@@ -67,7 +73,7 @@ static bool find_axes(struct axes *a, const struct curve *curves, int n_curves)
 	*a = (struct axes){INFINITY, -INFINITY, INFINITY, -INFINITY};
 	for (int c = 0; c < n_curves; c++) {
 		for (size_t i = 0; i < curves[c].n; i++) {
-			if (!isfinite(curves[c].y[i]))
+			if (!is_drawn(curves[c].y[i]))
 				continue;
 			a->x0 = fmin(a->x0, curves[c].x[i]);
 			a->x1 = fmax(a->x1, curves[c].x[i]);
@@ -79,7 +85,8 @@ static bool find_axes(struct axes *a, const struct curve *curves, int n_curves)
 		return false;
 	if (a->x0 == a->x1)
 		a->x1 = a->x0 + 1;
-	pad = a->y0 == a->y1 ? (a->y0 == 0 ? 1 : 0.05 * fabs(a->y0)) : 0.04 * (a->y1 - a->y0);
+	pad = a->y0 == a->y1 ? (fabs(a->y0) < 1e-300 ? 1 : 0.05 * fabs(a->y0))
+			     : 0.04 * (a->y1 - a->y0);
 	a->y0 -= pad;
 	a->y1 += pad;
 	return true;
@@ -116,7 +123,7 @@ static void append_axes(struct buf *out, const struct axes *a)
 	buf_append_string(out, "</text>");
 }
 
-/* Means, least and greatest of the points [first, end) that are finite. */
+/* Means, least and greatest of the points [first, end) that are drawn. */
 struct group {
 	double x, mean, least, greatest;
 	int n;
@@ -127,7 +134,7 @@ static struct group group_points(const struct curve *curve, size_t first, size_t
 	struct group g = {.least = INFINITY, .greatest = -INFINITY};
 
 	for (size_t i = first; i < end; i++) {
-		if (!isfinite(curve->y[i]))
+		if (!is_drawn(curve->y[i]))
 			continue;
 		g.x += curve->x[i];
 		g.mean += curve->y[i];
@@ -149,8 +156,8 @@ static void append_curve(struct buf *out, const struct axes *a, const struct cur
 	int drawn = 0;
 
 	for (size_t k = 0; k < n_groups; k++) {
-		struct group g = group_points(curve, curve->n * k / n_groups,
-					      curve->n * (k + 1) / n_groups);
+		struct group g =
+			group_points(curve, curve->n * k / n_groups, curve->n * (k + 1) / n_groups);
 		double x = place_x(a, g.x);
 
 		if (g.n == 0)

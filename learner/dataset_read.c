@@ -23,10 +23,11 @@ static void append_id(struct row *row, int32_t id)
 	row->ids[row->n++] = id;
 }
 
-/* Puts the end token behind a text, where that is wanted.  A conversation ends by itself. */
+/* Puts the end token behind a text, where that is wanted.  A conversation ends by itself, and
+ * ids are taken as they are, also where the text that they were made of stands beside them. */
 static enum status end_text(const struct reader *reader, struct row *row, struct error *err)
 {
-	if (!reader->config->data.append_eos || row->is_target)
+	if (!reader->config->data.append_eos || !row->is_text)
 		return STATUS_OK;
 	if (reader->eos_id < 0)
 		return error_set(err, STATUS_BAD_INPUT,
@@ -75,9 +76,9 @@ static enum status add_sequence(struct reader *reader, struct row *row, int line
 enum status dataset_read_sequence(struct reader *reader, const struct json *object, int line,
 				  struct error *err)
 {
-	bool is_text = json_given(object, "text");
 	struct row row;
 	enum status status = row_sequence(&row, object, line, &reader->context, err);
+	bool is_text = row.is_text && json_given(object, "text");
 
 	if (status == STATUS_OK && !json_given(object, "labels"))
 		learn_all(&row);
@@ -104,8 +105,7 @@ static enum status complete(const struct reader *reader, const struct json *obje
 	if (has_completion && row->n == row->n_prompt)
 		return refuse(reader, line, "the completion is empty: there is nothing to learn",
 			      err);
-	if (json_given(object, "text") || json_given(object, "completion"))
-		status = end_text(reader, row, err);
+	status = end_text(reader, row, err);
 	if (status != STATUS_OK)
 		return status;
 	if (learns_all)
@@ -174,11 +174,10 @@ static enum status get_pair(const struct reader *reader, const struct json *obje
 					   "%s: line %d: the completion of %s is empty: there is "
 					   "nothing to learn",
 					   reader->path, line, i ? "rejected" : "chosen");
-	if (status == STATUS_OK && json_given(object, "chosen")) {
+	if (status == STATUS_OK)
 		status = end_text(reader, &example->row, err);
-		if (status == STATUS_OK)
-			status = end_text(reader, &example->rejected, err);
-	}
+	if (status == STATUS_OK)
+		status = end_text(reader, &example->rejected, err);
 	if (status != STATUS_OK) {
 		row_release(&example->row);
 		row_release(&example->rejected);

@@ -46,7 +46,7 @@ static void corpus_add(struct corpus *corpus, const char *text, size_t length)
 	corpus->lengths[corpus->n++] = length;
 }
 
-/* The strings among text, prompt, completion, chosen and rejected. */
+/* The strings among text, prompt, completion, chosen and rejected; what is null is not there. */
 static enum status add_row(struct corpus *corpus, const struct json *object, const char *path,
 			   int line, struct error *err)
 {
@@ -54,7 +54,7 @@ static enum status add_row(struct corpus *corpus, const struct json *object, con
 	bool found = false;
 
 	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-		const struct json *value = json_get(object, keys[i]);
+		const struct json *value = json_given(object, keys[i]);
 		const char *text;
 		size_t length;
 

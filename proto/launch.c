@@ -15,7 +15,9 @@
 #include <unistd.h>
 
 #include "common/base/buf.h"
+#include "common/base/clock.h"
 #include "common/base/die.h"
+#include "common/base/file.h"
 #include "common/base/log.h"
 #include "common/base/status.h"
 
@@ -166,13 +168,96 @@ _Noreturn static void become_mpirun(const struct words *words, pid_t parent, con
 	_exit(STATUS_BAD_INPUT);
 }
 
+/* --- an mpirun that is left without ranks --- */
+
+/* It is seen to wait for ever for a lock of its own where a rank is killed while others still
+ * begin. */
+enum { PATIENCE = 10 }; /* seconds between the end of the last rank and that of mpirun */
+
+struct children {
+	int n, n_alive;
+};
+
+/* Whether a process is there and not only its exit code. */
+static bool is_alive(long pid)
+{
+	char path[64];
+	struct buf text = BUF_INIT;
+	struct error ignored;
+	snprintf(path, sizeof path, "/proc/%ld/stat", pid);
+	const char *state = NULL; /* behind the name, which may hold anything */
+	if (file_read(path, 4096, &text, &ignored) == STATUS_OK && text.length > 0)
+		state = strrchr(text.data, ')');
+	bool alive = state && state[1] == ' ' && state[2] != 'Z' && state[2] != 'X';
+	buf_release(&text);
+	return alive;
+}
+
+/* Adds what one thread of a process has started; false if the kernel does not tell. */
+static bool count_children_of(pid_t pid, const char *thread, struct children *children)
+{
+	char path[320];
+	struct buf text = BUF_INIT;
+	struct error ignored;
+	snprintf(path, sizeof path, "/proc/%ld/task/%s/children", (long)pid, thread);
+	bool known = file_read(path, 1 << 20, &text, &ignored) == STATUS_OK;
+	char *rest = text.data, *end;
+	while (known && rest) {
+		long child = strtol(rest, &end, 10);
+		if (end == rest)
+			break;
+		rest = end;
+		children->n++;
+		children->n_alive += is_alive(child);
+	}
+	buf_release(&text);
+	return known;
+}
+
+static bool count_children(pid_t pid, struct children *children)
+{
+	char path[64], **threads;
+	size_t n;
+	struct error ignored;
+	snprintf(path, sizeof path, "/proc/%ld/task", (long)pid);
+	bool known = file_list(path, &threads, &n, &ignored) == STATUS_OK;
+	*children = (struct children){0};
+	for (size_t i = 0; i < n; i++) {
+		known = known && count_children_of(pid, threads[i], children);
+		free(threads[i]);
+	}
+	free(threads);
+	return known;
+}
+
+/* What is known of mpirun's ranks. */
+struct ranks_seen {
+	bool any;
+	double alone_since; /* 0: a rank is alive, or there was none yet */
+};
+
+/* Whether mpirun should have ended by now. */
+static bool is_left_alone(struct ranks_seen *seen, pid_t pid)
+{
+	struct children children;
+	bool known = count_children(pid, &children);
+	seen->any = seen->any || children.n > 0;
+	if (!known || !seen->any || children.n_alive > 0)
+		seen->alone_since = 0;
+	else if (seen->alone_since == 0)
+		seen->alone_since = clock_now();
+	return seen->alone_since > 0 && clock_now() - seen->alone_since > PATIENCE;
+}
+
 /* Passes requests to stop on, once all ranks take them, until mpirun ends. */
 static int wait_for_mpirun(pid_t pid, const sigset_t *signals)
 {
 	int n_interrupts = 0;
 	bool is_ready = false, is_asked = false;
+	struct ranks_seen seen = {0};
 	for (;;) {
-		int number = sigwaitinfo(signals, NULL);
+		const struct timespec second = {.tv_sec = 1};
+		int number = sigtimedwait(signals, NULL, &second);
 		if (number == SIGINT && n_interrupts++ > 0)
 			kill(pid, SIGTERM);
 		is_asked = is_asked || number == SIGINT || number == SIGUSR1;
@@ -184,6 +269,13 @@ static int wait_for_mpirun(pid_t pid, const sigset_t *signals)
 		int status;
 		if (waitpid(pid, &status, WNOHANG) == pid)
 			return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+		if (number < 0 && is_left_alone(&seen, pid)) {
+			log_warn("mpirun has not ended %d s after the last of its ranks, and is "
+				 "killed; the same command goes on",
+				 PATIENCE);
+			kill(pid, SIGKILL);
+			seen = (struct ranks_seen){0};
+		}
 	}
 }
 

@@ -12,7 +12,8 @@ bool launch_is_launched(void);
  * SIGINT and SIGUSR1 become SIGUSR1 to mpirun, which forwards it to every rank (a
  * terminal's Ctrl-C would make mpirun kill them), as soon as launch_tell_ready was called: a
  * process that has just been started would die of it.  A second SIGINT ends the job.
- * mpirun dies with this process.  Returns the job's exit code. */
+ * mpirun dies with this process, and is killed where it stays behind, some seconds after the
+ * last of its ranks.  Returns the job's exit code. */
 int launch_mpirun(int n_ranks, int argc, char **argv);
 /* For one rank: tells launch_mpirun, if this job is of it, that all ranks take SIGUSR1. */
 void launch_tell_ready(void);

@@ -157,7 +157,8 @@ static char *value_text(const struct json *tree, const struct config_key *key)
 
 	if (!value && key->fallback &&
 	    (!(key->flags & KEY_WITH_SECTION) || has_section(tree, key->name)))
-		value = fallback = json_parse(key->fallback, strlen(key->fallback), key->name, NULL);
+		value = fallback =
+			json_parse(key->fallback, strlen(key->fallback), key->name, NULL);
 	if (value)
 		json_print(value, false, &text);
 	else
@@ -197,10 +198,14 @@ enum status config_check_resume(enum command command, const char *old_text,
 		json_parse(old_text, strlen(old_text), "configuration of the checkpoint", err);
 	enum status status = old ? STATUS_OK : STATUS_BAD_INPUT;
 
-	for (size_t i = 0; i < n_config_keys && status == STATUS_OK; i++)
-		if ((config_keys[i].commands & (unsigned)command) &&
-		    !(config_keys[i].flags & KEY_MAY_CHANGE))
-			status = compare_key(&config_keys[i], old, now->tree, err);
+	/* Keys that may have inherited their value come last, so that what has changed is said
+	 * of the key that gave it. */
+	for (int inheriting = 0; inheriting < 2; inheriting++)
+		for (size_t i = 0; i < n_config_keys && status == STATUS_OK; i++)
+			if ((config_keys[i].commands & (unsigned)command) &&
+			    !(config_keys[i].flags & KEY_MAY_CHANGE) &&
+			    !config_keys[i].inherit == !inheriting)
+				status = compare_key(&config_keys[i], old, now->tree, err);
 	if (old)
 		json_free(old);
 	return status;

@@ -362,8 +362,10 @@ static enum status drop_padding(const struct reading *r, struct row *row)
 		end--;
 	for (int i = first; i < end && status == STATUS_OK; i++)
 		if (!mask[i])
-			status = refuse(r, "\"attention_mask\"[%d] is 0 between ids for which it "
-					   "is 1; expected padding at the ends alone", i);
+			status = refuse(r,
+					"\"attention_mask\"[%d] is 0 between ids for which it "
+					"is 1; expected padding at the ends alone",
+					i);
 	if (status == STATUS_OK && first == end)
 		status = refuse(r, "\"attention_mask\" is 0 for every id");
 	free(mask);
@@ -433,12 +435,13 @@ enum status row_sequence(struct row *row, const struct json *object, int line,
 	struct reading r = {object, line, context, err};
 	struct ids ids = {0};
 	size_t n_prompt = 0;
+	bool has_ids = has(&r, "input_ids") || has(&r, "prompt_ids");
 	enum status status;
 
 	*row = (struct row){0};
 	if (has(&r, "messages") || (is_list(&r, "prompt") && has(&r, "completion")))
 		return sequence_of_messages(&r, row);
-	if (has(&r, "input_ids") || has(&r, "prompt_ids"))
+	if (has_ids)
 		status = sequence_of_ids(&r, &ids, &n_prompt);
 	else if ((has(&r, "prompt") && has(&r, "completion")) || has(&r, "text"))
 		status = sequence_of_text(&r, &ids, &n_prompt);
@@ -448,6 +451,7 @@ enum status row_sequence(struct row *row, const struct json *object, int line,
 				    "\"messages\"");
 	if (status == STATUS_OK)
 		status = finish(&r, &ids, n_prompt, row);
+	row->is_text = !has_ids;
 	if (status == STATUS_OK && has(&r, "input_ids"))
 		status = get_masks(&r, row);
 	if (status != STATUS_OK)
@@ -462,6 +466,7 @@ enum status row_prompt(struct row *row, const struct json *object, int line,
 	struct reading r = {object, line, context, err};
 	struct ids ids = {0};
 	struct text prompt;
+	bool is_padded = has(&r, "input_ids") && !has(&r, "prompt_ids");
 	enum status status;
 
 	*row = (struct row){0};
@@ -469,7 +474,7 @@ enum status row_prompt(struct row *row, const struct json *object, int line,
 		return prompt_of_messages(&r, row);
 	if (has(&r, "prompt_ids")) {
 		status = get_ids(&r, "prompt_ids", &ids);
-	} else if (has(&r, "input_ids")) {
+	} else if (is_padded) {
 		status = get_ids(&r, "input_ids", &ids);
 	} else if (has(&r, "prompt")) {
 		status = get_text(&r, "prompt", &prompt);
@@ -481,7 +486,7 @@ enum status row_prompt(struct row *row, const struct json *object, int line,
 	}
 	if (status == STATUS_OK)
 		status = finish(&r, &ids, ids.n, row);
-	if (status == STATUS_OK && has(&r, "input_ids") && has(&r, "attention_mask"))
+	if (status == STATUS_OK && is_padded && has(&r, "attention_mask"))
 		status = drop_padding(&r, row);
 	if (status != STATUS_OK)
 		row_release(row);
@@ -636,12 +641,13 @@ enum status row_pair(struct row *chosen, struct row *rejected, const struct json
 	struct reading r = {object, line, context, err};
 	struct ids both[2] = {{0}, {0}};
 	size_t n_prompt = 0;
+	bool has_ids = has(&r, "chosen_ids") || has(&r, "rejected_ids");
 	enum status status;
 
 	*chosen = *rejected = (struct row){0};
 	if (is_list(&r, "chosen") || is_list(&r, "rejected"))
 		return pair_of_messages(&r, chosen, rejected);
-	if (has(&r, "chosen_ids") || has(&r, "rejected_ids"))
+	if (has_ids)
 		status = pair_of_ids(&r, both, &n_prompt);
 	else
 		status = pair_of_text(&r, both, &n_prompt);
@@ -649,6 +655,7 @@ enum status row_pair(struct row *chosen, struct row *rejected, const struct json
 		status = finish(&r, &both[0], n_prompt, chosen);
 	if (status == STATUS_OK)
 		status = finish(&r, &both[1], n_prompt, rejected);
+	chosen->is_text = rejected->is_text = !has_ids;
 	if (status != STATUS_OK)
 		row_release(chosen);
 	ids_release(&both[0]);

@@ -28,6 +28,7 @@ struct row {
 	int32_t *ids; /* [n_prompt + rest], owned */
 	int n;
 	int n_prompt; /* ids that are prompt; 0 where the row has none */
+	bool is_text; /* its ids are those of text, not given ones nor a conversation */
 	uint8_t *
 		is_target; /* [n]: 1 for what is to be learnt; NULL: all behind the prompt; owned */
 };

@@ -377,6 +377,11 @@ ppo_refused 0 'critic-300/tokenizer.json:' --set policy.path=speaker-300 \
 
 # --- going on ---
 works --set run.dir=whole
+# What a run keeps is no model, but the model is near.
+ppo_refused 0 'whole: is the directory of a run, expected a model: the run.s result is whole/final$' \
+	--set policy.path=whole
+ppo_refused 0 'step-00000006: is a checkpoint of a run, expected a model: that is .*/step-00000006/model$' \
+	--set reference.path=whole/checkpoints/step-00000006
 rc=0
 RLHF_FAULT=kill:checkpoint.after_rename:2 "$RLHF" ppo config.json --set run.dir=run 2>log || rc=$?
 [ -d run/checkpoints/step-00000004 ] || fail "exit $rc, no checkpoint of step 4: $(cat log)"

@@ -61,3 +61,11 @@ diff <(sed 's/written .*//' page) <(sed 's/written .*//' run/report.html) || fai
 rm run/metrics.jsonl run/rollouts.jsonl
 "$RLHF" report run 2>/dev/null
 has 0 '<figure>'
+
+# Values beyond what sums and ranges can hold have no place in a curve.
+printf '{"step":%d,"wide":%s,"tiny":5e-324}\n' 1 1e308 2 -1e308 3 1e300 4 -1e300 5 1 >run/metrics.jsonl
+"$RLHF" report run 2>/dev/null
+has 2 '<figure>'
+if grep -oE '(points|[xy][12]|c[xy])="?[^" ]*(nan|inf)' run/report.html >&2; then
+	fail 'a curve has points without a place'
+fi

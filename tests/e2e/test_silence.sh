@@ -56,3 +56,16 @@ ends 2 "every rank has waited for the others for 1 s: rank 0 on host $host in ph
 	"$deadlock" 1 wait
 on 3 "$deadlock" 0.5 busy >log 2>&1 || fail "a busy rank: exit $?: $(cat log)"
 [ ! -s log ] || fail "a busy rank: $(cat log)"
+
+# An mpirun that stays behind when its ranks are gone is ended by --ranks.
+mkdir stuck
+cat >stuck/mpirun <<'SH'
+#!/bin/sh
+sleep 2 &
+exec sleep 1000
+SH
+chmod +x stuck/mpirun
+rc=0
+PATH=$PWD/stuck:$PATH timeout 60 "$RLHF" pretrain pretrain.json --ranks 2 2>log || rc=$?
+[ $rc -eq 137 ] || fail "exit $rc with an mpirun that stays behind, expected 137: $(cat log)"
+grep -q 'warning: mpirun has not ended 10 s after the last of its ranks' log || fail "$(cat log)"

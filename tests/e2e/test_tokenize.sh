@@ -64,6 +64,15 @@ for file in "$golden/tokenizers/training.txt" "$texts"; do
 	"$RLHF" tokenizer-train --input "${file##*/}.gz" --vocab-size 300 --output words-gz 2>log
 	diff -r words words-gz || fail "tokenizer-train on ${file##*/}.gz: other bytes"
 done
+# As tables are exported: a column that a row has not is null.
+awk '{ printf "{\"text\":\"%s\",\"prompt\":null}\n{\"text\":null,\"prompt\":\"%s\"}\n", $1, $2 }' \
+	<<<$'table tables\nstable stables' >null.jsonl
+sed 's/,"prompt":null//; s/"text":null,//' null.jsonl >plain.jsonl
+for rows in null plain; do
+	"$RLHF" tokenizer-train --input $rows.jsonl --vocab-size 260 --output words-$rows 2>log ||
+		fail "tokenizer-train on $rows.jsonl: $(cat log)"
+done
+diff -r words-null words-plain || fail 'tokenizer-train: null is not nothing'
 
 # --- refusals ---
 refused() { # PATTERN ARGUMENTS...

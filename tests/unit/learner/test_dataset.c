@@ -166,6 +166,42 @@ static void test_rows_of_ids_stay_whole_and_get_no_end_token(void **state)
 	dataset_release(&dataset);
 }
 
+/* As tokenised data sets are written that keep the columns that they were made of. */
+static void test_ids_are_taken_as_they_are_beside_their_text(void **state)
+{
+	struct run_config config = config_of("error");
+	struct row_context context = {.tokenizer = tokenizer, .n_vocab = N_VOCAB};
+
+	(void)state;
+	must(load(&config, "d.jsonl",
+		  "{\"text\":\"ab\",\"input_ids\":[0,1],\"labels\":[-100,1]}\n"
+		  "{\"text\":\"abc\",\"input_ids\":[0,1,2]}\n"));
+	assert_int_equal(dataset.n, 2);
+	assert_row(&dataset.rows[0], "01");
+	assert_false(row_is_target(&dataset.rows[0], 0));
+	assert_row(&dataset.rows[1], "012");
+	dataset_release(&dataset);
+	write_rows("d.jsonl", "{\"text\":\"abc\",\"input_ids\":[0,1,2]}\n"
+			      "{\"prompt\":\"a\",\"completion\":\"b\",\"prompt_ids\":[0],"
+			      "\"completion_ids\":[1]}\n");
+	must(dataset_load_examples(&dataset, path, &context, &config, 8, END, &err));
+	assert_row(&dataset.rows[0], "012");
+	assert_row(&dataset.rows[1], "01");
+	dataset_release(&dataset);
+	write_rows("d.jsonl",
+		   "{\"prompt\":\"a\",\"chosen\":\"b\",\"rejected\":\"c\",\"prompt_ids\":[0],"
+		   "\"chosen_ids\":[1],\"rejected_ids\":[2]}\n");
+	must(dataset_load_pairs(&dataset, path, &context, &config, 8, END, true, &err));
+	assert_row(&dataset.rows[0], "01");
+	assert_row(&dataset.rejected[0], "02");
+	dataset_release(&dataset);
+	write_rows("d.jsonl",
+		   "{\"prompt_ids\":[0,1],\"input_ids\":[0,1,2],\"attention_mask\":[1,1,1]}\n");
+	must(dataset_load_prompts(&dataset, path, &context, &config, 8, &err));
+	assert_row(&dataset.rows[0], "01");
+	dataset_release(&dataset);
+}
+
 static void refused(enum status status, const char *word)
 {
 	assert_int_equal(status, STATUS_BAD_INPUT);
@@ -181,8 +217,12 @@ static void test_plain_text_is_utf8_and_not_empty(void **state)
 
 	(void)state;
 	refused(load(&config, "d.txt", ""), "d.txt: is empty, expected text");
-	refused(load(&config, "d.txt", "ab\xe4 d"), "d.txt: byte 2 is 0xe4, expected text in UTF-8");
-	refused(load(&config, "d.txt", "\xff\xfe" "a"), "d.txt: byte 0 is 0xff");
+	refused(load(&config, "d.txt", "ab\xe4 d"),
+		"d.txt: byte 2 is 0xe4, expected text in UTF-8");
+	refused(load(&config, "d.txt",
+		     "\xff\xfe"
+		     "a"),
+		"d.txt: byte 0 is 0xff");
 }
 
 static void test_missing_end_token_is_refused(void **state)
@@ -623,6 +663,7 @@ int main(void)
 		cmocka_unit_test(test_rows_have_a_hash_of_their_own),
 		cmocka_unit_test(test_without_packing_each_text_is_a_sequence),
 		cmocka_unit_test(test_rows_of_ids_stay_whole_and_get_no_end_token),
+		cmocka_unit_test(test_ids_are_taken_as_they_are_beside_their_text),
 		cmocka_unit_test(test_missing_end_token_is_refused),
 		cmocka_unit_test(test_too_long_is_an_error_naming_the_line),
 		cmocka_unit_test(test_too_long_can_be_skipped),

@@ -67,8 +67,7 @@ static void refused(enum command command, const char *text, const char *const *w
 	assert_null(config.run.dir);
 }
 #define REFUSED(command, text, ...) refused(command, text, (const char *const[]){__VA_ARGS__, NULL})
-#define SFT_NEEDED                                                                                 \
-	"\"run\":{\"dir\":\"R\"},\"model\":{\"path\":\"M\"},\"data\":{\"train\":\"D\"}"
+#define SFT_NEEDED "\"run\":{\"dir\":\"R\"},\"model\":{\"path\":\"M\"},\"data\":{\"train\":\"D\"}"
 #define SFT_REFUSED(members, ...) REFUSED(COMMAND_SFT, "{" SFT_NEEDED "," members "}", __VA_ARGS__)
 #define PPO_REFUSED(members, ...) REFUSED(COMMAND_PPO, "{" PPO_NEEDED "," members "}", __VA_ARGS__)
 
@@ -287,6 +286,7 @@ static void test_ranges_and_rules_are_checked(void **state)
 	PPO_REFUSED("\"ppo\":{\"cliprange\":-0.2}", "above 0");
 	PPO_REFUSED("\"rollout\":{\"temperature\":0}", "from 1e-06");
 	PPO_REFUSED("\"optimizer\":{\"beta1\":1}", "from 0 to below 1");
+	PPO_REFUSED("\"optimizer\":{\"eps\":1e-46}", "\"optimizer.eps\" is 1e-46");
 	PPO_REFUSED("\"ppo\":{\"lanes\":6}", "\"ppo.lanes\" is 6, expected a power of two");
 	PPO_REFUSED("\"ppo\":{\"minibatches\":65}", "at most rollout.batch_size, 64");
 	PPO_REFUSED("\"rollout\":{\"min_new_tokens\":65}", "at most rollout.max_new_tokens, 64");
@@ -496,6 +496,9 @@ static void test_resume_lets_only_some_keys_change(void **state)
 	assert_int_equal(resume_with("ppo.gamma=0.9"), STATUS_BAD_INPUT);
 	assert_non_null(strstr(err.text, "\"ppo.gamma\" is 0.9"));
 	assert_non_null(strstr(err.text, "1"));
+	/* reference.weights follows it, but was not touched */
+	assert_int_equal(resume_with("rollout.weights=bf16"), STATUS_BAD_INPUT);
+	assert_non_null(strstr(err.text, "\"rollout.weights\" is \"bf16\""));
 }
 
 /* A run that began before ppo.gamma was a key goes on where gamma has its default. */
