@@ -244,6 +244,9 @@ static void sum_local_stats(const struct step *step)
 
 /* --- the update --- */
 
+/* A gradient of which no element, clipped, is too large for its square to be a float32. */
+static const double NORM_MOST = 1.8e19;
+
 /* Norm of the whole gradient, of which each learner holds a part: block sums, added
  * in the order of the blocks. */
 static double gradient_norm(const struct trainer *trainer)
@@ -338,14 +341,14 @@ bool trainer_step(struct trainer *trainer, const int *lengths, int n, double lea
 
 	/* Every learner gets the same norm, so all decide alike. */
 	*grad_norm = gradient_norm(trainer);
-	if (!isfinite(*grad_norm)) {
+	if (max_norm > 0 && *grad_norm > 0)
+		scale = fmin(1, max_norm / (*grad_norm + 1e-6));
+	if (!(*grad_norm * scale < NORM_MOST)) {
 		trainer->skipped++;
 		trainer->skipped_in_a_row++;
 		return false;
 	}
 	trainer->skipped_in_a_row = 0;
-	if (max_norm > 0 && *grad_norm > 0)
-		scale = fmin(1, max_norm / (*grad_norm + 1e-6));
 	trainer->t++;
 	update_weights(trainer, learning_rate, (float)scale);
 	comm_tree_gather_float(trainer->learners, trainer->trained.values, n_floats, SUM_BLOCK);
@@ -358,8 +361,8 @@ enum status trainer_check(const struct trainer *trainer, const char *what, struc
 	if (trainer->skipped_in_a_row < SKIPPED_MOST)
 		return STATUS_OK;
 	return error_set(err, STATUS_FAILED,
-			 "%sthe gradient of %" PRId64 " updates in a row was not finite and none of "
-			 "them was applied: the model has diverged; go back to a checkpoint before "
+			 "%sthe gradient of %" PRId64 " updates in a row was not finite, or its "
+			 "norm above 1.8e19, and none of them was applied: the model has diverged; go back to a checkpoint before "
 			 "that with a lower optimizer.learning_rate or optimizer.max_grad_norm",
 			 what, trainer->skipped_in_a_row);
 }

@@ -81,7 +81,8 @@ typedef void trainer_microbatch(void *context, int first, int n, float *grads, d
 /* lengths [n]: tokens of each sequence, for cutting microbatches.  After the
  * tree: gradient norm, clipping, finite check agreed by all, optimizer step,
  * model_pack_trained.  stats: out, sums over the whole minibatch.  *grad_norm: before
- * clipping.  False if the step was skipped.  Collective over learners. */
+ * clipping.  False if the step was skipped: it was not finite, or clipped still so large
+ * that a square of it would not be.  Collective over learners. */
 bool trainer_step(struct trainer *trainer, const int *lengths, int n, double learning_rate,
 		  trainer_microbatch *microbatch, void *context, double *stats, int n_stats,
 		  double *grad_norm);

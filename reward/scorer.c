@@ -55,6 +55,9 @@ static enum status read_moment(const struct json *config, const char *dir, const
 	return STATUS_OK;
 }
 
+/* What scores are divided by, so that they stay numbers of float32. */
+static const double LEAST_DEVIATION = 1e-30;
+
 static enum status load_moments(struct source *source, struct error *err)
 {
 	char *path = path_join(source->config->path, "config.json");
@@ -67,9 +70,9 @@ static enum status load_moments(struct source *source, struct error *err)
 	if (status == STATUS_OK)
 		status = read_moment(config, source->config->path, "reward_std", "std",
 				     &source->deviation, err);
-	if (status == STATUS_OK && source->deviation <= 0)
-		status = error_set(err, STATUS_BAD_INPUT, "%s: reward_std is %g, expected above 0",
-				   path, source->deviation);
+	if (status == STATUS_OK && !(source->deviation >= LEAST_DEVIATION))
+		status = error_set(err, STATUS_BAD_INPUT, "%s: reward_std is %g, expected at least %g",
+				   path, source->deviation, LEAST_DEVIATION);
 	json_free(config);
 	free(path);
 	return status;

@@ -349,6 +349,30 @@ static void test_gradient_that_is_not_finite_changes_nothing(void **state)
 	model_destroy(model);
 }
 
+/* Its square would make the second moment infinite, and the weight stand still for ever. */
+static void test_gradient_too_large_to_be_squared_changes_nothing(void **state)
+{
+	struct model *model = new_model(50);
+	struct optimizer_config optimizer = golden_adamw();
+	struct trainer trainer;
+	double norm;
+
+	(void)state;
+	optimizer.max_grad_norm = 0;
+	trainer_init(&trainer, model, &optimizer, 8, world, NULL);
+	model->weights[0] = 1;
+	assert_false(step(&trainer, 3e19f, 1e-3, &norm));
+	assert_true(isfinite(norm) && norm > 1e19);
+	assert_true(trainer.skipped == 1 && model->weights[0] == 1 && trainer.v[0] == 0);
+	assert_true(step(&trainer, 1e19f, 1e-3, &norm));
+	assert_true(isfinite(trainer.v[0]));
+	trainer.optimizer.max_grad_norm = 1;
+	assert_true(step(&trainer, 3e19f, 1e-3, &norm));
+	assert_true(isfinite(trainer.v[0]));
+	trainer_release(&trainer);
+	model_destroy(model);
+}
+
 static void test_long_gradient_is_clipped_and_reported_unclipped(void **state)
 {
 	struct model *model = new_model(50);
@@ -421,6 +445,7 @@ int main(void)
 		cmocka_unit_test(test_optimizers_are_those_of_torch),
 		cmocka_unit_test(test_schedules_are_those_of_transformers),
 		cmocka_unit_test(test_gradient_that_is_not_finite_changes_nothing),
+		cmocka_unit_test(test_gradient_too_large_to_be_squared_changes_nothing),
 		cmocka_unit_test(test_long_gradient_is_clipped_and_reported_unclipped),
 		cmocka_unit_test(test_decay_spares_biases_and_norms),
 		cmocka_unit_test(test_schedules_have_their_shapes),

@@ -332,6 +332,7 @@ static void test_moments_that_are_missing_or_not_positive_are_refused(void **sta
 {
 	static const char *const no_deviation[] = {"reward_mean", "0", NULL};
 	static const char *const zero[] = {"reward_mean", "0", "reward_std", "0", NULL};
+	static const char *const tiny[] = {"reward_mean", "0", "reward_std", "1e-320", NULL};
 	static char path[] = MODELS "rm-llama";
 	struct reward_source source = model_source(path);
 	char *made;
@@ -345,7 +346,11 @@ static void test_moments_that_are_missing_or_not_positive_are_refused(void **sta
 	free(made);
 	made = save_model("zero", llama, NULL, zero);
 	source.path = made;
-	check_refused(&source, NULL, POLICY_VOCAB, "reward_std is 0, expected above 0");
+	check_refused(&source, NULL, POLICY_VOCAB, "reward_std is 0, expected at least 1e-30");
+	free(made);
+	made = save_model("tiny", llama, NULL, tiny);
+	source.path = made;
+	check_refused(&source, NULL, POLICY_VOCAB, "reward_std is 9.99989e-321, expected at least 1e-30");
 	free(made);
 }
 
