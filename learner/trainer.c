@@ -362,7 +362,8 @@ enum status trainer_check(const struct trainer *trainer, const char *what, struc
 		return STATUS_OK;
 	return error_set(err, STATUS_FAILED,
 			 "%sthe gradient of %" PRId64 " updates in a row was not finite, or its "
-			 "norm above 1.8e19, and none of them was applied: the model has diverged; go back to a checkpoint before "
-			 "that with a lower optimizer.learning_rate or optimizer.max_grad_norm",
-			 what, trainer->skipped_in_a_row);
+			 "norm above %g, and none of them was applied: the model has diverged; go "
+			 "back to a checkpoint before that with a lower optimizer.learning_rate or "
+			 "optimizer.max_grad_norm",
+			 what, trainer->skipped_in_a_row, NORM_MOST);
 }

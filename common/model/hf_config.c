@@ -68,11 +68,10 @@ static enum status check_names(const struct hf_reader *r, const struct hf_count 
 	if (!b || !json_int64(json_given(r->root, a), &x) ||
 	    !json_int64(json_given(r->root, b), &y) || x == y)
 		return STATUS_OK;
-	return error_set(
-		r->err, STATUS_BAD_INPUT,
-		"%s: %s is %lld and %s is %lld, expected one number: they are two names of "
-		"it",
-		r->where, a, (long long)x, b, (long long)y);
+	return error_set(r->err, STATUS_BAD_INPUT,
+			 "%s: %s is %lld and %s is %lld, expected one number: they are two names of "
+			 "it",
+			 r->where, a, (long long)x, b, (long long)y);
 }
 
 /* By the first of a count's keys that is there. */
@@ -531,11 +530,10 @@ static enum status check_is_model(const char *dir, const char *path, struct erro
 	enum status status = STATUS_OK;
 
 	if (!file_exists(path) && file_exists(adapter))
-		status =
-			error_set(err, STATUS_BAD_INPUT,
-				  "%s: is an adapter, expected a model: an adapter goes beside its "
-				  "base (lora.path, --adapter), or into it by rlhf merge",
-				  dir);
+		status = error_set(err, STATUS_BAD_INPUT,
+				   "%s: is an adapter, expected a model: an adapter goes beside its "
+				   "base (lora.path, --adapter), or into it by rlhf merge",
+				   dir);
 	free(adapter);
 	return status;
 }
@@ -548,16 +546,15 @@ static enum status check_is_no_run(const char *dir, const struct json *root, str
 	enum status status = STATUS_OK;
 
 	if (!says_model && file_exists(run))
-		status = error_set(
-			err, STATUS_BAD_INPUT,
-			"%s: is the directory of a run, expected a model: the run's result "
-			"is %s/final",
-			dir, dir);
+		status = error_set(err, STATUS_BAD_INPUT,
+				   "%s: is the directory of a run, expected a model: the run's "
+				   "result is %s/final",
+				   dir, dir);
 	else if (!says_model && file_exists(checkpoint))
-		status = error_set(
-			err, STATUS_BAD_INPUT,
-			"%s: is a checkpoint of a run, expected a model: that is %s/model", dir,
-			dir);
+		status = error_set(err, STATUS_BAD_INPUT,
+				   "%s: is a checkpoint of a run, expected a model: that is "
+				   "%s/model",
+				   dir, dir);
 	free(run);
 	free(checkpoint);
 	return status;

@@ -349,7 +349,6 @@ static gemm_tile_function *choose_tile(const struct block *block, struct gemm_ti
 		return kernels->prefetching_tile[t->rows - 1];
 	}
 	t->next = next_block(block, t, is_even ? 0 : GEMM_PREFETCH_FAR, part, parts);
-	t->is_next_apart = is_cache_large();
 	return kernels->fetching_tile[parts];
 }
 
@@ -365,7 +364,6 @@ static gemm_tile_function *choose_tile_bf16(const struct block *block, struct ge
 		return kernels->tile[block->vectors - 1][t->rows - 1];
 	if (number > 0) {
 		t->next = next_block(block, t, GEMM_PREFETCH_FAR, number - 1, parts);
-		t->is_next_apart = is_cache_large();
 		return kernels->fetching_tile[2 * parts];
 	}
 	t->next = own_block(block, t);
@@ -473,6 +471,7 @@ static void stage_block(const struct stage *s, const struct copies *copies, int 
 		.c_stride = p->c_stride,
 		.columns = columns,
 		.bias = is_last && p->bias ? p->bias + column : NULL,
+		.is_next_apart = is_cache_large(),
 	};
 
 	if (block.bf16)

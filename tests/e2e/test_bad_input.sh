@@ -424,20 +424,25 @@ on 3 "$RLHF" ppo config.json --set run.dir=run 2>log || rc=$?
 [ "$(grep -c '^rlhf: error' log)" -eq 1 ] || fail "not one error: $(cat log)"
 unchanged run
 
+# ppo under a limit of the shell ends with 2 and the sentence.
+refused_under() { # OPTION LIMIT RUN PATTERN
+	local rc=0
+	(
+		ulimit "$1" "$2"
+		exec "$RLHF" ppo config.json --set run.dir="$3" 2>log
+	) || rc=$?
+	[ $rc -eq 2 ] || fail "exit $rc with ulimit $1 $2: $(cat log)"
+	grep -q "$4" log || fail "$(cat log)"
+}
+
 # --- little stack ---
 (
 	ulimit -S -s 256
 	works --set run.dir=stack
 )
 same_run whole stack "with a low limit of the stack that may be raised"
-rc=0
-(
-	ulimit -s 256
-	exec "$RLHF" ppo config.json --set run.dir=fresh 2>log
-) || rc=$?
-[ $rc -eq 2 ] || fail "exit $rc with too little stack: $(cat log)"
-grep -q 'error: a stack of 1024 KiB is needed, and the limit is lower (ulimit -s)' log ||
-	fail "$(cat log)"
+refused_under -s 256 fresh \
+	'error: a stack of 1024 KiB is needed, and the limit is lower (ulimit -s)'
 [ ! -e fresh ] || fail "a refused run left its directory"
 
 # --- no space ---
@@ -448,14 +453,8 @@ goes_on_after() { # RUN
 	same_run whole "$1" "after a full disk"
 }
 RLHF_FAULT=kill:checkpoint.after_rename:1 "$RLHF" ppo config.json --set run.dir=limited 2>log || true
-rc=0
-(
-	ulimit -f 24
-	exec "$RLHF" ppo config.json --set run.dir=limited 2>log
-) || rc=$?
-[ $rc -eq 2 ] || fail "exit $rc past the limit of file size: $(cat log)"
-grep -q 'error: limited/checkpoints/step-00000004.tmp/.*: cannot write: File too large' log ||
-	fail "$(cat log)"
+refused_under -f 24 limited \
+	'error: limited/checkpoints/step-00000004.tmp/.*: cannot write: File too large'
 goes_on_after limited
 mkdir small
 if mount -t tmpfs -o size=4m tmpfs small 2>/dev/null; then
