@@ -53,8 +53,9 @@ enum {
 	FLAT_FLOATS = 72 << 10, /* of W that stay in a cache while panels pass by */
 	TASK_ROWS = 512,	/* rows of A that do, more if they are short */
 	TASK_ROWS_LEAST = 64,
-	TASK_ROWS_COPIED = 256,	 /* that do where tasks copy them; each of them copies B too */
-	TASK_FLOATS = 192 << 10, /* of A that meet a panel in one task */
+	TASK_ROWS_COPIED = 256,	     /* that do where tasks copy them; each of them copies B too */
+	TASK_FLOATS = 192 << 10,     /* of A that meet a panel in one task */
+	TASK_FLOATS_NEAR = 96 << 10, /* the same of packed B where the cache is large */
 	TASK_FLOATS_LARGE = 256 << 10, /* of copied A where the cache is large */
 	STAGE_DEPTH = 4096,	       /* of A that a task copies */
 	STAGE_DEPTH_LARGE = 768,       /* where the cache is large: more rows meet a copy of B */
@@ -64,10 +65,13 @@ enum {
 	FLAT_ROWS = 192,	       /* of x, up to which W is read in place where it is flat */
 	A_AHEAD = 128,		       /* of a row of W, is fetched a tile ahead */
 	PREFETCH_NEAR = 1024,	       /* bytes ahead of use, in place of GEMM_PREFETCH_FAR */
+	LINE_FLOATS = 16,
+	COPYING_TILES = GEMM_COPY_STEP + 1, /* that copy a block */
 	LARGE_CACHE_BYTES = 5 << 18,
 	BLAS_COLUMNS = 256,
 };
 static const double parallel_flops = 1 << 20; /* below, waking threads costs more */
+static _Atomic int large_cache;		      /* 1, -1 if it is not, 0: not known yet */
 
 static int min_int(int a, int b)
 {
@@ -88,11 +92,10 @@ static int ceil_div(int a, int b)
  * answers late: measured on Intel's cores of 2 MB, against AMD's of 1 MB. */
 static bool is_cache_large(void)
 {
-	static _Atomic int answer; /* 0: not known yet */
-	int known = answer;
+	int known = large_cache;
 
 	if (!known)
-		answer = known = sysconf(_SC_LEVEL2_CACHE_SIZE) >= LARGE_CACHE_BYTES ? 1 : -1;
+		large_cache = known = sysconf(_SC_LEVEL2_CACHE_SIZE) >= LARGE_CACHE_BYTES ? 1 : -1;
 	return known > 0;
 }
 
@@ -298,31 +301,18 @@ static const char *block_begin(const struct block *block, const struct gemm_tile
  * of a tile of few rows; where that is far enough, more would be in the way. */
 static const char *own_block(const struct block *block, const struct gemm_tile *t)
 {
-	const bool is_near = t->rows < block->product->kernels->rows && !is_cache_large();
-
-	return block_begin(block, t) + (is_near ? PREFETCH_NEAR : GEMM_PREFETCH_FAR);
+	return block_begin(block, t) +
+	       (t->rows < block->product->kernels->rows ? PREFETCH_NEAR : GEMM_PREFETCH_FAR);
 }
 
-/* A block is followed by the next one, of which the first so many bytes are on their way
- * already.  part: of `parts`, of the bytes of this one. */
-static const char *next_block(const struct block *block, const struct gemm_tile *t, size_t first,
-			      int part, int parts)
-{
-	const struct gemm_kernels *kernels = block->product->kernels;
-	const size_t bytes = (size_t)t->depth * kernels->width *
-			     (block->bf16 ? sizeof *block->bf16 : sizeof *t->b);
-
-	return block_begin(block, t) + bytes + first + (size_t)part * (bytes / (size_t)parts);
-}
-
-/* Few tiles of rows meet a block of packed floats, so that memory is what they wait for,
- * and the cache is large: then they fetch evenly. */
+/* Few tiles of rows meet a block of packed B, so that memory is what they wait for, and the
+ * cache is large: then they fetch evenly. */
 static bool streams_even(const struct product *p, int tiles)
 {
-	return p->panels && is_cache_large() && tiles >= 2 && tiles <= 4;
+	return !p->b && is_cache_large() && tiles <= (p->panels_bf16 ? 2 : 4);
 }
 
-/* For the tile with this number in a block of floats, of A in place.
+/* Which tiles fetch the next block, each one part of it.
  *
  * What meets B in memory is the first one; it fetches its own block, and waits all the
  * same.  The tiles that come after it, which find the block in a cache, do not wait; so
@@ -330,26 +320,66 @@ static bool streams_even(const struct product *p, int tiles)
  * requests that wait stand in the way of loads.  Where they are few they leave a part to
  * the first: requests that crowd cost more than they bring.
  *
- * Where the cache is large, the first of few tiles does as the others do, and each fetches
- * its part in several runs at once: the CPU then looks ahead in each of them. */
+ * Where the cache is large, each fetches its part in several runs at once: the CPU then
+ * looks ahead in each of them.  The first of few tiles does as the others do; of many it is
+ * the last ones that fetch, as the rows of A would drive out what came early. */
+struct fetch {
+	int first, parts;
+};
+
+static struct fetch share_fetch(const struct block *block)
+{
+	const int tiles = block->full_tiles;
+	struct fetch f = {.first = 1};
+
+	if (streams_even(block->product, tiles))
+		return (struct fetch){.first = 0, .parts = max_int(tiles, 1)};
+	if (block->bf16)
+		f.parts = min_int(tiles - 1, 3);
+	else
+		f.parts = tiles > 5 ? 6 : tiles > 3 ? 4 : tiles == 3 ? 3 : 2;
+	if (is_cache_large())
+		f.first = max_int(tiles - f.parts, 1);
+	return f;
+}
+
+/* Lets the tile with this number in a block fetch its part of the next block, of which
+ * the first bytes are on their way already where the first tile fetches its own.  Returns
+ * whether it has one. */
+static bool fetch_next(const struct block *block, struct gemm_tile *t, int number,
+		       const struct fetch *f)
+{
+	const struct gemm_kernels *kernels = block->product->kernels;
+	const int part = number - f->first;
+	const size_t bytes = (size_t)t->depth * kernels->width *
+			     (block->bf16 ? sizeof *block->bf16 : sizeof *t->b);
+
+	if (part < 0 || part >= f->parts || (number > 0 && t->rows < kernels->rows))
+		return false;
+	t->next = block_begin(block, t) + bytes + (f->first > 0 ? GEMM_PREFETCH_FAR : 0) +
+		  (size_t)part * (bytes / (size_t)f->parts);
+	t->is_next_apart = is_cache_large();
+	return true;
+}
+
+/* For the tile with this number in a block of floats, of A in place. */
 static gemm_tile_function *choose_tile(const struct block *block, struct gemm_tile *t, int number)
 {
 	const struct product *p = block->product;
 	const struct gemm_kernels *kernels = p->kernels;
-	const int tiles = block->full_tiles;
-	const bool is_even = streams_even(p, tiles);
-	const int parts = is_even ? tiles : tiles > 5 ? 6 : tiles > 3 ? 4 : tiles == 3 ? 3 : 2;
-	const int part = is_even ? number : number - 1;
+	const struct fetch f = share_fetch(block);
 
-	if (!p->panels || t->columns < kernels->width || part >= parts ||
-	    (number > 0 && t->rows < kernels->rows))
-		return kernels->tile[block->vectors - 1][t->rows - 1];
-	if (part < 0) {
-		t->next = own_block(block, t);
-		return kernels->prefetching_tile[t->rows - 1];
+	t->is_next_apart = false;
+	if (!p->b && t->columns == kernels->width) {
+		if (fetch_next(block, t, number, &f))
+			return f.parts == 1 ? kernels->prefetching_tile[t->rows - 1]
+					    : kernels->fetching_tile[f.parts];
+		if (number == 0) {
+			t->next = own_block(block, t);
+			return kernels->prefetching_tile[t->rows - 1];
+		}
 	}
-	t->next = next_block(block, t, is_even ? 0 : GEMM_PREFETCH_FAR, part, parts);
-	return kernels->fetching_tile[parts];
+	return kernels->tile[block->vectors - 1][t->rows - 1];
 }
 
 /* The same for a block in bfloat16, of whose floats t->b has room for those that come
@@ -358,16 +388,20 @@ static gemm_tile_function *choose_tile_bf16(const struct block *block, struct ge
 					    int number)
 {
 	const struct gemm_kernels *kernels = block->product->kernels;
-	const int parts = min_int(block->full_tiles - 1, 3);
+	const struct fetch f = share_fetch(block);
+	bool is_next;
 
-	if (t->columns < kernels->width || number > (parts > 0 ? parts : 0))
+	t->is_next_apart = false;
+	if (t->columns < kernels->width)
 		return kernels->tile[block->vectors - 1][t->rows - 1];
-	if (number > 0) {
-		t->next = next_block(block, t, GEMM_PREFETCH_FAR, number - 1, parts);
-		return kernels->fetching_tile[2 * parts];
-	}
-	t->next = own_block(block, t);
-	return t->kept ? kernels->keeping_tile : kernels->widening_tile[t->rows - 1];
+	is_next = fetch_next(block, t, number, &f);
+	if (number > 0)
+		return is_next ? kernels->fetching_tile[2 * f.parts]
+			       : kernels->tile[block->vectors - 1][t->rows - 1];
+	if (!is_next)
+		t->next = own_block(block, t);
+	return t->kept ? kernels->keeping_tile[is_next ? f.parts - 1 : 0]
+		       : kernels->widening_tile[t->rows - 1];
 }
 
 /* What tiles of a block in bfloat16 read: the first at full width widens it, and keeps it
@@ -442,22 +476,98 @@ static void stage_block_transposed(const struct stage *s, int panel, int k0, int
 	}
 }
 
+/* A block of the depth of one panel, in a stage. */
+struct place {
+	int panel, k, depth;
+};
+
 /* What a task copies. */
 struct copies {
 	float *a; /* its rows of A in tiles [depth of the stage][kernels.rows]; NULL: in place */
-	float *b; /* room for a block of a panel of B; NULL: in place */
+	size_t a_tile;	/* floats from one tile to the next */
+	float *b;	/* a block of a panel of B; NULL: in place */
+	float *b_next;	/* the block after it, which tiles copy */
+	int next_ready; /* rows of it that they have copied */
 };
 
-/* Rows [first, end) of one panel of C, for one block of the depth. */
-static void stage_block(const struct stage *s, const struct copies *copies, int panel, int k0,
-			int depth, int first, int end)
+/* Where rows of B begin that go into a block. */
+static const float *b_rows(const struct stage *s, const struct place *at)
+{
+	const struct product *p = s->product;
+
+	return p->b + (size_t)(s->k + at->k) * p->columns + (size_t)at->panel * p->kernels->width;
+}
+
+/* Makes copies->b the block at this place: what tiles have not copied of it is copied. */
+static void take_block(const struct stage *s, struct copies *copies, const struct place *at)
 {
 	const struct product *p = s->product;
 	const struct gemm_kernels *kernels = p->kernels;
+	const int column = at->panel * kernels->width;
+	const int columns = min_int(kernels->width, p->columns - column);
+	const int ready = copies->next_ready;
+	float *b = copies->b;
+
+	if (ready > 0) {
+		copies->b = copies->b_next;
+		copies->b_next = b;
+		copies->next_ready = 0;
+		b = copies->b;
+	}
+	if (p->is_b_transposed)
+		fill_panel(kernels, b, p->b + (size_t)column * p->depth + s->k + at->k, p->depth,
+			   columns, at->depth);
+	else
+		kernels->copy_b(b + (size_t)ready * kernels->width, 0,
+				b_rows(s, at) + (size_t)ready * p->columns, p->columns,
+				at->depth - ready, columns);
+}
+
+/* Tiles copy the next block of B meanwhile, if it has all columns, so that nothing waits
+ * for memory; the last tiles of a block do, as the rows of A would drive out what came
+ * early.  A small cache has no room for two blocks. */
+static int first_copying(const struct stage *s, const struct place *next, int tiles)
+{
+	const struct product *p = s->product;
+	const bool is_full = (next->panel + 1) * p->kernels->width <= p->columns;
+
+	return p->b && !p->is_b_transposed && is_cache_large() && next->depth > 0 && is_full
+		       ? tiles - COPYING_TILES
+		       : tiles;
+}
+
+/* The next rows for a tile with all rows and columns to copy, if so many are left. */
+static bool take_rows(const struct stage *s, struct copies *copies, const struct place *next,
+		      struct gemm_tile *t)
+{
+	const struct product *p = s->product;
+	const int n = t->depth / GEMM_COPY_STEP, ready = copies->next_ready;
+
+	if (n == 0 || ready + n > next->depth || t->columns < p->kernels->width ||
+	    (!copies->a && t->rows < p->kernels->rows))
+		return false;
+	t->copy = (struct gemm_copy){
+		.to = copies->b_next + (size_t)ready * p->kernels->width,
+		.from = b_rows(s, next) + (size_t)ready * p->columns,
+		.stride = (size_t)p->columns,
+	};
+	copies->next_ready += n;
+	return true;
+}
+
+/* Rows [first, end) of one panel of C, for one block of the depth; `next` comes after it,
+ * and has no depth if none does. */
+static void stage_block(const struct stage *s, struct copies *copies, const struct place *place,
+			const struct place *next, int first, int end)
+{
+	const struct product *p = s->product;
+	const struct gemm_kernels *kernels = p->kernels;
+	const int panel = place->panel, k0 = place->k, depth = place->depth;
 	const size_t at = (size_t)panel * s->panel_stride + (size_t)k0 * kernels->width;
 	const int column = panel * kernels->width;
 	const int columns = min_int(kernels->width, p->columns - column);
 	const bool is_first = s->k + k0 == 0, is_last = s->k + k0 + depth == p->depth;
+	const int copying = first_copying(s, next, ceil_div(end - first, kernels->rows));
 	const struct block block = {
 		.product = p,
 		.vectors = ceil_div(columns, kernels->lanes),
@@ -471,19 +581,14 @@ static void stage_block(const struct stage *s, const struct copies *copies, int 
 		.c_stride = p->c_stride,
 		.columns = columns,
 		.bias = is_last && p->bias ? p->bias + column : NULL,
-		.is_next_apart = is_cache_large(),
 	};
 
+	if (copies->b)
+		take_block(s, copies, place);
 	if (block.bf16)
 		prepare_bf16(&block, &t, end - first);
 	else
 		t.b = copies->b ? copies->b : s->panels + at;
-	if (copies->b && p->is_b_transposed)
-		fill_panel(kernels, copies->b, p->b + (size_t)column * p->depth + s->k + k0,
-			   p->depth, columns, depth);
-	else if (copies->b)
-		kernels->copy_b(copies->b, 0, p->b + (size_t)(s->k + k0) * p->columns + column,
-				p->columns, depth, columns);
 	for (int row = first; row < end; row += kernels->rows) {
 		const int number = (row - first) / kernels->rows;
 		const int left = end - row - kernels->rows;
@@ -495,12 +600,19 @@ static void stage_block(const struct stage *s, const struct copies *copies, int 
 		}
 		t.c = p->c + (size_t)row * p->c_stride + column;
 		if (copies->a) {
-			t.a = copies->a + (size_t)(row - first) * s->depth +
+			t.a = copies->a + (size_t)number * copies->a_tile +
 			      (size_t)k0 * kernels->rows;
-			kernels->packed_tile[block.vectors - 1](&t);
+			if (number >= copying && take_rows(s, copies, next, &t))
+				kernels->copying_packed_tile(&t);
+			else
+				kernels->packed_tile[block.vectors - 1](&t);
 		} else {
 			t.a = p->a + (size_t)row * p->depth + s->k + k0;
-			(block.bf16 ? choose_tile_bf16 : choose_tile)(&block, &t, number)(&t);
+			if (number >= copying && take_rows(s, copies, next, &t))
+				kernels->copying_tile(&t);
+			else
+				(block.bf16 ? choose_tile_bf16 : choose_tile)(&block, &t,
+									      number)(&t);
 		}
 	}
 }
@@ -528,25 +640,39 @@ static int most_rows(const struct stage *s)
 		return min_int(TASK_ROWS, FLAT_FLOATS / (depth + 1));
 	if (p->is_a_transposed)
 		return min_int(TASK_ROWS, max_int(TASK_ROWS_COPIED, copied / (s->depth + 1)));
+	if (is_cache_large() && !p->b)
+		return min_int(TASK_ROWS, max_int(TASK_ROWS_LEAST, TASK_FLOATS_NEAR / (depth + 1)));
 	return max_int(TASK_ROWS, TASK_FLOATS / (depth + 1));
 }
 
-/* Makes room for what a task of rows [first, end) copies, and copies these rows of A. */
+static size_t whole_lines(size_t floats)
+{
+	return (floats + LINE_FLOATS - 1) / LINE_FLOATS * LINE_FLOATS;
+}
+
+/* Makes room for what a task of rows [first, end) copies, and copies these rows of A: tiles
+ * are a line further apart than they are long, as the first-level cache would not hold a
+ * line of each otherwise. */
 static struct copies make_copies(const struct stage *s, int first, int end, int block)
 {
 	const struct product *p = s->product;
 	const int tile = p->kernels->rows;
+	const size_t a_tile = (size_t)s->depth * tile + LINE_FLOATS;
 	const size_t a_floats =
-		p->is_a_transposed ? (panel_floats(end - first, tile, s->depth) + 15) / 16 * 16 : 0;
-	const size_t b_floats = s->panels || p->panels_bf16 ? 0 : (size_t)block * p->kernels->width;
-	float *memory = a_floats + b_floats > 0 ? scratch_get(OF_TASK, a_floats + b_floats) : NULL;
+		p->is_a_transposed ? whole_lines((size_t)ceil_div(end - first, tile) * a_tile) : 0;
+	const size_t b_floats =
+		p->b && !p->is_c_transposed ? whole_lines((size_t)block * p->kernels->width) : 0;
+	float *memory = scratch_get(OF_TASK, a_floats + 2 * b_floats);
 
 	if (a_floats > 0)
-		p->kernels->copy_a(memory, (size_t)s->depth * tile,
-				   p->a + (size_t)s->k * p->rows + first, p->rows, s->depth,
-				   end - first);
-	return (struct copies){.a = a_floats > 0 ? memory : NULL,
-			       .b = b_floats > 0 ? memory + a_floats : NULL};
+		p->kernels->copy_a(memory, a_tile, p->a + (size_t)s->k * p->rows + first, p->rows,
+				   s->depth, end - first);
+	return (struct copies){
+		.a = a_floats > 0 ? memory : NULL,
+		.a_tile = a_tile,
+		.b = b_floats > 0 ? memory + a_floats : NULL,
+		.b_next = b_floats > 0 ? memory + a_floats + b_floats : NULL,
+	};
 }
 
 static void stage_task(void *args, int task, int thread)
@@ -559,18 +685,20 @@ static void stage_task(void *args, int task, int thread)
 	const int first_panel = part_begin(s->n_panels, s->n_panel_tasks, column_task);
 	const int end_panel = part_begin(s->n_panels, s->n_panel_tasks, column_task + 1);
 	const int block = even_piece(s->depth, most_depth(p));
-	const struct copies copies = make_copies(s, row, end, block);
+	struct copies copies = make_copies(s, row, end, block);
+	struct place at = {first_panel, 0, min_int(block, s->depth)};
 	(void)thread;
-	for (int panel = first_panel; panel < end_panel; panel++) {
-		int k = 0;
-		do { /* without depth there is still the bias */
-			int depth = min_int(block, s->depth - k);
-			if (p->is_c_transposed)
-				stage_block_transposed(s, panel, k, depth, row, end);
-			else
-				stage_block(s, &copies, panel, k, depth, row, end);
-			k += depth;
-		} while (k < s->depth);
+	while (at.panel < end_panel) { /* without depth there is still the bias */
+		struct place next = {at.panel, at.k + at.depth, 0};
+		if (next.k >= s->depth)
+			next = (struct place){at.panel + 1, 0, 0};
+		if (next.panel < end_panel)
+			next.depth = min_int(block, s->depth - next.k);
+		if (p->is_c_transposed)
+			stage_block_transposed(s, at.panel, at.k, at.depth, row, end);
+		else
+			stage_block(s, &copies, &at, &next, row, end);
+		at = next;
 	}
 }
 
@@ -593,15 +721,18 @@ static int balanced_row_tasks(const struct product *p, int least, int wanted)
 	return best;
 }
 
-/* Some for each thread, so that they end together; one where little work is copied. */
+/* Some for each thread, so that they end together.  One where little work is copied, and
+ * where blocks are fetched or copied ahead, which the first one of a task is not. */
 static int wanted_tasks(const struct stage *s, int threads)
 {
 	const struct product *p = s->product;
 	const double madds = (double)p->rows * p->columns * s->depth;
 
-	return threads == 1				    ? 1
-	       : p->is_a_transposed && madds < LITTLE_MADDS ? threads
-							    : 4 * threads;
+	if (threads == 1)
+		return 1;
+	if (p->is_a_transposed ? madds < LITTLE_MADDS : is_cache_large())
+		return threads;
+	return 4 * threads;
 }
 
 /* Few tasks for little work, else as many for one thread as for the other: columns first,

@@ -34,8 +34,9 @@
 #define DEPTH_STEP 4  /* k unrolled in the main loop */
 #define COPY_AHEAD 16 /* rows that are fetched ahead of their copy */
 
-/* How much is fetched from t->next on: nothing, as much as there is of B, or a part. */
-enum prefetch { NOTHING, ALL, HALF, THIRD, QUARTER, SIXTH = 6 };
+/* What a tile does besides: fetch from t->next on, as much as there is of B or a part, or
+ * copy. */
+enum errand { NOTHING, ALL, HALF, THIRD, QUARTER, SIXTH = 6, COPY };
 
 _Static_assert(ROWS <= GEMM_ROWS_MAX && VECTORS <= GEMM_VECTORS_MAX && WIDTH <= GEMM_WIDTH_MAX,
 	       "gemm_kernel.h has the limits");
@@ -156,9 +157,20 @@ ALWAYS_INLINE void tile_step(vf c[ROWS][VECTORS], const int rows, const int vect
 	}
 }
 
+/* One row of the block that is copied, and what follows it so far behind on its way. */
+ALWAYS_INLINE void copy_row(struct gemm_copy *copy)
+{
+	UNROLL
+	for (int v = 0; v < VECTORS; v++) {
+		__builtin_prefetch(copy->from + COPY_AHEAD * copy->stride + v * VL, 0, 2);
+		vf_store(copy->to + v * VL, vf_load(copy->from + v * VL));
+	}
+	copy->from += copy->stride;
+	copy->to += WIDTH;
+}
+
 ALWAYS_INLINE void tile(const struct gemm_tile *t, const int rows, const int vectors,
-			const bool is_packed, const enum element element,
-			const enum prefetch prefetch)
+			const bool is_packed, const enum element element, const enum errand errand)
 {
 	const size_t a_step = is_packed ? ROWS : 1;
 	const int existing = is_packed ? t->rows : rows;
@@ -166,11 +178,11 @@ ALWAYS_INLINE void tile(const struct gemm_tile *t, const int rows, const int vec
 	const char *b = element == FLOAT ? (const char *)t->b : (const char *)t->b_bf16;
 	float *kept = t->kept;
 	const int row_bytes = WIDTH * (element == FLOAT ? 4 : 2);
-	const int parts = (int)prefetch, step_lines = DEPTH_STEP * row_bytes / 64;
-	const int lines = prefetch == NOTHING ? 0 : (step_lines + parts - 1) / parts;
-	const bool is_apart = prefetch != ALL && t->is_next_apart;
-	const size_t apart = is_apart ? (size_t)(t->depth / DEPTH_STEP) * 64 : 64;
-	const size_t step = is_apart ? 64 : (size_t)lines * 64;
+	const int parts = (int)errand, step_lines = DEPTH_STEP * row_bytes / 64;
+	const int lines =
+		errand == NOTHING || errand == COPY ? 0 : (step_lines + parts - 1) / parts;
+	const size_t apart = t->is_next_apart ? (size_t)(t->depth / DEPTH_STEP) * 64 : 64;
+	const size_t step = t->is_next_apart ? 64 : (size_t)lines * 64;
 	const char *ahead = t->next;
 	vf c[ROWS][VECTORS];
 
@@ -179,6 +191,20 @@ ALWAYS_INLINE void tile(const struct gemm_tile *t, const int rows, const int vec
 		a.at[i] = t->a + 3 * i * a.stride;
 	tile_load(c, t, rows, vectors, existing);
 	int depth = t->depth;
+	if (errand == COPY) {
+		struct gemm_copy copy = t->copy;
+		for (; depth >= GEMM_COPY_STEP; depth -= GEMM_COPY_STEP) {
+			copy_row(&copy);
+			UNROLL
+			for (int u = 0; u < GEMM_COPY_STEP; u++) {
+				a_hide(&a, is_packed ? 1 : rows);
+				tile_step(c, rows, vectors, b + u * row_bytes, element, kept, &a,
+					  u * a_step);
+			}
+			a_advance(&a, rows, GEMM_COPY_STEP * a_step);
+			b += GEMM_COPY_STEP * row_bytes;
+		}
+	}
 	for (; depth >= DEPTH_STEP; depth -= DEPTH_STEP) {
 		UNROLL
 		for (int u = 0; u < DEPTH_STEP; u++) {
@@ -259,9 +285,24 @@ FETCHING(third, THIRD)
 FETCHING(quarter, QUARTER)
 FETCHING(sixth, SIXTH)
 
+static void copying(const struct gemm_tile *t)
+{
+	tile(t, ROWS, VECTORS, false, FLOAT, COPY);
+}
+
+static void copying_packed(const struct gemm_tile *t)
+{
+	tile(t, ROWS, VECTORS, true, FLOAT, COPY);
+}
+
 static void keeping(const struct gemm_tile *t)
 {
 	tile(t, ROWS, VECTORS, false, BF16_KEPT, ALL);
+}
+
+static void keeping_half(const struct gemm_tile *t)
+{
+	tile(t, ROWS, VECTORS, false, BF16_KEPT, HALF);
 }
 
 typedef float quad __attribute__((vector_size(16)));
@@ -373,7 +414,9 @@ const struct gemm_kernels LEVELED(gemm_kernels) = {
 	.widening_tile = {EACH_HEIGHT(WIDENING_NAME, 2)},
 	.packed_tile = {packed_1, packed_2},
 #endif
-	.keeping_tile = keeping,
+	.keeping_tile = {keeping, keeping_half},
+	.copying_tile = copying,
+	.copying_packed_tile = copying_packed,
 	.fetching_tile = {[HALF] = fetching_half,
 			  [THIRD] = fetching_third,
 			  [QUARTER] = fetching_quarter,

@@ -13,7 +13,15 @@ enum {
 	GEMM_VECTORS_MAX = 3,
 	GEMM_WIDTH_MAX = 48,
 	GEMM_PARTS_MAX = 6,
+	GEMM_COPY_STEP = 12,	  /* of depth, in which a copying tile copies a row */
 	GEMM_PREFETCH_FAR = 8192, /* bytes that B from memory is fetched ahead of use */
+};
+
+/* What a tile copies besides: rows of B, stride floats apart, into rows of a panel. */
+struct gemm_copy {
+	float *to; /* 64-byte aligned */
+	const float *from;
+	size_t stride;
 };
 
 /* c = (accumulate ? c : 0) + a b, one chain for each element in ascending k,
@@ -36,6 +44,7 @@ struct gemm_tile {
 	 * lines of its own, one as far from the other as the tile is long. */
 	const char *next;
 	bool is_next_apart;
+	struct gemm_copy copy; /* of a tile that copies, depth / GEMM_COPY_STEP rows */
 };
 
 typedef void gemm_tile_function(const struct gemm_tile *tile);
@@ -50,12 +59,15 @@ struct gemm_kernels {
 	gemm_tile_function *prefetching_tile[GEMM_ROWS_MAX];
 	/* The same from a B in bfloat16, fetching as many bytes as that has. */
 	gemm_tile_function *widening_tile[GEMM_ROWS_MAX];
-	gemm_tile_function *keeping_tile; /* with all rows */
+	/* The same with all rows, which keeps B's floats: fetching all or half of that. */
+	gemm_tile_function *keeping_tile[2];
 	/* All rows at full width, fetching one of 2, 3, 4 or 6 parts, by which they are
 	 * indexed, of as many bytes as B has. */
 	gemm_tile_function *fetching_tile[GEMM_PARTS_MAX + 1];
 	/* A packed. */
 	gemm_tile_function *packed_tile[GEMM_VECTORS_MAX];
+	/* All rows at full width, A in place or packed, which copies meanwhile. */
+	gemm_tile_function *copying_tile, *copying_packed_tile;
 	/* out[k * out_stride + r] = in[r * in_stride + k], r < rows, k < depth */
 	void (*transpose)(float *out, size_t out_stride, const float *in, size_t in_stride,
 			  int rows, int depth);

@@ -96,26 +96,37 @@ static void expect_products(int m, int n, int k)
 	free(panels);
 }
 
+/* As with a small cache, and as with a large one. */
+static void expect_products_of_caches(int m, int n, int k)
+{
+	for (large_cache = -1; large_cache <= 1; large_cache += 2)
+		expect_products(m, n, k);
+	large_cache = 0;
+}
+
 static void test_products_of_few_rows(void **state)
 {
 	(void)state;
 	for (int m = 1; m <= 17; m++)
-		expect_products(m, 100, 131);
+		expect_products_of_caches(m, 100, 131);
+	for (int m = 23; m <= 40; m += 4)
+		expect_products_of_caches(m, 100, 131);
 }
 
 static void test_products_of_many_rows(void **state)
 {
 	(void)state;
-	expect_products(64, 48, 64);
-	expect_products(100, 145, 300);
-	expect_products(307, 49, 257);
-	expect_products(300, 97, 161);
+	expect_products_of_caches(64, 48, 64);
+	expect_products_of_caches(100, 145, 300);
+	expect_products_of_caches(307, 49, 257);
+	expect_products_of_caches(300, 97, 161);
+	expect_products_of_caches(90, 11, 500);
 }
 
 /* One tile of `rows` rows and all but `missing` of the columns of `vectors` vectors. */
 static void expect_tile(gemm_tile_function *run, int rows, int vectors, int missing, bool is_packed)
 {
-	enum { DEPTH = 7, STRIDE = 11 };
+	enum { DEPTH = 31, STRIDE = 35 };
 	const int columns = vectors * VL - missing;
 	float *a = new_integers(ROWS * STRIDE, 1), *b = new_integers(DEPTH * WIDTH, 2);
 	float *bias = new_integers(WIDTH, 3), *packed = new_integers(DEPTH * ROWS, 4);
@@ -136,6 +147,7 @@ static void expect_tile(gemm_tile_function *run, int rows, int vectors, int miss
 		.rows = rows,
 		.columns = columns,
 		.bias = bias,
+		.copy = {.to = kept, .from = b, .stride = WIDTH},
 	};
 
 	gemm_kernels_portable.narrow(b_bf16, b, DEPTH * WIDTH);
@@ -161,6 +173,38 @@ static void expect_tile(gemm_tile_function *run, int rows, int vectors, int miss
 	free(before);
 }
 
+/* What a tile copies besides: as many rows as its depth allows, and nothing beside them. */
+static void expect_copying(gemm_tile_function *run)
+{
+	enum { DEPTH = 31, FROM = WIDTH + 5, N = DEPTH / GEMM_COPY_STEP };
+	float *zeros = xaligned(DEPTH * WIDTH, sizeof *zeros),
+	      *c = xaligned(ROWS * WIDTH, sizeof *c);
+	float *from = new_integers((N + 1) * FROM, 1), *to = new_integers((N + 1) * WIDTH, 2);
+	float *before = new_integers((N + 1) * WIDTH, 2);
+	const struct gemm_tile t = {
+		.a = zeros,
+		.a_stride = DEPTH,
+		.b = zeros,
+		.depth = DEPTH,
+		.c = c,
+		.c_stride = WIDTH,
+		.rows = ROWS,
+		.columns = WIDTH,
+		.copy = {.to = to, .from = from, .stride = FROM},
+	};
+
+	run(&t);
+	for (int i = 0; i <= N; i++)
+		for (int j = 0; j < WIDTH; j++)
+			assert_true(to[i * WIDTH + j] ==
+				    (i < N ? from[i * FROM + j] : before[i * WIDTH + j]));
+	free(zeros);
+	free(c);
+	free(from);
+	free(to);
+	free(before);
+}
+
 static void test_tiles_of_every_kind(void **state)
 {
 	const struct gemm_kernels *kernels = &gemm_kernels_portable;
@@ -176,13 +220,24 @@ static void test_tiles_of_every_kind(void **state)
 				    false);
 			expect_tile(kernels->widening_tile[rows - 1], rows, VECTORS, missing,
 				    false);
+			expect_tile(kernels->copying_packed_tile, rows, VECTORS, missing, true);
 		}
-		expect_tile(kernels->keeping_tile, ROWS, VECTORS, missing, false);
+		expect_tile(kernels->copying_tile, ROWS, VECTORS, missing, false);
+		for (int i = 0; i < 2; i++)
+			expect_tile(kernels->keeping_tile[i], ROWS, VECTORS, missing, false);
 		for (int parts = 2; parts <= GEMM_PARTS_MAX; parts++)
 			if (kernels->fetching_tile[parts])
 				expect_tile(kernels->fetching_tile[parts], ROWS, VECTORS, missing,
 					    false);
 	}
+}
+
+static void test_tiles_that_copy(void **state)
+{
+	const struct gemm_kernels *kernels = &gemm_kernels_portable;
+	(void)state;
+	expect_copying(kernels->copying_tile);
+	expect_copying(kernels->copying_packed_tile);
 }
 
 static void open_nothing(void)
@@ -210,6 +265,7 @@ int main(void)
 		cmocka_unit_test(test_products_of_few_rows),
 		cmocka_unit_test(test_products_of_many_rows),
 		cmocka_unit_test(test_tiles_of_every_kind),
+		cmocka_unit_test(test_tiles_that_copy),
 	};
 	return cmocka_run_group_tests(tests, no_openblas, destroy_pool);
 }
