@@ -193,11 +193,24 @@ static void print_product(const struct shape *s)
 	fflush(stdout);
 }
 
+/* Numbers of ordinary size in either type: gradients have been added to them, and of the
+ * halves of floats some are so small that multiply-adds take longer. */
+static void fill_weights(float *weights, bool is_bf16)
+{
+	uint16_t *halves = (uint16_t *)weights;
+
+	for (size_t i = 0; !is_bf16 && i < rotate_floats; i++)
+		weights[i] = (float)(i % 61) * 0x1p-6f;
+	for (size_t i = 0; is_bf16 && i < 2 * rotate_floats; i++)
+		halves[i] = (uint16_t)(0x3c00 + i % 61);
+}
+
 static void set_product(struct shape *s, enum product product)
 {
 	const size_t floats = gemm_packed_floats(s->n, s->k);
 
 	s->product = product;
+	fill_weights(s->weights, product == FORWARD_BF16);
 	s->stride = product == FORWARD_BF16 ? (floats / 2 + 15) / 16 * 16 : floats;
 	s->copies = (int)(rotate_floats / s->stride);
 }
@@ -259,8 +272,6 @@ int main(int argc, char **argv)
 	const int threads = argc > 1 ? atoi(argv[1]) : pool_cores();
 	float *weights = xaligned(rotate_floats, sizeof *weights);
 	float *x = xaligned(X_FLOATS, sizeof *x), *y = xaligned(Y_FLOATS, sizeof *y);
-	for (size_t i = 0; i < rotate_floats; i++)
-		weights[i] = (float)(i % 61) * 0x1p-6f;
 	for (size_t i = 0; i < X_FLOATS; i++)
 		x[i] = (float)(i % 59) * 0x1p-7f;
 	for (size_t i = 0; i < Y_FLOATS; i++)
