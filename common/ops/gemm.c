@@ -288,6 +288,7 @@ static void prefetch_c(const struct gemm_tile *t, int rows)
 struct block {
 	const struct product *product;
 	int vectors;	      /* that hold its columns */
+	bool is_full;	      /* tiles compute all columns of its panel */
 	int full_tiles;	      /* of rows */
 	const uint16_t *bf16; /* where it lies in bfloat16, or NULL */
 };
@@ -370,7 +371,7 @@ static gemm_tile_function *choose_tile(const struct block *block, struct gemm_ti
 	const struct fetch f = share_fetch(block);
 
 	t->is_next_apart = false;
-	if (!p->b && t->columns == kernels->width) {
+	if (!p->b && block->is_full) {
 		if (fetch_next(block, t, number, &f))
 			return f.parts == 1 ? kernels->prefetching_tile[t->rows - 1]
 					    : kernels->fetching_tile[f.parts];
@@ -392,7 +393,7 @@ static gemm_tile_function *choose_tile_bf16(const struct block *block, struct ge
 	bool is_next;
 
 	t->is_next_apart = false;
-	if (t->columns < kernels->width)
+	if (!block->is_full)
 		return kernels->tile[block->vectors - 1][t->rows - 1];
 	is_next = fetch_next(block, t, number, &f);
 	if (number > 0)
@@ -410,14 +411,33 @@ static void prepare_bf16(const struct block *block, struct gemm_tile *t, int row
 {
 	const struct gemm_kernels *kernels = block->product->kernels;
 	const size_t n = (size_t)t->depth * kernels->width;
-	const bool is_full = t->columns == kernels->width;
 
 	t->b_bf16 = block->bf16;
-	if (is_full && rows <= kernels->rows)
+	if (block->is_full && rows <= kernels->rows)
 		return;
 	t->b = t->kept = scratch_get(OF_TASK, n);
-	if (!is_full)
+	if (!block->is_full)
 		kernels->widen(t->kept, block->bf16, n);
+}
+
+/* All columns of a panel that B has fewer of: the others, which are 0, are left out of C. */
+static void run_full(gemm_tile_function *run, const struct gemm_tile *t, int width)
+{
+	_Alignas(64) float sums[GEMM_ROWS_MAX * GEMM_WIDTH_MAX], bias[GEMM_WIDTH_MAX] = {0};
+	const size_t bytes = (size_t)t->columns * sizeof *sums;
+	struct gemm_tile full = *t;
+
+	full.columns = width;
+	full.c = sums;
+	full.c_stride = (size_t)width;
+	if (t->bias)
+		full.bias = memcpy(bias, t->bias, bytes);
+	memset(sums, 0, sizeof sums);
+	for (int r = 0; r < t->rows && t->accumulate; r++)
+		memcpy(sums + r * width, t->c + r * t->c_stride, bytes);
+	run(&full);
+	for (int r = 0; r < t->rows; r++)
+		memcpy(t->c + r * t->c_stride, sums + r * width, bytes);
 }
 
 /* W comes from memory: the beginnings of the next tile's rows. */
@@ -568,9 +588,12 @@ static void stage_block(const struct stage *s, struct copies *copies, const stru
 	const int columns = min_int(kernels->width, p->columns - column);
 	const bool is_first = s->k + k0 == 0, is_last = s->k + k0 + depth == p->depth;
 	const int copying = first_copying(s, next, ceil_div(end - first, kernels->rows));
+	const bool is_full = columns == kernels->width ||
+			     (panel > 0 && streams_even(p, (end - first) / kernels->rows));
 	const struct block block = {
 		.product = p,
-		.vectors = ceil_div(columns, kernels->lanes),
+		.vectors = ceil_div(is_full ? kernels->width : columns, kernels->lanes),
+		.is_full = is_full,
 		.full_tiles = (end - first) / kernels->rows,
 		.bf16 = p->panels_bf16 ? p->panels_bf16 + at : NULL,
 	};
@@ -592,6 +615,7 @@ static void stage_block(const struct stage *s, struct copies *copies, const stru
 	for (int row = first; row < end; row += kernels->rows) {
 		const int number = (row - first) / kernels->rows;
 		const int left = end - row - kernels->rows;
+		gemm_tile_function *run;
 
 		t.rows = min_int(kernels->rows, end - row);
 		if (t.accumulate && left > 0) {
@@ -609,10 +633,15 @@ static void stage_block(const struct stage *s, struct copies *copies, const stru
 		} else {
 			t.a = p->a + (size_t)row * p->depth + s->k + k0;
 			if (number >= copying && take_rows(s, copies, next, &t))
-				kernels->copying_tile(&t);
+				run = kernels->copying_tile;
+			else if (block.bf16)
+				run = choose_tile_bf16(&block, &t, number);
 			else
-				(block.bf16 ? choose_tile_bf16 : choose_tile)(&block, &t,
-									      number)(&t);
+				run = choose_tile(&block, &t, number);
+			if (block.is_full && columns < kernels->width)
+				run_full(run, &t, kernels->width);
+			else
+				run(&t);
 		}
 	}
 }
