@@ -87,7 +87,7 @@ static void test_forward_is_one_chain_for_each_element(void **state)
 		{1, 1, 1},	{1, 5, 3},	{2, 16, 4},    {3, 17, 129},  {4, 48, 128},
 		{5, 47, 130},	{6, 49, 7},	{7, 96, 131},  {8, 100, 300}, {9, 1, 257},
 		{13, 33, 64},	{25, 31, 2},	{26, 50, 700}, {64, 172, 64}, {193, 40, 257},
-		{29, 20, 2100}, {2100, 19, 41},
+		{29, 20, 2100}, {2100, 19, 41}, {11, 117, 66}, {15, 80, 515}, {20, 136, 100},
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
@@ -272,8 +272,8 @@ static void test_bf16_panels_hold_the_nearest_numbers(void **state)
 	uint16_t *panels[POOLS];
 
 	(void)state;
-	w[0] = 1 + 0x1p-8f;  /* halfway, down to an even one */
-	w[1] = 1 + 0x3p-8f;  /* halfway, up to one */
+	w[0] = 1 + 0x1p-8f;   /* halfway, down to an even one */
+	w[1] = 1 + 0x3p-8f;   /* halfway, up to one */
 	w[2] = 1 + 0x1.2p-8f; /* more than halfway */
 	w[3] = -0.0f;
 	w[4] = 0x1p-130f; /* subnormal */
@@ -332,10 +332,10 @@ static void test_bf16_weights_give_the_bits_of_rounded_ones(void **state)
 	/* m, n, k: one tile of rows and more, full panels and the last one alone, more than
 	 * one block of depth and task of rows. */
 	static const int shapes[][3] = {
-		{1, 1, 1},	{1, 48, 128},	{2, 96, 64},   {3, 205, 131}, {4, 100, 300},
-		{5, 97, 77},	{7, 149, 33},	{8, 192, 515}, {9, 48, 65},   {13, 96, 2},
+		{1, 1, 1},	{1, 48, 128},	{2, 96, 64},   {3, 205, 131},  {4, 100, 300},
+		{5, 97, 77},	{7, 149, 33},	{8, 192, 515}, {9, 48, 65},    {13, 96, 2},
 		{17, 101, 131}, {64, 172, 515}, {25, 50, 700}, {29, 60, 4100}, {3, 50, 2100},
-		{1000, 61, 75}, {7, 48, 0},
+		{1000, 61, 75}, {7, 48, 0},	{11, 117, 66}, {15, 80, 515},  {20, 136, 100},
 	};
 
 	(void)state;
