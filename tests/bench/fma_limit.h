@@ -66,18 +66,28 @@ static void fma_task(void *args, int i, int thread)
 		fma_drain = fma_chains_portable();
 }
 
-/* Flop/s of all threads of the pool, the best of n tries. */
-static double fma_limit(struct pool *pool, int n)
+/* One run on all threads of the pool, and its flop. */
+static void fma_run(struct pool *pool)
+{
+	pool_run(pool, pool_threads(pool), fma_task, NULL);
+}
+
+static double fma_flop(const struct pool *pool)
 {
 	static const int lanes[ISA_COUNT] = {4, 8, 16};
-	const int threads = pool_threads(pool);
+
+	return 2.0 * FMA_CHAINS * FMA_STEPS * lanes[isa_current()] * pool_threads(pool);
+}
+
+/* Flop/s of all threads of the pool, the best of n tries. */
+static inline double fma_limit(struct pool *pool, int n)
+{
 	double best = 0;
 
 	for (int i = 0; i < n; i++) {
 		double start = clock_now(), flops;
-		pool_run(pool, threads, fma_task, NULL);
-		flops = 2.0 * FMA_CHAINS * FMA_STEPS * lanes[isa_current()] * threads /
-			(clock_now() - start);
+		fma_run(pool);
+		flops = fma_flop(pool) / (clock_now() - start);
 		best = flops > best ? flops : best;
 	}
 	return best;
