@@ -24,6 +24,10 @@
  * of it into a panel just before the rows of A meet it; where A lies transposed, its
  * rows of it into tiles.  So copies are used from the second-level cache.
  *
+ * Where that cache is large, nothing waits for memory but at the beginning of a task: of
+ * each block, tiles fetch, or copy, the next one, and the part of C that comes next.  There
+ * a thread has one task, and packed W meets no more rows of A than leave room for it.
+ *
  * Packed W may be in bfloat16.  The first tile of rows widens a block, into scratch
  * memory if more follow.
  *
@@ -66,7 +70,7 @@ enum {
 	A_AHEAD = 128,		       /* of a row of W, is fetched a tile ahead */
 	PREFETCH_NEAR = 1024,	       /* bytes ahead of use, in place of GEMM_PREFETCH_FAR */
 	LINE_FLOATS = 16,
-	COPYING_TILES = GEMM_COPY_STEP + 1, /* that copy a block */
+	COPYING_TILES = GEMM_ROW_STEP + 1, /* that copy a block */
 	LARGE_CACHE_BYTES = 5 << 18,
 	BLAS_COLUMNS = 256,
 };
@@ -427,6 +431,7 @@ static void run_full(gemm_tile_function *run, const struct gemm_tile *t, int wid
 	const size_t bytes = (size_t)t->columns * sizeof *sums;
 	struct gemm_tile full = *t;
 
+	full.next_rows = 0;
 	full.columns = width;
 	full.c = sums;
 	full.c_stride = (size_t)width;
@@ -561,7 +566,7 @@ static bool take_rows(const struct stage *s, struct copies *copies, const struct
 		      struct gemm_tile *t)
 {
 	const struct product *p = s->product;
-	const int n = t->depth / GEMM_COPY_STEP, ready = copies->next_ready;
+	const int n = t->depth / GEMM_ROW_STEP, ready = copies->next_ready;
 
 	if (n == 0 || ready + n > next->depth || t->columns < p->kernels->width ||
 	    (!copies->a && t->rows < p->kernels->rows))
@@ -573,6 +578,49 @@ static bool take_rows(const struct stage *s, struct copies *copies, const struct
 	};
 	copies->next_ready += n;
 	return true;
+}
+
+/* What comes after the tile at this row of rows [first, end) of C.
+ *
+ * Where the cache is large, tiles fetch it for the next one, a line now and then, as
+ * requests that crowd stand in the way of loads; of full panels, also where nothing of it
+ * will be read, and not beside the few requests that packed B is fetched with. */
+static void fetch_c(const struct stage *s, const struct place *place, const struct place *next,
+		    struct gemm_tile *t, int row, int first, int end)
+{
+	const struct product *p = s->product;
+	const int tile = p->kernels->rows, width = p->kernels->width;
+	const bool is_here = row + tile < end;
+	const int panel = is_here ? place->panel : next->panel;
+	const int from = is_here ? row + tile : first;
+	float *c = p->c + (size_t)from * p->c_stride + (size_t)panel * width;
+
+	t->next_rows = 0;
+	if (is_cache_large() && (p->b || !t->accumulate)) {
+		if ((is_here || next->depth > 0) && (panel + 1) * width <= p->columns) {
+			t->next_c = c;
+			t->next_rows = min_int(tile, end - from);
+		}
+	} else if (t->accumulate && is_here) {
+		t->c = c;
+		prefetch_c(t, min_int(tile, end - from));
+	}
+}
+
+/* For the tile with this number in a block; `copying` is the first that may copy. */
+static gemm_tile_function *choose(const struct stage *s, struct copies *copies,
+				  const struct place *next, const struct block *block,
+				  struct gemm_tile *t, int number, int copying)
+{
+	const struct gemm_kernels *kernels = s->product->kernels;
+	const bool is_copying = number >= copying && take_rows(s, copies, next, t);
+
+	if (copies->a)
+		return is_copying ? kernels->copying_packed_tile
+				  : kernels->packed_tile[block->vectors - 1];
+	if (is_copying)
+		return kernels->copying_tile;
+	return block->bf16 ? choose_tile_bf16(block, t, number) : choose_tile(block, t, number);
 }
 
 /* Rows [first, end) of one panel of C, for one block of the depth; `next` comes after it,
@@ -614,35 +662,19 @@ static void stage_block(const struct stage *s, struct copies *copies, const stru
 		t.b = copies->b ? copies->b : s->panels + at;
 	for (int row = first; row < end; row += kernels->rows) {
 		const int number = (row - first) / kernels->rows;
-		const int left = end - row - kernels->rows;
 		gemm_tile_function *run;
 
 		t.rows = min_int(kernels->rows, end - row);
-		if (t.accumulate && left > 0) {
-			t.c = p->c + (size_t)(row + kernels->rows) * p->c_stride + column;
-			prefetch_c(&t, min_int(kernels->rows, left));
-		}
+		fetch_c(s, place, next, &t, row, first, end);
 		t.c = p->c + (size_t)row * p->c_stride + column;
-		if (copies->a) {
-			t.a = copies->a + (size_t)number * copies->a_tile +
-			      (size_t)k0 * kernels->rows;
-			if (number >= copying && take_rows(s, copies, next, &t))
-				kernels->copying_packed_tile(&t);
-			else
-				kernels->packed_tile[block.vectors - 1](&t);
-		} else {
-			t.a = p->a + (size_t)row * p->depth + s->k + k0;
-			if (number >= copying && take_rows(s, copies, next, &t))
-				run = kernels->copying_tile;
-			else if (block.bf16)
-				run = choose_tile_bf16(&block, &t, number);
-			else
-				run = choose_tile(&block, &t, number);
-			if (block.is_full && columns < kernels->width)
-				run_full(run, &t, kernels->width);
-			else
-				run(&t);
-		}
+		t.a = copies->a ? copies->a + (size_t)number * copies->a_tile +
+					  (size_t)k0 * kernels->rows
+				: p->a + (size_t)row * p->depth + s->k + k0;
+		run = choose(s, copies, next, &block, &t, number, copying);
+		if (is_full && columns < kernels->width)
+			run_full(run, &t, kernels->width);
+		else
+			run(&t);
 	}
 }
 

@@ -35,7 +35,7 @@
 #define COPY_AHEAD 16 /* rows that are fetched ahead of their copy */
 
 /* What a tile does besides: fetch from t->next on, as much as there is of B or a part, or
- * copy. */
+ * copy.  A full one that does not fetch B fetches C for the next. */
 enum errand { NOTHING, ALL, HALF, THIRD, QUARTER, SIXTH = 6, COPY };
 
 _Static_assert(ROWS <= GEMM_ROWS_MAX && VECTORS <= GEMM_VECTORS_MAX && WIDTH <= GEMM_WIDTH_MAX,
@@ -157,16 +157,11 @@ ALWAYS_INLINE void tile_step(vf c[ROWS][VECTORS], const int rows, const int vect
 	}
 }
 
-/* One row of the block that is copied, and what follows it so far behind on its way. */
-ALWAYS_INLINE void copy_row(struct gemm_copy *copy)
+/* Vector v of a row of the block that is copied, and what follows it so far behind. */
+ALWAYS_INLINE void copy_vector(const struct gemm_copy *copy, int v)
 {
-	UNROLL
-	for (int v = 0; v < VECTORS; v++) {
-		__builtin_prefetch(copy->from + COPY_AHEAD * copy->stride + v * VL, 0, 2);
-		vf_store(copy->to + v * VL, vf_load(copy->from + v * VL));
-	}
-	copy->from += copy->stride;
-	copy->to += WIDTH;
+	__builtin_prefetch(copy->from + COPY_AHEAD * copy->stride + v * VL, 0, 2);
+	vf_store(copy->to + v * VL, vf_load(copy->from + v * VL));
 }
 
 ALWAYS_INLINE void tile(const struct gemm_tile *t, const int rows, const int vectors,
@@ -191,19 +186,33 @@ ALWAYS_INLINE void tile(const struct gemm_tile *t, const int rows, const int vec
 		a.at[i] = t->a + 3 * i * a.stride;
 	tile_load(c, t, rows, vectors, existing);
 	int depth = t->depth;
-	if (errand == COPY) {
+	if (errand == COPY || (errand == NOTHING && rows == ROWS && vectors == VECTORS)) {
+		const int steps = GEMM_ROW_STEP / VECTORS;
+		const int most = depth / GEMM_ROW_STEP;
+		const int n = errand == COPY || most < t->next_rows ? most : t->next_rows;
+		const float *next_c = t->next_c;
 		struct gemm_copy copy = t->copy;
-		for (; depth >= GEMM_COPY_STEP; depth -= GEMM_COPY_STEP) {
-			copy_row(&copy);
+		for (int i = 0; i < n; i++) {
 			UNROLL
-			for (int u = 0; u < GEMM_COPY_STEP; u++) {
-				a_hide(&a, is_packed ? 1 : rows);
-				tile_step(c, rows, vectors, b + u * row_bytes, element, kept, &a,
-					  u * a_step);
+			for (int v = 0; v < VECTORS; v++) {
+				if (i < t->next_rows)
+					__builtin_prefetch(next_c + v * VL, 1, 2);
+				if (errand == COPY)
+					copy_vector(&copy, v);
+				UNROLL
+				for (int u = 0; u < steps; u++) {
+					a_hide(&a, is_packed ? 1 : rows);
+					tile_step(c, rows, vectors, b + u * row_bytes, element,
+						  kept, &a, u * a_step);
+				}
+				a_advance(&a, rows, steps * a_step);
+				b += steps * row_bytes;
 			}
-			a_advance(&a, rows, GEMM_COPY_STEP * a_step);
-			b += GEMM_COPY_STEP * row_bytes;
+			next_c += t->c_stride;
+			copy.from += copy.stride;
+			copy.to += WIDTH;
 		}
+		depth -= n * GEMM_ROW_STEP;
 	}
 	for (; depth >= DEPTH_STEP; depth -= DEPTH_STEP) {
 		UNROLL

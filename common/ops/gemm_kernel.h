@@ -13,7 +13,7 @@ enum {
 	GEMM_VECTORS_MAX = 3,
 	GEMM_WIDTH_MAX = 48,
 	GEMM_PARTS_MAX = 6,
-	GEMM_COPY_STEP = 12,	  /* of depth, in which a copying tile copies a row */
+	GEMM_ROW_STEP = 12,	  /* of depth, in which a tile copies or fetches one row */
 	GEMM_PREFETCH_FAR = 8192, /* bytes that B from memory is fetched ahead of use */
 };
 
@@ -44,7 +44,10 @@ struct gemm_tile {
 	 * lines of its own, one as far from the other as the tile is long. */
 	const char *next;
 	bool is_next_apart;
-	struct gemm_copy copy; /* of a tile that copies, depth / GEMM_COPY_STEP rows */
+	/* Rows of C, c_stride apart, that full tiles fetch if they fetch or widen nothing of B. */
+	const float *next_c;
+	int next_rows;
+	struct gemm_copy copy; /* of a tile that copies, depth / GEMM_ROW_STEP rows */
 };
 
 typedef void gemm_tile_function(const struct gemm_tile *tile);

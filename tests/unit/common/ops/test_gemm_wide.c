@@ -148,6 +148,8 @@ static void expect_tile(gemm_tile_function *run, int rows, int vectors, int miss
 		.columns = columns,
 		.bias = bias,
 		.copy = {.to = kept, .from = b, .stride = WIDTH},
+		.next_c = c,
+		.next_rows = rows,
 	};
 
 	gemm_kernels_portable.narrow(b_bf16, b, DEPTH * WIDTH);
@@ -176,7 +178,7 @@ static void expect_tile(gemm_tile_function *run, int rows, int vectors, int miss
 /* What a tile copies besides: as many rows as its depth allows, and nothing beside them. */
 static void expect_copying(gemm_tile_function *run)
 {
-	enum { DEPTH = 31, FROM = WIDTH + 5, N = DEPTH / GEMM_COPY_STEP };
+	enum { DEPTH = 31, FROM = WIDTH + 5, N = DEPTH / GEMM_ROW_STEP };
 	float *zeros = xaligned(DEPTH * WIDTH, sizeof *zeros),
 	      *c = xaligned(ROWS * WIDTH, sizeof *c);
 	float *from = new_integers((N + 1) * FROM, 1), *to = new_integers((N + 1) * WIDTH, 2);
