@@ -25,8 +25,9 @@
  * rows of it into tiles.  So copies are used from the second-level cache.
  *
  * Where that cache is large, nothing waits for memory but at the beginning of a task: of
- * each block, tiles fetch, or copy, the next one, and the part of C that comes next.  There
- * a thread has one task, and packed W meets no more rows of A than leave room for it.
+ * each block, tiles fetch, or copy, the next one, and the part of C that comes next.  So
+ * tasks are few there, one for each thread where A is in place, and packed W meets no more
+ * rows of A at once than leave room for it.
  *
  * Packed W may be in bfloat16.  The first tile of rows widens a block, into scratch
  * memory if more follow.
@@ -325,9 +326,9 @@ static bool streams_even(const struct product *p, int tiles)
  * requests that wait stand in the way of loads.  Where they are few they leave a part to
  * the first: requests that crowd cost more than they bring.
  *
- * Where the cache is large, each fetches its part in several runs at once: the CPU then
- * looks ahead in each of them.  The first of few tiles does as the others do; of many it is
- * the last ones that fetch, as the rows of A would drive out what came early. */
+ * Where the cache is large, each fetches its part in several runs at once, which memory
+ * answers sooner.  The first of few tiles does as the others do; of many it is the last
+ * ones that fetch, as the rows of A would drive out what came early. */
 struct fetch {
 	int first, parts;
 };
@@ -593,15 +594,18 @@ static void fetch_c(const struct stage *s, const struct place *place, const stru
 	const bool is_here = row + tile < end;
 	const int panel = is_here ? place->panel : next->panel;
 	const int from = is_here ? row + tile : first;
-	float *c = p->c + (size_t)from * p->c_stride + (size_t)panel * width;
+	const bool is_spread = is_cache_large() && (p->b || !t->accumulate);
+	float *c;
 
 	t->next_rows = 0;
-	if (is_cache_large() && (p->b || !t->accumulate)) {
-		if ((is_here || next->depth > 0) && (panel + 1) * width <= p->columns) {
-			t->next_c = c;
-			t->next_rows = min_int(tile, end - from);
-		}
-	} else if (t->accumulate && is_here) {
+	if (is_spread ? (!is_here && next->depth == 0) || (panel + 1) * width > p->columns
+		      : !is_here || !t->accumulate)
+		return;
+	c = p->c + (size_t)from * p->c_stride + (size_t)panel * width;
+	if (is_spread) {
+		t->next_c = c;
+		t->next_rows = min_int(tile, end - from);
+	} else {
 		t->c = c;
 		prefetch_c(t, min_int(tile, end - from));
 	}
