@@ -281,11 +281,11 @@ static int even_piece(int length, int most)
 	return n <= 1 ? length : min_int(length, (ceil_div(length, n) + 7) / 8 * 8);
 }
 
-static void prefetch_c(const struct gemm_tile *t, int rows)
+static void prefetch_c(const struct gemm_tile *t, const float *c, int rows)
 {
 	for (int r = 0; r < rows; r++) {
 		for (int j = 0; j < t->columns; j += 16)
-			__builtin_prefetch(t->c + r * t->c_stride + j, 1, 3);
+			__builtin_prefetch(c + r * t->c_stride + j, 1, 3);
 	}
 }
 
@@ -532,14 +532,12 @@ static void take_block(const struct stage *s, struct copies *copies, const struc
 	const int column = at->panel * kernels->width;
 	const int columns = min_int(kernels->width, p->columns - column);
 	const int ready = copies->next_ready;
-	float *b = copies->b;
+	float *b = ready > 0 ? copies->b_next : copies->b;
 
-	if (ready > 0) {
-		copies->b = copies->b_next;
-		copies->b_next = b;
-		copies->next_ready = 0;
-		b = copies->b;
-	}
+	if (ready > 0)
+		copies->b_next = copies->b;
+	copies->b = b;
+	copies->next_ready = 0;
 	if (p->is_b_transposed)
 		fill_panel(kernels, b, p->b + (size_t)column * p->depth + s->k + at->k, p->depth,
 			   columns, at->depth);
@@ -595,19 +593,19 @@ static void fetch_c(const struct stage *s, const struct place *place, const stru
 	const int panel = is_here ? place->panel : next->panel;
 	const int from = is_here ? row + tile : first;
 	const bool is_spread = is_cache_large() && (p->b || !t->accumulate);
-	float *c;
+	const int rows = min_int(tile, end - from);
+	const float *c;
 
 	t->next_rows = 0;
-	if (is_spread ? (!is_here && next->depth == 0) || (panel + 1) * width > p->columns
-		      : !is_here || !t->accumulate)
+	if (!is_here && (!is_spread || next->depth == 0))
 		return;
 	c = p->c + (size_t)from * p->c_stride + (size_t)panel * width;
-	if (is_spread) {
+	if (!is_spread) {
+		if (t->accumulate)
+			prefetch_c(t, c, rows);
+	} else if ((panel + 1) * width <= p->columns) {
 		t->next_c = c;
-		t->next_rows = min_int(tile, end - from);
-	} else {
-		t->c = c;
-		prefetch_c(t, min_int(tile, end - from));
+		t->next_rows = rows;
 	}
 }
 
@@ -640,13 +638,14 @@ static void stage_block(const struct stage *s, struct copies *copies, const stru
 	const int columns = min_int(kernels->width, p->columns - column);
 	const bool is_first = s->k + k0 == 0, is_last = s->k + k0 + depth == p->depth;
 	const int copying = first_copying(s, next, ceil_div(end - first, kernels->rows));
-	const bool is_full = columns == kernels->width ||
-			     (panel > 0 && streams_even(p, (end - first) / kernels->rows));
+	const int full_tiles = (end - first) / kernels->rows;
+	const bool is_full =
+		columns == kernels->width || (panel > 0 && streams_even(p, full_tiles));
 	const struct block block = {
 		.product = p,
 		.vectors = ceil_div(is_full ? kernels->width : columns, kernels->lanes),
 		.is_full = is_full,
-		.full_tiles = (end - first) / kernels->rows,
+		.full_tiles = full_tiles,
 		.bf16 = p->panels_bf16 ? p->panels_bf16 + at : NULL,
 	};
 	struct gemm_tile t = {

@@ -207,10 +207,12 @@ static void fill_weights(float *weights, bool is_bf16)
 {
 	uint16_t *halves = (uint16_t *)weights;
 
-	for (size_t i = 0; !is_bf16 && i < rotate_floats; i++)
-		weights[i] = (float)(i % 61) * 0x1p-6f;
-	for (size_t i = 0; is_bf16 && i < 2 * rotate_floats; i++)
-		halves[i] = (uint16_t)(0x3c00 + i % 61);
+	if (is_bf16)
+		for (size_t i = 0; i < 2 * rotate_floats; i++)
+			halves[i] = (uint16_t)(0x3c00 + i % 61);
+	else
+		for (size_t i = 0; i < rotate_floats; i++)
+			weights[i] = (float)(i % 61) * 0x1p-6f;
 }
 
 static void set_product(struct shape *s, enum product product)
