@@ -403,7 +403,8 @@ static void emit_assistant(struct rendering *r, const struct chat_messages *mess
 	emit_own(r, format->gap, message->is_target);
 	if (!format->ends_once || i + 1 == messages->n)
 		emit_own(r, format->end, message->is_target);
-	emit_own(r, format->rest, false);
+	if (!format->rests_between || i + 1 < messages->n)
+		emit_own(r, format->rest, false);
 }
 
 /* Drops what comes behind the last target. */

@@ -28,7 +28,7 @@ struct chat_format {
 	const char *lead;	    /* then part of the turn: in front of what is said, ... */
 	const char *gap;	    /* behind it, ... */
 	const char *end;	    /* the end token; ... */
-	const char *rest;	    /* and what follows the turn */
+	const char *rest;	    /* and what follows the turn, ... */
 	const char *tail;	    /* behind all where no generation prompt is added */
 	const char *default_system; /* used where none is given; NULL: nothing is */
 	enum chat_system system;
@@ -36,6 +36,7 @@ struct chat_format {
 	bool trims_system, trims_user, trims_assistant; /* of white space at both ends */
 	bool trims_together; /* the user's text with the system's in front of it */
 	bool skips_empty_system;
+	bool rests_between;	/* ... but not the last one */
 	bool always_prompts;	/* the assistant's turn is opened even where none is asked for */
 	bool must_alternate;	/* user, assistant, user, ... behind the system message */
 	bool ends_once;		/* the end token comes after the last message alone */

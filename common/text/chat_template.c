@@ -20,11 +20,13 @@
 #include "common/text/chat_template.h"
 
 #include <string.h>
+#include <time.h>
 
 #include "common/text/jinja.h"
 
-/* "26 Jul 2024" is what templates say where there is no clock. */
-static const char DATE[] = "26 Jul 2024";
+/* 26 July 2024, a Friday: what templates say where there is no clock. */
+static const struct tm TODAY = {
+	.tm_mday = 26, .tm_mon = 6, .tm_year = 124, .tm_wday = 5, .tm_yday = 207};
 
 enum stage { BEGINNING, QUESTION, ANSWER, END, SYSTEM, ORDER, N_STAGES };
 
@@ -102,7 +104,7 @@ static enum jinja_result run_probe(const struct chat_template *template, const s
 				    .n = strlen(probe->roles),
 				    .bos = template->bos,
 				    .eos = template->eos,
-				    .date = DATE};
+				    .now = &TODAY};
 
 	for (size_t i = 0; i < input.n; i++) {
 		char role = probe->roles[i];
@@ -194,7 +196,8 @@ static bool vary(struct chat_format *format, enum stage stage, int i)
 	case END:
 		format->tail = tails[i % 2];
 		format->always_prompts = i / 2 % 2;
-		return i < 4;
+		format->rests_between = i / 4 % 2;
+		return i < 8;
 	default:
 		format->trims_system = i % 2;
 		format->trims_together = i / 2 % 2;

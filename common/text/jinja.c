@@ -449,7 +449,7 @@ enum jinja_result jinja_render(const char *template, size_t n, const struct jinj
 
 	arena_init(&j->arena);
 	j->out = out;
-	j->date = input->date;
+	j->now = input->now;
 	buf_append(out, "", 0);
 	if (n < MAX_OUTPUT) {
 		const char *text = copy_lines(j, template, &n);

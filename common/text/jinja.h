@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <time.h>
 
 #include "common/base/buf.h"
 
@@ -19,7 +20,7 @@ struct jinja_input {
 	size_t n;
 	bool add_generation_prompt;
 	const char *bos, *eos; /* NULL where there is none: then they are not defined */
-	const char *date;      /* what the clock says, whatever it is asked */
+	const struct tm *now;  /* what the clock says */
 };
 
 enum jinja_result {

@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <string.h>
+#include <time.h>
 
 enum { MAX_ARGUMENTS = 8 };
 
@@ -82,6 +83,19 @@ static struct value make_range(struct jinja *j, const struct arguments *argument
 	return list;
 }
 
+static struct value format_time(struct jinja *j, struct value format)
+{
+	char wanted[64], text[128];
+	size_t n;
+
+	if (format.type != STRING || format.n >= sizeof wanted)
+		return jinja_unknown(j);
+	memcpy(wanted, format.text, format.n);
+	wanted[format.n] = '\0';
+	n = strftime(text, sizeof text, wanted, j->now);
+	return n > 0 ? jinja_text(memcpy(jinja_take(j, n, 1), text, n), n) : jinja_unknown(j);
+}
+
 struct value jinja_call_function(struct jinja *j, struct value name)
 {
 	struct arguments arguments;
@@ -94,7 +108,7 @@ struct value jinja_call_function(struct jinja *j, struct value name)
 	if (jinja_is_named(name, "range"))
 		return make_range(j, &arguments);
 	if (jinja_is_named(name, "strftime_now"))
-		return jinja_text(j->date, strlen(j->date));
+		return format_time(j, argument(&arguments, 0));
 	return jinja_unknown(j);
 }
 
@@ -113,6 +127,10 @@ static struct value call_text_method(struct jinja *j, struct value v, struct val
 		return jinja_change_case(j, v, toupper);
 	if (jinja_is_named(name, "lower"))
 		return jinja_change_case(j, v, tolower);
+	if (jinja_is_named(name, "title"))
+		return jinja_capitalize(j, v, true);
+	if (jinja_is_named(name, "capitalize"))
+		return jinja_capitalize(j, v, false);
 	if (first.type != STRING)
 		return jinja_unknown(j);
 	if (jinja_is_named(name, "startswith"))
@@ -320,6 +338,8 @@ static struct value apply_text_filter(struct jinja *j, struct value v, struct va
 		return jinja_change_case(j, text, toupper);
 	if (jinja_is_named(name, "lower"))
 		return jinja_change_case(j, text, tolower);
+	if (jinja_is_named(name, "capitalize"))
+		return jinja_capitalize(j, text, false);
 	if (jinja_is_named(name, "replace") && arguments->n == 2)
 		return jinja_replace(j, text, argument(arguments, 0), argument(arguments, 1));
 	return jinja_unknown(j);

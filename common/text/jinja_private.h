@@ -89,7 +89,7 @@ struct jinja {
 	size_t memory;
 	enum node_type jump; /* BREAK or CONTINUE on the way out of a loop's body */
 	enum jinja_result result;
-	const char *date;
+	const struct tm *now;
 	struct buf *out;
 };
 
@@ -120,6 +120,8 @@ struct value jinja_to_text(struct jinja *j, struct value v);
 /* set: the characters stripped; white space if it is no string. */
 struct value jinja_strip(struct value v, struct value set, bool left, bool right);
 struct value jinja_change_case(struct jinja *j, struct value v, int (*change)(int));
+/* A capital first and small letters behind it: in each word, or in all. */
+struct value jinja_capitalize(struct jinja *j, struct value v, bool in_each_word);
 const char *jinja_find(struct value text, size_t from, struct value part);
 struct value jinja_split(struct jinja *j, struct value v, struct value separator);
 struct value jinja_replace(struct jinja *j, struct value v, struct value old, struct value new);

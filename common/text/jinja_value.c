@@ -1,6 +1,7 @@
 /* Values: made, asked and changed, as Python does it. */
 #include "common/text/jinja_private.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -225,6 +226,17 @@ struct value jinja_change_case(struct jinja *j, struct value v, int (*change)(in
 		text[i] = (char)change((unsigned char)v.text[i]);
 	}
 	return jinja_text(text, v.n);
+}
+
+struct value jinja_capitalize(struct jinja *j, struct value v, bool in_each_word)
+{
+	struct value result = jinja_change_case(j, v, tolower);
+	char *text = (char *)result.text;
+
+	for (size_t i = 0; result.type == STRING && i < result.n; i++)
+		if (i == 0 || (in_each_word && !isalpha((unsigned char)text[i - 1])))
+			text[i] = (char)toupper((unsigned char)text[i]);
+	return result;
 }
 
 const char *jinja_find(struct value text, size_t from, struct value part)

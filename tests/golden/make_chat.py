@@ -21,7 +21,8 @@ BASES = Path(__file__).parent / "tokenizers"
 DATE = "26 Jul 2024"
 MARKERS = ["<|im_start|>", "<|im_end|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>",
            "<start_of_turn>", "<end_of_turn>", "[INST]", "[/INST]",
-           "<|system|>", "<|user|>", "<|assistant|>", "<|end|>"]
+           "<|system|>", "<|user|>", "<|assistant|>", "<|end|>",
+           "<|im_sep|>", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "<|end_of_turn|>"]
 
 ALTERNATE = ("{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}"
              "{{ raise_exception('Turns must alternate') }}{% endif %}")
@@ -159,6 +160,33 @@ TEMPLATES = {
                    for word, role in (("if", "user"), ("elif", "system"), ("elif", "assistant"))) +
                "{% endif %}\n{% if loop.last and add_generation_prompt %}\n{{ '<|assistant|>' }}\n{% endif %}\n"
                "{% endfor %}"),
+    "mistral-v7": ("mistral-v7", "bytes",
+                   "{{- bos_token }}{%- for message in messages %}{%- if message['role'] == 'user' %}"
+                   "{{- '[INST]' + message['content'] + '[/INST]' }}{%- elif message['role'] == 'system' %}"
+                   "{{- '[SYSTEM_PROMPT]' + message['content'] + '[/SYSTEM_PROMPT]' }}{%- else %}"
+                   "{{- message['content'] + eos_token }}{%- endif %}{%- endfor %}"),
+    "phi-4": ("phi-4", "bytes",
+              "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '<|im_sep|>' + "
+              "message['content'] + '<|im_end|>' }}{% endfor %}{% if add_generation_prompt %}"
+              "{{ '<|im_start|>assistant<|im_sep|>' }}{% endif %}"),
+    "phi-4-mini": ("phi-4-mini", "bytes",
+                   "{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}"
+                   "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% else %}{{ eos_token }}"
+                   "{% endif %}"),
+    "tulu": ("tulu", "bytes",
+             "{% for message in messages %}{% if message['role'] == 'assistant' %}"
+             "{{ '<|assistant|>\\n' + message['content'] + eos_token + ('' if loop.last else '\\n') }}{% else %}"
+             "{{ '<|' + message['role'] + '|>\\n' + message['content'] + '\\n' }}{% endif %}{% endfor %}"
+             "{% if add_generation_prompt %}{{ '<|assistant|>\\n' }}{% endif %}"),
+    "deepseek": ("deepseek", "bytes",
+                 "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'user' %}"
+                 "{{ 'User: ' + message['content'] + '\\n\\n' }}{% elif message['role'] == 'assistant' %}"
+                 "{{ 'Assistant: ' + message['content'] + eos_token }}{% else %}{{ message['content'] + '\\n\\n' }}"
+                 "{% endif %}{% endfor %}{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"),
+    "openchat": ("openchat", "bytes",
+                 "{{ bos_token }}{% for message in messages %}{{ 'GPT4 Correct ' + message['role'].title() + ': ' + "
+                 "message['content'] + '<|end_of_turn|>' }}{% endfor %}{% if add_generation_prompt %}"
+                 "{{ 'GPT4 Correct Assistant:' }}{% endif %}"),
     # No checkpoint brings these; what they are is said here, they are chosen by name, and
     # their ids are those of plain text, with the BOS that the tokenizer adds.
     "hh": (None, "bytes",

@@ -35,7 +35,7 @@ TEMPLATES = [
     "{{ none }}{{ true }}{{ false }}{{ None }}{{ True }}", "{{ -1 }}{{ - 1 + 2 }}",
     # filters and methods
     "[{{ messages[0].content | trim }}]", "[{{ messages[0]['content'].strip() }}]", "[{{ ' xax '.strip(' x') }}]", "[{{ '\u3000a\x1c'.strip() }}]", "{{ '\n\na\n'.lstrip('\n') }}|", "{{ 'a\n\n'.rstrip('\n') }}|",
-    "{{ messages | length }}{{ 'Hé' | length }}{{ nope | length }}{{ messages[0] | length }}", "{{ 'aXb' | lower }}{{ 'aXb'.upper() }}", "{{ 'a,b,,c'.split(',') | join('-') }}", "{{ 'a</t>b'.split('</t>')[-1] }}{{ 'ab'.split('</t>')[0] }}",
+    "{{ messages | length }}{{ 'Hé' | length }}{{ nope | length }}{{ messages[0] | length }}", "{{ 'aXb' | lower }}{{ 'aXb'.upper() }}", "{{ \"it's A 2nd dAY\".title() }}{{ 'aB cD'.capitalize() }}{{ 'ZZ' | capitalize }}{{ ''.title() }}{{ 'user'.title() }}", "{{ 'a,b,,c'.split(',') | join('-') }}", "{{ 'a</t>b'.split('</t>')[-1] }}{{ 'ab'.split('</t>')[0] }}",
     "{{ 'abcabc'.replace('b', 'xx') }}{{ 'abc' | replace('c', '') }}", "{{ 'abc'.startswith('ab') }}{{ 'abc'.endswith('ab') }}{{ ''.startswith('a') }}", "{{ nope | default('d') }}{{ '' | default('d') }}{{ '' | default('d', true) }}",
     "{{ messages | selectattr('role', 'equalto', 'user') | list | length }}", "{{ (messages | rejectattr('role', 'equalto', 'user') | list)[0].role }}", "{{ messages | selectattr('nope', 'defined') | list | length }}",
     "{{ messages | map(attribute='role') | join(', ') }}", "{{ messages | map(attribute='role') | list | first }}{{ ['a', 'b'] | last }}", "{{ 5 | string + 'x' }}", "{{ messages[0].get('role') }}{{ messages[0].get('x') }}{{ messages[0].get('x', 'y') }}",
