@@ -23,6 +23,7 @@
 #include "common/text/postprocess.h"
 #include "common/text/pretokenize.h"
 #include "common/text/tokenizer_config.h"
+#include "common/text/tokenizer_files.h"
 #include "common/text/unicode.h"
 
 static const size_t MAX_FILE = (size_t)256 << 20;
@@ -240,20 +241,20 @@ enum status tokenizer_parse(struct tokenizer **tokenizer, const char *text, size
 
 enum status tokenizer_load(struct tokenizer **tokenizer, const char *dir, struct error *err)
 {
-	char *path = path_join(dir, "tokenizer.json");
-	struct tokenizer_config config = {0};
+	struct tokenizer_config config;
 	struct buf text = BUF_INIT;
+	char *where = NULL;
 	enum status status;
 
 	*tokenizer = NULL;
-	status = file_read(path, MAX_FILE, &text, err);
+	status = tokenizer_config_load(&config, dir, tokenizer_files_are_pair(dir), err);
 	if (status == STATUS_OK)
-		status = tokenizer_config_load(&config, dir, err);
+		status = tokenizer_files_read(&text, &where, dir, config.class_name, err);
 	if (status == STATUS_OK)
-		status = parse(tokenizer, text.data, text.length, path, &config, err);
+		status = parse(tokenizer, text.data, text.length, where, &config, err);
 	tokenizer_config_release(&config);
 	buf_release(&text);
-	free(path);
+	free(where);
 	return status;
 }
 
@@ -275,13 +276,20 @@ void tokenizer_destroy(struct tokenizer *t)
 	free(t);
 }
 
+/* A pair that belongs to no known class is none; of damaged files tokenizer_load tells. */
+static bool has_known_pair(const char *dir)
+{
+	struct tokenizer_config config;
+	bool is_known = tokenizer_config_load(&config, dir, true, NULL) != STATUS_OK ||
+			tokenizer_files_serve(config.class_name);
+
+	tokenizer_config_release(&config);
+	return is_known;
+}
+
 bool tokenizer_exists(const char *dir)
 {
-	char *path = path_join(dir, "tokenizer.json");
-	bool exists = file_exists(path);
-
-	free(path);
-	return exists;
+	return tokenizer_files_are_pair(dir) ? has_known_pair(dir) : tokenizer_files_exist(dir);
 }
 
 static bool has_same_vocabulary(const struct tokenizer *a, const struct tokenizer *b)
@@ -318,8 +326,10 @@ static bool has_same_file(const char *dir, const char *other, const char *name)
 /* Copies of one tokenizer, as most are, need not be parsed. */
 static bool has_same_files(const char *dir, const char *other)
 {
-	bool same = has_same_file(dir, other, "tokenizer.json");
+	bool same = true;
 
+	for (int i = 0; i < TOKENIZER_FILES && same; i++)
+		same = has_same_file(dir, other, tokenizer_files[i]);
 	for (int i = 0; i < TOKENIZER_CONFIG_FILES && same; i++)
 		same = has_same_file(dir, other, tokenizer_config_files[i]);
 	return same;

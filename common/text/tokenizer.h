@@ -24,8 +24,8 @@ void ids_append(struct ids *ids, const int32_t *more, size_t n);
 bool ids_continue_with(const struct ids *ids, size_t from, const struct ids *start);
 void ids_release(struct ids *ids);
 
-/* From dir/tokenizer.json and dir/tokenizer_config.json (the latter optional).
- * STATUS_BAD_INPUT if there is no tokenizer.json; see tokenizer_exists. */
+/* From dir/tokenizer.json, or vocab.json and merges.txt, and the optional files beside it
+ * (tokenizer_config.h).  STATUS_BAD_INPUT if there is none of these; see tokenizer_exists. */
 enum status tokenizer_load(struct tokenizer **tokenizer, const char *dir, struct error *err);
 /* From the text of a tokenizer.json alone; where names it in errors. */
 enum status tokenizer_parse(struct tokenizer **tokenizer, const char *text, size_t length,

@@ -65,13 +65,16 @@ static const struct json *member(struct tokenizer_config *config, const char *ke
  * Version 5 ignores add_bos_token and add_eos_token; version 4 builds the template anew
  * from them in the classes below that say so and ignores them in all others.  They are
  * heeded here where version 4 does, and where no class is named.  GPT-NeoX's template comes
- * from them alone in both versions.  add_prefix_space is heeded where both versions do. */
-static const struct class
-{
+ * from them alone in both versions.  add_prefix_space is heeded where both versions do.
+ *
+ * Without a tokenizer.json both versions heed them all, and the class is GPT-2's if none is
+ * named. */
+static const struct tokenizer_class {
 	const char *name; /* without "Fast" */
 	bool heeds_ends, has_own_ends, heeds_prefix_space;
 	const char *names[N_NAMED]; /* in the order of NAMED; NULL: none */
 } CLASSES[] = {
+	{"GPT2Tokenizer", false, false, true, {ENDOFTEXT, ENDOFTEXT, ENDOFTEXT}},
 	{"LlamaTokenizer", true, false, false, {"<s>", "</s>", "<unk>"}},
 	{"CodeLlamaTokenizer", true, false, false, {NULL}},
 	{"GemmaTokenizer", true, false, false, {"<bos>", "<eos>", "<unk>", NULL, "<pad>"}},
@@ -81,20 +84,19 @@ static const struct class
 	 true,
 	 true,
 	 {ENDOFTEXT, ENDOFTEXT, ENDOFTEXT, NULL, "<|padding|>"}},
-	{"GPT2Tokenizer", false, false, true, {ENDOFTEXT, ENDOFTEXT, ENDOFTEXT}},
 	{"Qwen2Tokenizer", false, false, false, {NULL, ENDOFTEXT, ENDOFTEXT, NULL, ENDOFTEXT}},
 	{"CodeGenTokenizer", false, false, true, {ENDOFTEXT, ENDOFTEXT, ENDOFTEXT}},
 };
 
-static const struct class *class_of(const struct json *root)
+static const struct tokenizer_class *class_of(const struct json *root, bool is_pair)
 {
-	static const struct class unsaid = {.heeds_ends = true}, other = {0};
+	static const struct tokenizer_class unsaid = {.heeds_ends = true}, other = {0};
 	const struct json *value = json_get(root, "tokenizer_class");
 	const char *name;
 	size_t n;
 
 	if (!value || json_type(value) != JSON_STRING)
-		return &unsaid;
+		return is_pair ? &CLASSES[0] : &unsaid;
 	name = json_string(value, NULL);
 	n = strlen(name);
 	if (n > 4 && strcmp(name + n - 4, "Fast") == 0)
@@ -311,7 +313,7 @@ static void add_default(struct tokenizer_config *config, const char *text)
 
 static enum status add_named(struct tokenizer_config *config, struct error *err)
 {
-	const struct class *class = class_of(config->files[FILE_CONFIG]);
+	const struct tokenizer_class *class = config->class;
 
 	for (size_t i = 0; i < N_NAMED; i++) {
 		const struct json *value = member(config, NAMED[i]);
@@ -359,7 +361,7 @@ static enum status add_older(struct tokenizer_config *config, struct error *err)
 static struct config_name name_of(struct tokenizer_config *config, int i)
 {
 	const struct json *value = member(config, NAMED[i]);
-	const char *text = class_of(config->files[FILE_CONFIG])->names[i];
+	const char *text = config->class->names[i];
 	struct config_name name = {0};
 
 	if (!value && text)
@@ -386,14 +388,15 @@ static enum status read_flag(const struct json *root, const char *key, bool is_h
 	return STATUS_OK;
 }
 
-static enum status read_switches(struct tokenizer_config *config, struct error *err)
+static enum status read_switches(struct tokenizer_config *config, bool is_pair, struct error *err)
 {
 	const struct json *root = config->files[FILE_CONFIG];
-	const struct class *class = class_of(root);
+	const struct tokenizer_class *class = config->class;
+	bool heeds_ends = class->heeds_ends || is_pair;
 
-	if (read_flag(root, "add_bos_token", class->heeds_ends, class->has_own_ends,
+	if (read_flag(root, "add_bos_token", heeds_ends, class->has_own_ends,
 		      &config->adds_bos, err) != STATUS_OK ||
-	    read_flag(root, "add_eos_token", class->heeds_ends, class->has_own_ends,
+	    read_flag(root, "add_eos_token", heeds_ends, class->has_own_ends,
 		      &config->adds_eos, err) != STATUS_OK ||
 	    read_flag(root, "add_prefix_space", class->heeds_prefix_space,
 		      class->heeds_prefix_space, &config->adds_prefix_space, err) != STATUS_OK)
@@ -401,9 +404,18 @@ static enum status read_switches(struct tokenizer_config *config, struct error *
 	return component_bool(root, "split_special_tokens", false, &config->splits_special, err);
 }
 
+static const char *class_name(const struct tokenizer_config *config)
+{
+	const struct json *value = json_get(config->files[FILE_CONFIG], "tokenizer_class");
+
+	if (config->class->name)
+		return config->class->name;
+	return value && json_type(value) == JSON_STRING ? json_string(value, NULL) : NULL;
+}
+
 /* --- all of it --- */
 
-enum status tokenizer_config_load(struct tokenizer_config *config, const char *dir,
+enum status tokenizer_config_load(struct tokenizer_config *config, const char *dir, bool is_pair,
 				  struct error *err)
 {
 	enum status status;
@@ -415,7 +427,9 @@ enum status tokenizer_config_load(struct tokenizer_config *config, const char *d
 		status = read_file(config, dir, (enum file)file, err);
 	if (status != STATUS_OK)
 		return status;
-	if (read_switches(config, err) != STATUS_OK ||
+	config->class = class_of(config->files[FILE_CONFIG], is_pair);
+	config->class_name = class_name(config);
+	if (read_switches(config, is_pair, err) != STATUS_OK ||
 	    (has_decoder(config) ? add_newer(config, err) : add_older(config, err)) != STATUS_OK)
 		return error_prefix(err, STATUS_BAD_INPUT, "%s/%s", dir,
 				    tokenizer_config_files[config->at]);

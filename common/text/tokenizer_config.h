@@ -33,13 +33,16 @@ struct tokenizer_config {
 	enum config_flag adds_bos, adds_eos; /* where said, they overrule the template */
 	enum config_flag adds_prefix_space;  /* and this a ByteLevel that stands alone */
 	bool splits_special;		     /* special tokens in a text are text */
+	const char *class_name; /* as transformers names it today, if it does; NULL: none */
 	/* private to tokenizer_config.c */
 	struct json *files[TOKENIZER_CONFIG_FILES];
+	const struct tokenizer_class *class;
 	int at; /* the file being read */
 	size_t capacity;
 };
 
-/* Files that are not there say nothing.  Release it in any case. */
-enum status tokenizer_config_load(struct tokenizer_config *config, const char *dir,
+/* Files that are not there say nothing.  is_pair: there is no tokenizer.json but vocab.json
+ * and merges.txt (tokenizer_files.h).  Release it in any case. */
+enum status tokenizer_config_load(struct tokenizer_config *config, const char *dir, bool is_pair,
 				  struct error *err);
 void tokenizer_config_release(struct tokenizer_config *config);

@@ -1,5 +1,6 @@
-/* Any bytes as each of the files beside a tokenizer.json: refused with a sentence that names
- * one of them, or a tokenizer that gives only ids that it has. */
+/* Any bytes as each of the files beside a tokenizer.json, and of the pair in its place:
+ * refused with a sentence that names one of them, or a tokenizer that gives only ids that it
+ * has. */
 #include <stdint.h>
 #include <string.h>
 
@@ -12,27 +13,20 @@ static const char TOKENIZER[] =
 	"{\"added_tokens\": [{\"id\": 3, \"content\": \"<s>\", \"special\": true}], "
 	"\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0, \"b\": 1, \"ab\": 2}, "
 	"\"merges\": [\"a b\"]}}";
+static const char VOCABULARY[] = "{\"a\": 0, \"b\": 1, \"ab\": 2}", MERGES[] = "a b\n";
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+/* What loads gives only ids that it has. */
+static void try_load(const char *dir)
 {
-	static const char *const names[] = {"tokenizer_config.json", "special_tokens_map.json",
-					    "added_tokens.json"};
 	static const char text[] = "ab<s> <x> <pad>a";
-	static char *dir;
 	struct tokenizer *tokenizer;
 	struct ids ids = {0};
 	struct error err = {""};
 
-	if (!dir) {
-		dir = scratch_make("model");
-		scratch_write(dir, "tokenizer.json", TOKENIZER, sizeof TOKENIZER - 1);
-	}
-	for (int i = 0; i < 3; i++)
-		scratch_write(dir, names[i], data, size);
 	if (tokenizer_load(&tokenizer, dir, &err) != STATUS_OK) {
 		if (strncmp(err.text, dir, strlen(dir)) != 0)
 			abort();
-		return 0;
+		return;
 	}
 	tokenizer_encode(tokenizer, text, sizeof text - 1, true, &ids);
 	for (size_t i = 0; i < ids.n; i++)
@@ -40,5 +34,27 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			abort();
 	ids_release(&ids);
 	tokenizer_destroy(tokenizer);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static const char *const names[] = {"tokenizer_config.json", "special_tokens_map.json",
+					    "added_tokens.json"};
+	static char *dir, *pair;
+
+	if (!dir) {
+		dir = scratch_make("model");
+		pair = scratch_make("pair");
+		scratch_write(dir, "tokenizer.json", TOKENIZER, sizeof TOKENIZER - 1);
+	}
+	for (int i = 0; i < 3; i++)
+		scratch_write(dir, names[i], data, size);
+	try_load(dir);
+	scratch_write(pair, "vocab.json", VOCABULARY, sizeof VOCABULARY - 1);
+	scratch_write(pair, "merges.txt", data, size);
+	try_load(pair);
+	scratch_write(pair, "vocab.json", data, size);
+	scratch_write(pair, "merges.txt", MERGES, sizeof MERGES - 1);
+	try_load(pair);
 	return 0;
 }

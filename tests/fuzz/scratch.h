@@ -2,6 +2,7 @@
 #pragma once
 
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -18,16 +19,19 @@ static inline void scratch_remove(void)
 	file_remove_tree(scratch_root, &err);
 }
 
-/* Makes it, to be removed at exit, and a directory of that name in it; the caller frees
- * its path. */
+/* Makes it at first, to be removed at exit, and a directory of that name in it; the caller
+ * frees its path. */
 static inline char *scratch_make(const char *name)
 {
+	static bool is_made;
 	char *path;
 	struct error err;
 
-	if (!mkdtemp(scratch_root))
+	if (!is_made && !mkdtemp(scratch_root))
 		die("%s cannot be made", scratch_root);
-	atexit(scratch_remove);
+	if (!is_made)
+		atexit(scratch_remove);
+	is_made = true;
 	path = path_join(scratch_root, name);
 	if (file_make_dirs(path, &err) != STATUS_OK)
 		die("%s", err.text);

@@ -5,8 +5,8 @@ Made with transformers 5.24.0 and Python 3.11.7:
     python tests/golden/make_tokenizer_configs.py
     python tests/golden/make_tokenizer_configs.py --compare SEED COUNT [--rlhf build/rlhf]
 
-The first writes tokenizers/configs.jsonl: a tokenizer of this folder, the files put beside
-it, ids of bos, eos and pad, and texts with their ids and what these decode to without
+The first writes tokenizers/configs.jsonl: a tokenizer of this folder, whether vocab.json and
+merges.txt stand in its place, the files put beside it, ids of bos, eos and pad, and texts with their ids and what these decode to without
 special tokens and with them.  The second compares random files with `rlhf tokenize` and
 prints what differs.  Version 4 differs only where two
 places name one token with other flags, in members called ..._token of no known name, and in
@@ -95,9 +95,30 @@ def cases():
     yield "gpt2", {"special_tokens_map.json": {"eos_token": "<|endoftext|>", "pad_token": "<PAD>"}}
 
 
-def place(folder, name, files):
+def pairs():
+    """The same where there is no tokenizer.json."""
+    def config(name, of, **more):
+        return name, {"tokenizer_config.json": {"tokenizer_class": of, **more}}
+
+    ends = {key: "</s>" for key in ("bos_token", "eos_token", "unk_token")}
+    yield config("opt", "GPT2Tokenizer", **ends, pad_token="<pad>", add_bos_token=True, add_prefix_space=False)
+    yield config("opt", "GPT2Tokenizer", **ends, pad_token={"__type": "AddedToken", **token("<pad>", normalized=True)}, add_bos_token=False)
+    yield "opt", {"config.json": {"model_type": "opt"}, "special_tokens_map.json": {**ends, "pad_token": "<pad>"}}
+    yield "gpt2", {"config.json": {"model_type": "gpt2"}}
+    yield "gpt2", {"config.json": {"model_type": "gpt2"}, "tokenizer_config.json": {"model_max_length": 1024}}
+    yield config("gpt2", "GPT2TokenizerFast", add_prefix_space=True, bos_token="<m1>")
+    yield config("phi", "CodeGenTokenizer", added_tokens_decoder={})
+
+
+def place(folder, name, files, is_pair=False):
     """Writes the files and gives the tokenizer that transformers makes of them."""
-    (Path(folder) / "tokenizer.json").write_text((HERE / name / "tokenizer.json").read_text())
+    if is_pair:
+        model = base(name)["model"]
+        merges = (m if isinstance(m, str) else " ".join(m) for m in model["merges"])
+        (Path(folder) / "vocab.json").write_text(json.dumps(model["vocab"]))
+        (Path(folder) / "merges.txt").write_text("#version: 0.2\n" + "".join(m + "\n" for m in merges))
+    else:
+        (Path(folder) / "tokenizer.json").write_text((HERE / name / "tokenizer.json").read_text())
     for file, value in files.items():
         (Path(folder) / file).write_text(json.dumps(value))
     return AutoTokenizer.from_pretrained(folder)
@@ -105,17 +126,18 @@ def place(folder, name, files):
 
 def write():
     with open(HERE / "configs.jsonl", "w", newline="\n") as out:
-        for name, files in cases():
+        every = [(*case, False) for case in cases()] + [(*case, True) for case in pairs()]
+        for name, files, is_pair in every:
             with tempfile.TemporaryDirectory() as folder:
-                library = place(folder, name, files)
+                library = place(folder, name, files, is_pair)
             rows = []
             for text in TEXTS:
                 ids = library(text).input_ids
                 rows.append({"text": text, "ids": ids, "decoded": library.decode(ids, skip_special_tokens=True),
                              "whole": library.decode(ids)})
             ids = [-1 if i is None else i for i in (library.bos_token_id, library.eos_token_id, library.pad_token_id)]
-            out.write(json.dumps({"tokenizer": name, "files": files, "names": ids, "rows": rows},
-                                 separators=(",", ":")) + "\n")
+            out.write(json.dumps({"tokenizer": name, **({"is_pair": True} if is_pair else {}), "files": files,
+                                  "names": ids, "rows": rows}, separators=(",", ":")) + "\n")
 
 
 # --- random files ---

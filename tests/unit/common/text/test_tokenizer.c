@@ -541,6 +541,32 @@ static struct tokenizer *load_with(const char *config, struct parts parts)
 	return tokenizer;
 }
 
+/* vocab.json and merges.txt with what a tokenizer.json says. */
+static void put_pair(const char *dir, const char *text, size_t n)
+{
+	struct json *root = json_parse(text, n, "golden", &err);
+	const struct json *model = json_get(root, "model");
+	struct buf vocabulary = BUF_INIT, merges = BUF_INIT;
+
+	json_print(json_get(model, "vocab"), true, &vocabulary);
+	put_file(dir, "vocab.json", vocabulary.data);
+	assert_false(tokenizer_exists(dir));
+	buf_append_string(&merges, "#version: 0.2\n");
+	for (const struct json *merge = json_first(json_get(model, "merges")); merge;
+	     merge = json_next(merge)) {
+		if (json_type(merge) == JSON_STRING)
+			buf_printf(&merges, "%s\n", json_string(merge, NULL));
+		else
+			buf_printf(&merges, "%s %s\r\n", json_string(json_at(merge, 0), NULL),
+				   json_string(json_at(merge, 1), NULL));
+	}
+	put_file(dir, "merges.txt", merges.data);
+	assert_true(tokenizer_exists(dir));
+	buf_release(&vocabulary);
+	buf_release(&merges);
+	json_free(root);
+}
+
 /* The tokenizer of a golden directory with the row's files beside it. */
 static struct tokenizer *load_row(const struct json *row)
 {
@@ -552,7 +578,10 @@ static struct tokenizer *load_row(const struct json *row)
 	snprintf(name, sizeof name, "tests/golden/tokenizers/%s/tokenizer.json",
 		 json_string(json_get(row, "tokenizer"), NULL));
 	assert_int_equal(file_read(name, 1 << 24, &text, &err), STATUS_OK);
-	put_file(dir, "tokenizer.json", text.data);
+	if (json_get(row, "is_pair"))
+		put_pair(dir, text.data, text.length);
+	else
+		put_file(dir, "tokenizer.json", text.data);
 	for (const struct json *file = json_first(json_get(row, "files")); file;
 	     file = json_next(file)) {
 		buf_reset(&text);
@@ -594,8 +623,46 @@ static void test_files_beside_change_what_transformers_changes(void **state)
 		tokenizer_destroy(tokenizer);
 		json_free(row);
 	}
-	assert_true(jsonl.n >= 30);
+	assert_true(jsonl.n >= 45);
 	jsonl_release(&jsonl);
+}
+
+static void check_refused_pair(const char *vocabulary, const char *merges, const char *config,
+			       const char *sentence)
+{
+	char dir[] = "/tmp/rlhf-test-tokenizer-XXXXXX";
+	struct tokenizer *tokenizer;
+
+	assert_non_null(mkdtemp(dir));
+	put_file(dir, "vocab.json", vocabulary);
+	put_file(dir, "merges.txt", merges);
+	put_file(dir, "tokenizer_config.json", config);
+	assert_int_equal(tokenizer_load(&tokenizer, dir, &err), STATUS_BAD_INPUT);
+	assert_null(tokenizer);
+	if (!strstr(err.text, sentence))
+		fail_msg("got: %s\nexpected: %s", err.text, sentence);
+	assert_int_equal(tokenizer_exists(dir), !strstr(config, "class"));
+	assert_int_equal(file_remove_tree(dir, &err), STATUS_OK);
+}
+
+static void test_a_pair_of_files_that_is_none_is_refused_by_name(void **state)
+{
+	static const char vocabulary[] = "{\"a\": 0, \"b\": 1, \"ab\": 2}";
+	(void)state;
+
+	check_refused_pair("[]", "a b\n", "{}", "vocab.json: an array, expected an object");
+	check_refused_pair("{\"a\": ", "a b\n", "{}", "vocab.json");
+	check_refused_pair("{\"a\": 0}, \"x\": {}", "a b\n", "{}", "vocab.json");
+	check_refused_pair(vocabulary, "#version: 0.2\na b\nab\n", "{}",
+			   "merges.txt: line 3: expected two pieces and a space");
+	check_refused_pair(vocabulary, "a b b\n", "{}", "merges.txt: line 1: expected two");
+	check_refused_pair(vocabulary, " b\n", "{}", "merges.txt: line 1: expected two");
+	check_refused_pair(vocabulary, "a \n", "{}", "merges.txt: line 1: expected two");
+	check_refused_pair(vocabulary, "a b\na c\n", "{}", "model.merges[1]");
+	check_refused_pair(vocabulary, "a b\n", "{\"tokenizer_class\": \"LlamaTokenizer\"}",
+			   "a LlamaTokenizer without tokenizer.json is not supported");
+	check_refused_pair(vocabulary, "a b\n", "{\"tokenizer_class\": \"OtherTokenizer\"}",
+			   "a OtherTokenizer without tokenizer.json is not supported");
 }
 
 static const struct parts WITH_BOS = {
@@ -808,6 +875,7 @@ int main(void)
 		cmocka_unit_test(test_byte_tokens_have_exactly_two_digits),
 		cmocka_unit_test(test_a_pattern_that_explodes_ends),
 		cmocka_unit_test(test_files_beside_change_what_transformers_changes),
+		cmocka_unit_test(test_a_pair_of_files_that_is_none_is_refused_by_name),
 		cmocka_unit_test(test_config_names_special_tokens),
 		cmocka_unit_test(test_a_damaged_config_is_refused_with_its_member),
 		cmocka_unit_test(test_switches_overrule_the_template_of_some_classes),
