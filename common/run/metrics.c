@@ -43,7 +43,7 @@ enum status line_log_open(struct line_log *log, const char *path, uint64_t bytes
 {
 	enum status status;
 	/* O_NONBLOCK: a FIFO is refused instead of waited for. */
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0666);
+	int fd = open(path, O_RDWR | (bytes > 0 ? 0 : O_CREAT) | O_CLOEXEC | O_NONBLOCK, 0666);
 
 	*log = (struct line_log){.fd = -1};
 	if (fd < 0)

@@ -16,7 +16,7 @@ struct line_log {
 	uint64_t bytes; /* length so far */
 	bool warned;	/* a write has failed */
 };
-/* Opens or creates the file and cuts it to `bytes`; STATUS_BAD_INPUT if it is
+/* Opens the file, creates it if `bytes` is 0, and cuts it to them; STATUS_BAD_INPUT if it is
  * shorter. */
 enum status line_log_open(struct line_log *log, const char *path, uint64_t bytes,
 			  struct error *err);

@@ -64,6 +64,10 @@ static void test_a_log_shorter_than_its_checkpoint_is_refused_untouched(void **s
 	assert_int_equal(line_log_sync(&log, &err), STATUS_OK);
 	line_log_close(&log);
 	file_holds("abc");
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(line_log_open(&log, path, 4, &err), STATUS_BAD_INPUT);
+	assert_non_null(strstr(err.text, "No such file"));
+	assert_false(file_exists(path));
 	assert_int_equal(line_log_open(&log, directory, 0, &err), STATUS_BAD_INPUT);
 }
 
