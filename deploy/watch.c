@@ -53,13 +53,19 @@ void watch_release(struct watch *watch)
 	completion_release(&watch->completion);
 }
 
-/* Invalid bytes may have changed the text around the match since; then it stays whole. */
-static bool has_match(const struct watch *watch, const char *text, size_t n)
+/* Where the stop string begins in the text of all ids.  Invalid bytes in front of it may have
+ * changed that since: then it is as far from the end as it was.  n if it is in neither place. */
+static size_t match_begin(const struct watch *watch, const char *text, size_t n)
 {
 	const char *string = watch->options->stop->items[watch->match.item];
 	size_t length = strlen(string), at = watch->match.at;
+	size_t behind = watch->completion.text.length - at;
 
-	return n >= length && at <= n - length && memcmp(text + at, string, length) == 0;
+	if (n >= length && at <= n - length && memcmp(text + at, string, length) == 0)
+		return at;
+	if (behind <= n && memcmp(text + n - behind, string, length) == 0)
+		return n - behind;
+	return n;
 }
 
 void watch_text(const struct watch *watch, const struct tokenizer *tokenizer,
@@ -69,8 +75,8 @@ void watch_text(const struct watch *watch, const struct tokenizer *tokenizer,
 
 	tokenizer_decode_completion(tokenizer, request->prompt, (size_t)request->n_prompt,
 				    request->completion, (size_t)request->n_completion, &text);
-	if (watch && watch->match.item >= 0 && has_match(watch, text.data, text.length))
-		text.length = watch->match.at;
+	if (watch && watch->match.item >= 0)
+		text.length = match_begin(watch, text.data, text.length);
 	buf_append(out, text.data, text.length);
 	buf_release(&text);
 }

@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,7 @@
 
 #include "common/base/die.h"
 #include "common/base/file.h"
+#include "common/base/log.h"
 #include "proto/wire.h"
 
 enum { AHEAD = 2 }; /* results sent that the lead has not replied to */
@@ -228,26 +230,78 @@ static enum status system_error(struct error *err, const char *path, const char 
 	return error_set(err, STATUS_BAD_INPUT, "%s: %s: %s", path, what, strerror(errno));
 }
 
+/* The temporary file of the output that is open. */
+static char *volatile unfinished;
+
+/* Signals that end the program end with what they do by default. */
+static void drop_unfinished(int signal)
+{
+	if (unfinished)
+		unlink(unfinished);
+	raise(signal);
+}
+
+static void guard_unfinished(char *path)
+{
+	static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+	struct sigaction ours = {.sa_handler = drop_unfinished, .sa_flags = (int)SA_RESETHAND};
+	struct sigaction usual = {.sa_handler = SIG_DFL}, now;
+	void (*expected)(int) = path ? SIG_DFL : drop_unfinished;
+
+	unfinished = path;
+	sigemptyset(&ours.sa_mask);
+	sigemptyset(&usual.sa_mask);
+	for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+		if (sigaction(signals[i], NULL, &now) == 0 && now.sa_handler == expected)
+			sigaction(signals[i], path ? &ours : &usual, NULL);
+}
+
+/* A new file beside the output, with the mode that this has or a new one would get. */
+static int open_temporary(struct line_output *o, const struct stat *old)
+{
+	mode_t mask = umask(0);
+	int fd;
+
+	umask(mask);
+	o->temporary = xasprintf("%s.XXXXXX", o->path);
+	fd = mkostemp(o->temporary, O_CLOEXEC);
+	if (fd < 0)
+		return fd;
+	guard_unfinished(o->temporary);
+	if (fchmod(fd, old ? old->st_mode & 0777 : 0666 & ~mask) != 0)
+		log_debug("%s: cannot change its mode: %s", o->temporary, strerror(errno));
+	return fd;
+}
+
+/* Standard output by another name, as /dev/stdout is one, even where it is a file. */
+static bool is_standard_output(const struct stat *info)
+{
+	struct stat out;
+
+	return fstat(STDOUT_FILENO, &out) == 0 && info->st_dev == out.st_dev &&
+	       info->st_ino == out.st_ino;
+}
+
 enum status line_output_open(struct line_output **output, const char *path, struct error *err)
 {
-	*output = NULL;
 	struct line_output *o = xcalloc(1, sizeof *o);
-	if (path == NULL || strcmp(path, "-") == 0) {
+	struct stat info;
+	bool exists = path && stat(path, &info) == 0;
+
+	*output = NULL;
+	if (!path || strcmp(path, "-") == 0 || (exists && is_standard_output(&info))) {
 		o->path = xstrdup("standard output");
 		o->fd = STDOUT_FILENO;
 		*output = o;
 		return STATUS_OK;
 	}
-	o->path = xstrdup(path);
-	/* A device or a pipe cannot be replaced by a file. */
-	struct stat info;
-	bool in_place = stat(path, &info) == 0 && !S_ISREG(info.st_mode);
-	if (in_place) {
+	o->path = exists ? realpath(path, NULL) : NULL; /* a link stays one */
+	if (!o->path)
+		o->path = xstrdup(path);
+	if (exists && !S_ISREG(info.st_mode)) /* a device or a pipe */
 		o->fd = open(path, O_WRONLY | O_CLOEXEC);
-	} else {
-		o->temporary = xasprintf("%s.tmp", path);
-		o->fd = open(o->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-	}
+	else
+		o->fd = open_temporary(o, exists ? &info : NULL);
 	if (o->fd >= 0) {
 		*output = o;
 		return STATUS_OK;
@@ -295,6 +349,8 @@ enum status line_output_close(struct line_output *output, bool ok, struct error 
 		status = publish(output, err);
 	if (output->temporary != NULL && (!ok || status != STATUS_OK))
 		unlink(output->temporary);
+	if (output->temporary != NULL)
+		guard_unfinished(NULL);
 	if (output->fd != STDOUT_FILENO)
 		close(output->fd);
 	free(output->path);

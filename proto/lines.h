@@ -22,8 +22,9 @@ typedef enum status lines_write(void *context, const char *bytes, size_t n, stru
 enum status lines_run(struct comm *comm, size_t n_lines, size_t block, lines_work *work,
 		      lines_write *write, void *context, struct error *err);
 
-/* Where --output goes: standard output for NULL or "-", else a file written
- * beside and renamed when whole.  Lead rank only. */
+/* Where --output goes: standard output for NULL, "-" or what it is called otherwise; else a
+ * file, a link's too, that is written beside and renamed when whole.  A signal that ends the
+ * program removes what is not.  One at a time; lead rank only. */
 struct line_output;
 enum status line_output_open(struct line_output **output, const char *path, struct error *err);
 enum status line_output_write(struct line_output *output, const char *bytes, size_t n,

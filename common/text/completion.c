@@ -58,7 +58,11 @@ static void take_text(struct completion *c, bool is_end)
 				    &since);
 	whole = since.length - (is_end ? 0 : unfinished(&since));
 	if (whole > c->n_bytes) {
-		buf_append(&c->text, since.data + c->n_bytes, whole - c->n_bytes);
+		size_t from = c->n_bytes;
+		/* Bytes that have become other text, from its next character on. */
+		while (from < whole && ((unsigned char)since.data[from] & 0xc0) == 0x80)
+			from++;
+		buf_append(&c->text, since.data + from, whole - from);
 		c->n_bytes = whole;
 	}
 	if (whole == since.length && whole > 0 &&

@@ -162,9 +162,14 @@ TEMPLATES = {
                "{% endfor %}"),
     "mistral-v7": ("mistral-v7", "bytes",
                    "{{- bos_token }}{%- for message in messages %}{%- if message['role'] == 'user' %}"
-                   "{{- '[INST]' + message['content'] + '[/INST]' }}{%- elif message['role'] == 'system' %}"
-                   "{{- '[SYSTEM_PROMPT]' + message['content'] + '[/SYSTEM_PROMPT]' }}{%- else %}"
-                   "{{- message['content'] + eos_token }}{%- endif %}{%- endfor %}"),
+                   "{{- '[INST] ' + message['content'] + '[/INST]' }}{%- elif message['role'] == 'system' %}"
+                   "{{- '[SYSTEM_PROMPT] ' + message['content'] + '[/SYSTEM_PROMPT]' }}{%- else %}"
+                   "{{- ' ' + message['content'] + eos_token }}{%- endif %}{%- endfor %}"),
+    "mistral-v7-tekken": ("mistral-v7-tekken", "bytes",
+                          "{{- bos_token }}{%- for message in messages %}{%- if message['role'] == 'user' %}"
+                          "{{- '[INST]' + message['content'] + '[/INST]' }}{%- elif message['role'] == 'system' %}"
+                          "{{- '[SYSTEM_PROMPT]' + message['content'] + '[/SYSTEM_PROMPT]' }}{%- else %}"
+                          "{{- message['content'] + eos_token }}{%- endif %}{%- endfor %}"),
     "phi-4": ("phi-4", "bytes",
               "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '<|im_sep|>' + "
               "message['content'] + '<|im_end|>' }}{% endfor %}{% if add_generation_prompt %}"

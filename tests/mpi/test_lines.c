@@ -1,8 +1,10 @@
 /* ranks: 1 2 3 4 */
 /* The bytes, and the sentence of a failure, do not depend on the ranks. */
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/base/clock.h"
@@ -97,23 +99,36 @@ static void test_a_full_disk_stops_everyone_soon(struct comm *world)
 	buf_release(&job.written);
 }
 
+static size_t count_files(const char *dir)
+{
+	char **names;
+	size_t n = 0;
+	struct error err;
+	CHECK(file_list(dir, &names, &n, &err) == STATUS_OK);
+	for (size_t i = 0; i < n; i++)
+		free(names[i]);
+	free(names);
+	return n;
+}
+
 static void test_a_file_appears_when_it_is_whole(void)
 {
 	char dir[] = "/tmp/test_lines.XXXXXX";
 	CHECK(mkdtemp(dir) != NULL);
-	char *path = path_join(dir, "out.jsonl"), *temporary = path_join(dir, "out.jsonl.tmp");
+	char *path = path_join(dir, "out.jsonl");
 	struct line_output *output;
 	struct error err;
 	CHECK(line_output_open(&output, path, &err) == STATUS_OK);
 	CHECK(line_output_write(output, "whole\n", 6, &err) == STATUS_OK);
 	CHECK(!file_exists(path));
 	CHECK(line_output_close(output, true, &err) == STATUS_OK);
-	CHECK(!file_exists(temporary));
+	CHECK(count_files(dir) == 1);
 
 	CHECK(line_output_open(&output, path, &err) == STATUS_OK);
 	CHECK(line_output_write(output, "half", 4, &err) == STATUS_OK);
+	CHECK(count_files(dir) == 2);
 	CHECK(line_output_close(output, false, &err) == STATUS_OK);
-	CHECK(!file_exists(temporary));
+	CHECK(count_files(dir) == 1);
 	struct buf text = BUF_INIT;
 	CHECK(file_read(path, 100, &text, &err) == STATUS_OK);
 	CHECK(text.length == 6 && memcmp(text.data, "whole\n", 6) == 0);
@@ -125,7 +140,53 @@ static void test_a_file_appears_when_it_is_whole(void)
 	rmdir(dir);
 	buf_release(&text);
 	free(path);
-	free(temporary);
+}
+
+/* A link stays one, and its file keeps its mode. */
+static void test_the_file_of_a_link_is_written(void)
+{
+	char dir[] = "/tmp/test_lines.XXXXXX";
+	CHECK(mkdtemp(dir) != NULL);
+	char *path = path_join(dir, "out.jsonl"), *link = path_join(dir, "link");
+	struct line_output *output;
+	struct error err;
+	struct stat info;
+	CHECK(file_replace(path, "old", 3, &err) == STATUS_OK && chmod(path, 0640) == 0);
+	CHECK(symlink("out.jsonl", link) == 0);
+	CHECK(line_output_open(&output, link, &err) == STATUS_OK);
+	CHECK(line_output_write(output, "new\n", 4, &err) == STATUS_OK);
+	CHECK(line_output_close(output, true, &err) == STATUS_OK);
+	CHECK(lstat(link, &info) == 0 && S_ISLNK(info.st_mode));
+	CHECK(stat(path, &info) == 0 && info.st_size == 4 && (info.st_mode & 0777) == 0640);
+	CHECK(count_files(dir) == 2);
+	unlink(link);
+	unlink(path);
+	rmdir(dir);
+	free(path);
+	free(link);
+}
+
+/* What a signal that ends the program leaves: nothing, and the old file. */
+static void test_a_signal_leaves_nothing_half_done(int number)
+{
+	char dir[] = "/tmp/test_lines.XXXXXX";
+	CHECK(mkdtemp(dir) != NULL);
+	char *path = path_join(dir, "out.jsonl");
+	struct line_output *output;
+	struct error err;
+	int result;
+	pid_t child = fork();
+	if (child == 0) {
+		signal(number, SIG_DFL);
+		if (line_output_open(&output, path, &err) == STATUS_OK && count_files(dir) == 1)
+			raise(number);
+		_exit(9);
+	}
+	CHECK(waitpid(child, &result, 0) == child);
+	CHECK(WIFSIGNALED(result) && WTERMSIG(result) == number);
+	CHECK(count_files(dir) == 0);
+	rmdir(dir);
+	free(path);
 }
 
 /* A device is written to, never replaced by a file. */
@@ -157,6 +218,9 @@ int main(void)
 	test_output_is_in_line_order(world, 131, 4); /* nothing is left of the failures */
 	if (comm_is_lead(world)) {
 		test_a_file_appears_when_it_is_whole();
+		test_the_file_of_a_link_is_written();
+		test_a_signal_leaves_nothing_half_done(SIGINT);
+		test_a_signal_leaves_nothing_half_done(SIGTERM);
 		test_a_device_stays_a_device();
 	}
 	return check_end(world);

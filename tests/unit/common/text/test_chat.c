@@ -495,6 +495,9 @@ static void test_templates_that_only_look_like_a_format_are_not_taken_for_it(voi
 		"{% for message in messages[1:] %}" TURN REST,
 		LOOP TURN "{% if loop.last %}{{ 'END' }}{% endif %}" REST,
 		LOOP
+		"{% set content = message['content'].replace('\\r\\n', '\\n') %}"
+		"{{'<|im_start|>' + message['role'] + '\\n' + content + '<|im_end|>\\n'}}" REST,
+		LOOP
 		"{% set content = message['content'] | upper %}"
 		"{{'<|im_start|>' + message['role'] + '\\n' + content + '<|im_end|>\\n'}}" REST,
 		"{% set words = 'Be kind.' %}"
@@ -535,6 +538,35 @@ static void test_templates_that_only_look_like_a_format_are_not_taken_for_it(voi
 		assert_string_equal(chat_name(chat), "chatml");
 		chat_destroy(chat);
 	}
+}
+
+static void test_system_messages_of_no_known_format_are_refused(void **state)
+{
+	static const char *const changes[] = {"lstrip('\\n')", "split('</think>')[-1]", "lower()"};
+	struct chat_messages messages = read_messages(
+		"[{\"role\": \"system\", \"content\": \"s\"}, {\"role\": \"user\", \"content\": "
+		"\"u\"}]",
+		false);
+	(void)state;
+
+	for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+		struct buf template = BUF_INIT, text = BUF_INIT;
+		struct chat *chat;
+		buf_append_string(&template, LOOP "{% if message.role == 'system' %}"
+						  "{{'<|im_start|>system\\n' + message.content.");
+		buf_append_string(&template, changes[i]);
+		buf_append_string(&template,
+				  " + '<|im_end|>\\n'}}{% else %}" TURN "{% endif %}" REST);
+		assert_int_equal(load_from(&chat, "chat_template.jinja", template.data, bytes),
+				 STATUS_OK);
+		assert_string_equal(chat_name(chat), "chatml");
+		assert_int_equal(chat_render(chat, &messages, CHAT_PROMPT, &text, &err),
+				 STATUS_BAD_INPUT);
+		assert_non_null(strstr(err.text, "has no place for a system message"));
+		chat_destroy(chat);
+		buf_release(&template);
+	}
+	chat_messages_release(&messages);
 }
 
 /* Renders a talk by the format that auto finds for a template. */
@@ -629,6 +661,7 @@ int main(void)
 		cmocka_unit_test(test_templates_that_do_more_are_not_known),
 		cmocka_unit_test(test_without_a_format_messages_are_refused_with_the_names),
 		cmocka_unit_test(test_templates_that_only_look_like_a_format_are_not_taken_for_it),
+		cmocka_unit_test(test_system_messages_of_no_known_format_are_refused),
 		cmocka_unit_test(test_variants_of_a_format_are_found),
 		cmocka_unit_test(test_wrong_names_and_missing_ends_are_refused),
 	};

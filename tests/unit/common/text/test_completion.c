@@ -12,6 +12,7 @@
 
 #include "common/base/rng.h"
 #include "common/text/completion.h"
+#include "common/text/unicode.h"
 
 static const char *const texts[] = {
 	"Once upon a time, there was a little girl.",
@@ -110,6 +111,33 @@ static void test_pieces_of_random_ids_join_to_the_whole(void **state)
 	tokenizer_destroy(tokenizer);
 }
 
+/* Bytes of which no more than a few make characters: what is said is text at any time. */
+static void test_random_bytes_never_show_a_part_of_a_character(void **state)
+{
+	enum { N = 40 };
+	struct tokenizer *tokenizer = load("byte_fallback");
+	int32_t zero = tokenizer_token_id(tokenizer, "<0x00>", 6);
+
+	(void)state;
+	for (uint32_t row = 0; row < 500; row++) {
+		struct completion completion;
+
+		completion_begin(&completion, tokenizer, NULL, 0);
+		for (uint32_t i = 0; i < N; i++) {
+			double draw = rng_uniform(2, RNG_DATA, row, i, 0, 0);
+			completion_add(&completion, row % 2 && draw < 0.1
+							    ? zero + 300
+							    : zero + 0x80 + (int32_t)(draw * 0x80));
+			assert_true(utf8_is_valid(completion.text.data ? completion.text.data : "",
+						  completion.text.length));
+		}
+		completion_end(&completion);
+		assert_true(utf8_is_valid(completion.text.data, completion.text.length));
+		completion_release(&completion);
+	}
+	tokenizer_destroy(tokenizer);
+}
+
 static void test_a_character_appears_when_it_is_whole(void **state)
 {
 	struct tokenizer *tokenizer = load("byte_fallback");
@@ -136,6 +164,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_pieces_of_texts_join_to_the_whole),
 		cmocka_unit_test(test_pieces_of_random_ids_join_to_the_whole),
+		cmocka_unit_test(test_random_bytes_never_show_a_part_of_a_character),
 		cmocka_unit_test(test_a_character_appears_when_it_is_whole),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
