@@ -14,6 +14,7 @@
 #include "common/base/die.h"
 #include "common/base/json.h"
 #include "common/text/tokenizer.h"
+#include "common/text/unicode.h"
 #include "deploy/commands.h"
 #include "deploy/line_command.h"
 #include "deploy/watch.h"
@@ -156,30 +157,49 @@ static void run_requests(struct line_job *job, struct request *requests, size_t 
 		generate->n_tokens += requests[i].n_completion;
 }
 
-static void print_requests(const struct line_job *job, const struct row *rows,
-			   const struct request *requests, size_t n, struct buf *out)
+static enum status check_finite(const struct line_job *job, const struct request *request,
+				struct error *err)
+{
+	return line_check_finite(job, request->row, request->logprob,
+				 (size_t)request->n_completion, "log-probabilities", err);
+}
+
+static enum status print_requests(const struct line_job *job, const struct row *rows,
+				  const struct request *requests, size_t n, struct buf *out,
+				  struct error *err)
 {
 	const struct generate *generate = job->command->context;
+	enum status status = STATUS_OK;
 
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n && status == STATUS_OK; i++) {
+		status = check_finite(job, &requests[i], err);
 		print_line(job, &rows[i / (size_t)generate->samples], &requests[i], out);
+	}
+	return status;
 }
 
 /* One after another, each shown while it is made. */
-static void show_requests(struct line_job *job, struct request *requests, size_t n)
+static enum status show_requests(struct line_job *job, struct request *requests, size_t n,
+				 struct error *err)
 {
-	for (size_t i = 0; i < n; i++) {
+	enum status status = STATUS_OK;
+
+	for (size_t i = 0; i < n && status == STATUS_OK; i++) {
 		if (n > 1)
 			printf("--- %zu of %zu\n", i + 1, n);
 		run_requests(job, &requests[i], 1);
 		watch_end(requests[i].context);
 		printf("\n");
 		fflush(stdout);
+		if (ferror(stdout)) /* of which the program tells at its end */
+			break;
+		status = check_finite(job, &requests[i], err);
 	}
+	return status;
 }
 
-static void sample_rows(struct line_job *job, const struct row *rows, size_t first, size_t n,
-			struct buf *out)
+static enum status sample_rows(struct line_job *job, const struct row *rows, size_t first, size_t n,
+			       struct buf *out, struct error *err)
 {
 	struct generate *generate = job->command->context;
 	size_t samples = (size_t)generate->samples, total = n * samples;
@@ -190,6 +210,7 @@ static void sample_rows(struct line_job *job, const struct row *rows, size_t fir
 					 .min_new_tokens = (int)generate->min_new_tokens,
 					 .is_shown = generate->is_shown};
 	bool is_watched = generate->is_shown || generate->stop_strings.n > 0;
+	enum status status;
 
 	for (size_t i = 0; i < total; i++) {
 		requests[i] = (struct request){.prompt = rows[i / samples].ids,
@@ -200,10 +221,10 @@ static void sample_rows(struct line_job *job, const struct row *rows, size_t fir
 			watch_begin(&watches[i], &watching, &requests[i]);
 	}
 	if (generate->is_shown) {
-		show_requests(job, requests, total);
+		status = show_requests(job, requests, total, err);
 	} else {
 		run_requests(job, requests, total);
-		print_requests(job, rows, requests, total, out);
+		status = print_requests(job, rows, requests, total, out, err);
 	}
 	for (size_t i = 0; i < total; i++) {
 		request_release(&requests[i]);
@@ -211,6 +232,7 @@ static void sample_rows(struct line_job *job, const struct row *rows, size_t fir
 	}
 	free(requests);
 	free(watches);
+	return status;
 }
 
 static enum status work(struct line_job *job, size_t first, size_t n, struct buf *out,
@@ -222,7 +244,7 @@ static enum status work(struct line_job *job, size_t first, size_t n, struct buf
 	for (size_t i = 0; i < n && status == STATUS_OK; i++)
 		status = read_prompt(job, first + i, &rows[i], err);
 	if (status == STATUS_OK)
-		sample_rows(job, rows, first, n, out);
+		status = sample_rows(job, rows, first, n, out, err);
 	for (size_t i = 0; i < n; i++)
 		row_release(&rows[i]);
 	free(rows);
@@ -234,9 +256,11 @@ static enum status work(struct line_job *job, size_t first, size_t n, struct buf
 static enum status check_stop_strings(struct generate *generate, struct error *err)
 {
 	for (int i = 0; i < generate->stop_list.n; i++)
-		if (!*generate->stop_list.items[i])
+		if (!*generate->stop_list.items[i] ||
+		    !utf8_is_valid(generate->stop_list.items[i], strlen(generate->stop_list.items[i])))
 			return error_set(err, STATUS_BAD_INPUT,
-					 "--stop is empty, expected a text that ends a completion");
+					 "--stop is %s, expected a text that ends a completion",
+					 *generate->stop_list.items[i] ? "not UTF-8" : "empty");
 	generate->stop_strings = (struct stop_strings){.items = generate->stop_list.items,
 						       .n = generate->stop_list.n};
 	if (generate->stop_id_list.n <= MAX_USER_STOP_IDS)

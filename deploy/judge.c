@@ -68,8 +68,8 @@ static enum status read_row(struct line_job *job, size_t i, struct row *row, str
 
 /* Reads the rows of a block and hands them to print. */
 static enum status judge_block(struct line_job *job, size_t first, size_t n, struct buf *out,
-			       void (*print)(struct line_job *, struct frozen_item *, int,
-					     struct buf *),
+			       enum status (*print)(struct line_job *, struct frozen_item *, size_t,
+						    int, struct buf *, struct error *),
 			       struct error *err)
 {
 	struct row *rows = xcalloc(n, sizeof *rows);
@@ -84,7 +84,7 @@ static enum status judge_block(struct line_job *job, size_t first, size_t n, str
 						.first = 1};
 	}
 	if (status == STATUS_OK)
-		print(job, items, (int)n, out);
+		status = print(job, items, first, (int)n, out, err);
 	for (size_t i = 0; i < n; i++)
 		row_release(&rows[i]);
 	free(rows);
@@ -113,15 +113,20 @@ static void release(struct line_job *job)
 
 /* --- logprobs --- */
 
-static void print_logprobs(struct line_job *job, struct frozen_item *items, int n, struct buf *out)
+static enum status print_logprobs(struct line_job *job, struct frozen_item *items, size_t first,
+				  int n, struct buf *out, struct error *err)
 {
 	struct judge *judge = job->command->context;
+	enum status status = STATUS_OK;
 
 	for (int i = 0; i < n; i++)
 		items[i].logprob = xcalloc((size_t)items[i].n, sizeof(float));
 	frozen_logprobs(job->model, items, n, (float)(1 / judge->temperature), NULL, 0,
 			&judge->workspace, job->pool);
 	for (int i = 0; i < n; i++) {
+		if (status == STATUS_OK)
+			status = line_check_finite(job, first + (size_t)i, items[i].logprob,
+						   (size_t)items[i].n - 1, "log-probabilities", err);
 		buf_append_string(out, "{\"input_ids\":");
 		json_write_ids(out, items[i].ids, (size_t)items[i].n);
 		buf_append_string(out, ",\"logprobs\":[null");
@@ -132,6 +137,7 @@ static void print_logprobs(struct line_job *job, struct frozen_item *items, int 
 		buf_append_string(out, "]}\n");
 		free(items[i].logprob);
 	}
+	return status;
 }
 
 static enum status work_logprobs(struct line_job *job, size_t first, size_t n, struct buf *out,
@@ -194,16 +200,20 @@ static void print_labels(const struct hf_labels *labels, const float *logits, st
 	json_write_string(out, labels->names[best], strlen(labels->names[best]));
 }
 
-static void print_scores(struct line_job *job, struct frozen_item *items, int n, struct buf *out)
+static enum status print_scores(struct line_job *job, struct frozen_item *items, size_t first, int n,
+				struct buf *out, struct error *err)
 {
 	struct judge *judge = job->command->context;
+	enum status status = STATUS_OK;
 	size_t n_labels = (size_t)job->model->config.n_labels;
 	float *scores = xcalloc((size_t)n * n_labels, sizeof *scores);
 
 	for (int i = 0; i < n; i++)
 		items[i].scores = scores + (size_t)i * n_labels;
 	frozen_scores(job->model, items, n, judge->pooling, &judge->workspace, job->pool);
-	for (int i = 0; i < n; i++) {
+	for (int i = 0; i < n && status == STATUS_OK; i++) {
+		status = line_check_finite(job, first + (size_t)i, items[i].scores, n_labels,
+					   "scores", err);
 		if (n_labels == 1) {
 			buf_append_string(out, "{\"score\":");
 			json_write_float(out, items[i].scores[0]);
@@ -215,6 +225,7 @@ static void print_scores(struct line_job *job, struct frozen_item *items, int n,
 		buf_append_string(out, "}\n");
 	}
 	free(scores);
+	return status;
 }
 
 static enum status work_scores(struct line_job *job, size_t first, size_t n, struct buf *out,

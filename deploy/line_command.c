@@ -15,7 +15,9 @@
 #include "common/base/json.h"
 #include "common/base/log.h"
 #include "common/model/hf_adapter.h"
+#include "common/ops/elementwise.h"
 #include "common/run/signals.h"
+#include "common/text/unicode.h"
 #include "proto/kernels.h"
 #include "proto/lines.h"
 
@@ -41,10 +43,21 @@ static enum status write_block(void *context, const char *bytes, size_t n, struc
 }
 
 /* The prompt of the command line as a file of one line. */
+enum status line_check_finite(const struct line_job *job, size_t line, const float *values,
+			      size_t n, const char *what, struct error *err)
+{
+	if (first_non_finite(values, n, NULL) == n)
+		return STATUS_OK;
+	return error_set(err, STATUS_BAD_INPUT, "%s: line %d: %s gives %s that are not finite",
+			 job->input.path, job->input.numbers[line], job->model_dir, what);
+}
+
 static enum status prompt_as_input(struct line_job *job, const char *prompt, struct error *err)
 {
 	struct buf text = BUF_INIT;
 
+	if (!utf8_is_valid(prompt, strlen(prompt)))
+		return error_set(err, STATUS_BAD_INPUT, "--prompt is not UTF-8");
 	buf_append_string(&text, "{\"prompt\":");
 	json_write_string(&text, prompt, strlen(prompt));
 	buf_append_string(&text, "}\n");

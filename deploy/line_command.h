@@ -53,5 +53,8 @@ struct line_command {
 			    struct error *err);
 	void (*release)(struct line_job *job); /* may be NULL */
 };
+/* Refuses numbers of an input line, [n], that are not finite; what: "log-probabilities". */
+enum status line_check_finite(const struct line_job *job, size_t line, const float *values,
+			      size_t n, const char *what, struct error *err);
 /* The whole command; returns its exit code, the same on all ranks. */
 int line_command_main(const struct line_command *command, int argc, char **argv);

@@ -37,7 +37,7 @@ bool watch_token(struct request *request)
 		show(watch, watch->match.at);
 	else
 		show(watch, text->length - stop_strings_pending(stop, text->data, text->length));
-	return watch->match.item >= 0;
+	return watch->match.item >= 0 || (watch->options->is_shown && ferror(stdout));
 }
 
 void watch_end(struct watch *watch)

@@ -39,18 +39,21 @@ static const char *const ROLES[] = {"system", "user", "assistant"};
 static enum status read_role(const struct json *turn, enum chat_role *role, struct error *err)
 {
 	const struct json *name = json_get(turn, "role");
+	const char *text;
+	size_t n;
 
 	if (!name || json_type(name) != JSON_STRING)
 		return error_set(err, STATUS_BAD_INPUT, "there is no \"role\" that is a string");
+	text = json_string(name, &n);
 	for (int i = 0; i < 3; i++) {
-		if (strcmp(json_string(name, NULL), ROLES[i]) == 0) {
+		if (strlen(ROLES[i]) == n && memcmp(text, ROLES[i], n) == 0) {
 			*role = (enum chat_role)i;
 			return STATUS_OK;
 		}
 	}
 	return error_set(err, STATUS_BAD_INPUT,
 			 "role \"%s\" is not supported, expected system, user or assistant",
-			 json_string(name, NULL));
+			 text);
 }
 
 /* A list of {"type": "text", "text": ...}, joined. */

@@ -90,6 +90,8 @@ second=$!
 refused 0 'unknown command "pppo", did you mean "ppo"' "$RLHF" pppo
 refused 0 'unknown command' "$RLHF" xyzzy
 refused 3 '--model is missing' "$RLHF" generate --prompt x
+refused 0 '--prompt is not UTF-8' "$RLHF" generate --model policy --prompt $'\377'
+refused 0 '--stop is not UTF-8' "$RLHF" generate --model policy --prompt x --stop $'\377'
 refused 0 'unknown option --sets, did you mean --set' "$RLHF" ppo config.json --sets a=b
 refused 0 'no config given' "$RLHF" ppo
 refused 0 '--set nonsense: expected KEY=VALUE' "$RLHF" ppo config.json --set nonsense
@@ -320,6 +322,14 @@ printf '\0\0\300\177' | dd of=bad/model.safetensors bs=1 conv=notrunc status=non
 	seek=$(($(stat -c %s bad/model.safetensors) - 4))
 ppo_refused 3 'bad/model.safetensors: tensor "model.norm.weight": element 31 is nan, expected a finite' --set policy.path=bad
 unsound 'bad/model.safetensors: tensor "model.norm.weight": element 31 is nan' bad
+# Weights that are finite and give logits that are not.
+for _ in $(seq 32); do printf '\377\377\177\177'; done | dd of=bad/model.safetensors bs=1 conv=notrunc \
+	status=none seek=$(($(stat -c %s bad/model.safetensors) - 128))
+echo '{"input_ids":[1,2,3]}' >three.jsonl
+for command in logprobs generate; do
+	refused 2 'three.jsonl: line 1: bad gives log-probabilities that are not finite' \
+		"$RLHF" $command --model bad --input three.jsonl
+done
 for file in "$golden"/malformed/bad-*.safetensors; do
 	unsound "$(basename "$file"): " "$file"
 	cp "$file" bad/model.safetensors

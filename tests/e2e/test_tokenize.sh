@@ -88,10 +88,17 @@ refused 'standard input: line 2: expected "text", "prompt"' <<<$'{"text": ""}\n{
 refused '"input_ids"\[0\] is 421, expected an id from 0 to 416' --decode <<<'{"input_ids": [421]}'
 refused '"input_ids" is missing' --decode <<<'{"text": ""}'
 refused 'line 1: "messages": turn 1: role "robot"' <<<'{"messages": [{"role": "robot", "content": ""}]}'
+refused 'line 1: "messages": turn 1: role "user' \
+	<<<'{"messages": [{"role": "user\u0000x", "content": ""}]}'
 refused 'chat format "chatlm" is not known, expected auto or one of chatml' --chat chatlm <<<'{"text": ""}'
 rm model/chat_template.jinja
 refused 'model has no chat template; name the chat format: chatml' \
 	<<<'{"messages": [{"role": "user", "content": "a"}]}'
+# A name of standard output is it, also where that is a file.
+ln -s /proc/self/fd/1 standard
+echo '{"text": "a"}' | "$RLHF" tokenize --model model --input - --output standard >out
+[ "$(cat out)" = '{"input_ids":[97]}' ] || fail "--output to a link to standard output: $(cat out)"
+[ -L standard ] || fail 'a link to standard output was replaced'
 rm model/tokenizer.json
 refused 'model/tokenizer.json' <<<'{"text": ""}'
 
