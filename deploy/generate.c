@@ -18,6 +18,7 @@
 #include "deploy/commands.h"
 #include "deploy/line_command.h"
 #include "deploy/watch.h"
+#include "proto/launch.h"
 #include "proto/rollout.h"
 
 enum { MAX_SLOTS = 64, MAX_USER_STOP_IDS = 32 };
@@ -325,7 +326,11 @@ static enum status prepare(struct line_job *job, struct error *err)
 	if (!job->tokenizer && generate->stop_strings.n > 0)
 		return error_set(err, STATUS_BAD_INPUT,
 				 "%s: --stop is text, but there is no tokenizer", job->model_dir);
-	if (generate->prompt && !job->output_path && isatty(STDOUT_FILENO))
+	if (generate->is_shown && job->output_path)
+		return error_set(err, STATUS_BAD_INPUT,
+				 "--stream prints to standard output, it cannot be for --output");
+	/* What a launcher gives its ranks may look like a terminal. */
+	if (generate->prompt && !job->output_path && !launch_is_launched() && isatty(STDOUT_FILENO))
 		generate->is_shown = true;
 	generate->is_shown = generate->is_shown && job->tokenizer;
 	return read_stop_ids(generate, config, err);

@@ -42,7 +42,6 @@ static enum status write_block(void *context, const char *bytes, size_t n, struc
 	return line_output_write(job->output, bytes, n, err);
 }
 
-/* The prompt of the command line as a file of one line. */
 enum status line_check_finite(const struct line_job *job, size_t line, const float *values,
 			      size_t n, const char *what, struct error *err)
 {
@@ -52,6 +51,7 @@ enum status line_check_finite(const struct line_job *job, size_t line, const flo
 			 job->input.path, job->input.numbers[line], job->model_dir, what);
 }
 
+/* The prompt of the command line as a file of one line. */
 static enum status prompt_as_input(struct line_job *job, const char *prompt, struct error *err)
 {
 	struct buf text = BUF_INIT;

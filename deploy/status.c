@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/buf.h"
 #include "common/base/file.h"
@@ -16,11 +17,14 @@
 static void print_metrics(const char *dir)
 {
 	struct json *line = run_dir_last_metrics(dir);
+	bool is_object = line && json_type(line) == JSON_OBJECT;
 
-	for (const struct json *member = json_first(line); member; member = json_next(member)) {
-		struct buf value = BUF_INIT;
+	for (const struct json *member = is_object ? json_first(line) : NULL; member; member = json_next(member)) {
+		struct buf key = BUF_INIT, value = BUF_INIT;
+		json_write_string(&key, json_key(member), strlen(json_key(member)));
 		json_print(member, false, &value);
-		printf("  %-28s %s\n", json_key(member), value.data);
+		printf("  %-28.*s %s\n", (int)key.length - 2, key.data + 1, value.data);
+		buf_release(&key);
 		buf_release(&value);
 	}
 	json_free(line);

@@ -73,7 +73,8 @@ static int unwanted_prefix(const struct line_job *job, const struct json *object
 	const struct json *prompt = json_given(object, "prompt");
 	size_t n = 0;
 
-	if (tokenize->no_special && prompt && json_type(prompt) == JSON_STRING)
+	if (tokenize->no_special && !json_given(object, "messages") && prompt &&
+	    json_type(prompt) == JSON_STRING)
 		tokenizer_prefix(job->tokenizer, &n);
 	return (int)n;
 }

@@ -61,7 +61,7 @@ static size_t match_begin(const struct watch *watch, const char *text, size_t n)
 	size_t length = strlen(string), at = watch->match.at;
 	size_t behind = watch->completion.text.length - at;
 
-	if (n >= length && at <= n - length && memcmp(text + at, string, length) == 0)
+	if (n >= at + length && memcmp(text, watch->completion.text.data, at + length) == 0)
 		return at;
 	if (behind <= n && memcmp(text + n - behind, string, length) == 0)
 		return n - behind;

@@ -359,6 +359,59 @@ static enum status verify_file(const char *dir, const struct json *entry, struct
 	return status;
 }
 
+static bool is_listed(const struct json *files, const char *name)
+{
+	for (const struct json *entry = json_first(files); entry; entry = json_next(entry))
+		if (strcmp(json_string(json_get(entry, "name"), NULL), name) == 0)
+			return true;
+	return false;
+}
+
+/* What the manifest does not list has not been verified, and would be read all the same; hidden
+ * files belong to file systems.  name as in list_files. */
+static enum status verify_listed(const char *dir, const char *name, int depth,
+				 const struct json *files, struct error *err)
+{
+	char **names;
+	size_t n;
+	enum status status = file_list(dir, &names, &n, err);
+
+	if (status != STATUS_OK)
+		return status;
+	if (depth > MAX_DEPTH)
+		status = error_set(err, STATUS_BAD_INPUT, "%s: directories nest too deep", dir);
+	for (size_t i = 0; i < n && status == STATUS_OK; i++) {
+		char *path = path_join(dir, names[i]), *inner = path_join(name, names[i]);
+
+		if (file_is_dir(path))
+			status = verify_listed(path, inner, depth + 1, files, err);
+		else if (names[i][0] != '.' && strcmp(inner, MANIFEST) != 0 &&
+			 !is_listed(files, inner))
+			status = error_set(err, STATUS_BAD_INPUT, "%s: is not in the " MANIFEST,
+					   path);
+		free(path);
+		free(inner);
+	}
+	free_names(names, n);
+	return status;
+}
+
+/* A directory that is named as another step's has been renamed by somebody. */
+static enum status verify_step(const char *path, const struct json *root, struct error *err)
+{
+	const char *slash = strrchr(path, '/');
+	const struct json *number = json_get(root, "step");
+	int64_t named = step_of(slash ? slash + 1 : path), step;
+
+	if (!number || !json_int64(number, &step))
+		return error_set(err, STATUS_BAD_INPUT, "%s/" MANIFEST ": it has no step", path);
+	if (named >= 0 && named != step)
+		return error_set(err, STATUS_BAD_INPUT,
+				 "%s/" MANIFEST ": its step is %" PRId64 ", the directory's is %" PRId64,
+				 path, step, named);
+	return STATUS_OK;
+}
+
 enum status checkpoint_verify(const char *path, struct error *err)
 {
 	char *manifest = path_join(path, MANIFEST);
@@ -377,6 +430,10 @@ enum status checkpoint_verify(const char *path, struct error *err)
 	for (const struct json *entry = status == STATUS_OK ? json_first(files) : NULL;
 	     entry && status == STATUS_OK; entry = json_next(entry))
 		status = verify_file(path, entry, err);
+	if (status == STATUS_OK)
+		status = verify_step(path, root, err);
+	if (status == STATUS_OK)
+		status = verify_listed(path, "", 0, files, err);
 	json_free(root);
 	free(manifest);
 	return status;

@@ -149,6 +149,19 @@ static enum status check_results(const struct session *session, struct error *er
 	return status;
 }
 
+/* What is learnt cannot be taken back. */
+static enum status check_length(const struct session *session, struct error *err)
+{
+	int64_t length = session_length(session);
+
+	if (length <= 0 || session->step <= length)
+		return STATUS_OK;
+	return error_set(err, STATUS_BAD_INPUT,
+			 "%s: is at step %" PRId64 " already, but %s is %" PRId64, session->run.path,
+			 session->step,
+			 session->command == COMMAND_PPO ? "ppo.iterations" : "train.steps", length);
+}
+
 /* Lead rank: the directory, its newest checkpoint, and whether it is finished. */
 static enum status open_run(struct session *session, bool *finished, struct error *err)
 {
@@ -161,6 +174,8 @@ static enum status open_run(struct session *session, bool *finished, struct erro
 	status = checkpoint_find(session->run.path, &session->checkpoint, &session->step, err);
 	if (status == STATUS_OK && session->checkpoint)
 		status = check_old_config(session, err);
+	if (status == STATUS_OK && session->checkpoint)
+		status = check_length(session, err);
 	if (status == STATUS_OK && session->checkpoint)
 		status = resume_isa(session, err);
 	if (status != STATUS_OK)

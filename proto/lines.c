@@ -295,6 +295,10 @@ enum status line_output_open(struct line_output **output, const char *path, stru
 		*output = o;
 		return STATUS_OK;
 	}
+	if (!*path) {
+		free(o);
+		return error_set(err, STATUS_BAD_INPUT, "--output is empty, expected a file or -");
+	}
 	o->path = exists ? realpath(path, NULL) : NULL; /* a link stays one */
 	if (!o->path)
 		o->path = xstrdup(path);

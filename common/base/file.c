@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -16,6 +17,7 @@
 
 #include "common/base/die.h"
 #include "common/base/hash.h"
+#include "common/base/memory.h"
 
 enum { CHUNK_BYTES = 1 << 20 };
 
@@ -101,6 +103,10 @@ enum status file_read(const char *path, size_t max_bytes, struct buf *out, struc
 	enum status status;
 	if (size > max_bytes) {
 		status = too_large(path, max_bytes, err);
+	} else if (size > memory_of_node()) {
+		status = error_set(err, STATUS_BAD_INPUT,
+				   "%s: has %" PRIu64 " bytes, this machine has memory for %zu", path,
+				   size, memory_of_node());
 	} else {
 		buf_reserve(out, (size_t)size + 1);
 		status = read_all(fd, path, max_bytes, out, err);

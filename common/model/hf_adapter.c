@@ -471,6 +471,8 @@ static enum status find_pattern(const struct adapter_config *config, const char 
 	const struct json *patterns = json_get(config->root, pattern);
 
 	*value = NULL;
+	if (!is_null(patterns) && json_type(patterns) != JSON_OBJECT)
+		return refuse(config, pattern, "an object", err);
 	for (const struct json *member = is_null(patterns) ? NULL : json_first(patterns); member;
 	     member = json_next(member)) {
 		const char *key = json_key(member);
@@ -511,6 +513,10 @@ static enum status find_rank(const struct adapter_config *config, const char *mo
 	if (alpha)
 		a = json_number(alpha);
 	*scale = (float)(a / (config->use_rslora ? sqrt((double)*r) : (double)*r));
+	if (!isfinite(*scale))
+		return error_set(err, STATUS_BAD_INPUT,
+				 "%s: lora_alpha over r of %s is more than a float holds",
+				 config->path, module);
 	return STATUS_OK;
 }
 

@@ -266,7 +266,7 @@ enum status run_dir_record(struct run_dir *run, const char *state, int64_t step,
 static bool is_held(const char *run_path)
 {
 	char *path = path_join(run_path, "lock");
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	bool held = fd < 0 ? errno != ENOENT : flock(fd, LOCK_SH | LOCK_NB) != 0;
 
 	if (fd >= 0)
@@ -278,7 +278,7 @@ static bool is_held(const char *run_path)
 struct json *run_dir_last_metrics(const char *run_path)
 {
 	char *path = path_join(run_path, "metrics.jsonl"), *text = xmalloc(MAX_LINE_BYTES);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* it may be a FIFO */
 	off_t size = fd < 0 ? 0 : lseek(fd, 0, SEEK_END);
 	off_t from = size > MAX_LINE_BYTES ? size - MAX_LINE_BYTES : 0;
 	ssize_t end = size > 0 ? pread(fd, text, MAX_LINE_BYTES, from) : 0, begin;
@@ -312,7 +312,9 @@ bool run_dir_state(const char *path, char state[16], int64_t *step)
 	struct json *record = json_parse_file(record_path, MAX_RECORD_BYTES, NULL);
 	const char *text = record ? string_member(record, "state") : NULL;
 	const struct json *number = record ? json_get(record, "step") : NULL;
-	bool found = text && strlen(text) < 16 && number && json_int64(number, step);
+	bool found = text && strlen(text) < 16 &&
+		     strspn(text, "abcdefghijklmnopqrstuvwxyz") == strlen(text) && number &&
+		     json_int64(number, step);
 
 	if (found)
 		memcpy(state, text, strlen(text) + 1);

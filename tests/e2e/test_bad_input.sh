@@ -91,6 +91,7 @@ refused 0 'unknown command "pppo", did you mean "ppo"' "$RLHF" pppo
 refused 0 'unknown command' "$RLHF" xyzzy
 refused 3 '--model is missing' "$RLHF" generate --prompt x
 refused 0 '--prompt is not UTF-8' "$RLHF" generate --model policy --prompt $'\377'
+refused 0 '--output is empty' "$RLHF" generate --model policy --input prompts.jsonl --output ''
 refused 0 '--stop is not UTF-8' "$RLHF" generate --model policy --prompt x --stop $'\377'
 refused 0 'unknown option --sets, did you mean --set' "$RLHF" ppo config.json --sets a=b
 refused 0 'no config given' "$RLHF" ppo
@@ -213,6 +214,9 @@ refused 0 'model.create: the weights take .* GiB, expected no more than the .* o
 	"$RLHF" pretrain train.json --set model.path=null --set "model.create=$new"
 new='{"family": "mixtral"}'
 refused 0 'model.create: model_type "mixtral" .* is not a supported family; supported: gpt2, ' \
+	"$RLHF" pretrain train.json --set model.path=null --set "model.create=$new"
+new='{"family": "llama", "rope_scaling": ["x"]}'
+refused 0 'model.create: rope_scaling is an array, expected an object' \
 	"$RLHF" pretrain train.json --set model.path=null --set "model.create=$new"
 new='{"family": "llama", "hiden_size": 32}'
 refused 0 'model.create: unknown key "hiden_size", did you mean "hidden_size"\?' \
@@ -410,6 +414,20 @@ rm -r policy
 mv policy.kept policy
 resume_refused 0 'policy: not a reward model' --set reward.sources.0.path=policy
 resume_refused 0 'roles ask for' --set roles.actor=7
+resume_refused 0 'run: is at step 4 already, but ppo.iterations is 3' --set ppo.iterations=3
+# A FIFO where the run wrote is not waited for.
+mkdir ended
+cp -r run ended/run
+rm ended/run/metrics.jsonl ended/run/lock
+mkfifo ended/run/metrics.jsonl ended/run/lock
+timeout 20 "$RLHF" status ended/run >out 2>log || [ $? -ne 124 ] || fail 'status waits for a FIFO'
+timeout 20 "$RLHF" ppo config.json --set run.dir=ended/run >out 2>log || [ $? -ne 124 ] ||
+	fail 'a resumed run waits for a FIFO'
+# More bytes than memory.
+truncate -s 15T huge.jsonl
+refused 2 'huge.jsonl: has 16492674416640 bytes, this machine has memory for' \
+	"$RLHF" logprobs --model policy --input huge.jsonl
+rm huge.jsonl
 # Allowed: another judge, a longer run.
 cp -r run swapped
 "$make_model" judge-2 reward 24 9

@@ -96,6 +96,15 @@ paste -d '|' <(sed -E 's/.*"completion_ids":\[([^]]*)\].*/\1/' stopped.jsonl) \
 	<(sed -E 's/.*"completion_ids":\[([^]]*)\].*/\1/' free.jsonl) |
 	awk -F'|' 'index($2 ",", $1 ",") != 1 { exit 1 }' || fail 'a stop string changed the ids'
 
+# Under mpirun standard output may be a terminal that it has made: still JSON.
+on 1 "$RLHF" generate --model speaker --prompt 'x y' --max-new-tokens 2 2>log >lines </dev/null ||
+	fail "$(cat log)"
+grep -q '^{"prompt":' lines || fail "no JSON under mpirun: $(cat lines)"
+echo kept >kept
+"$RLHF" generate --model speaker --prompt x --stream --output kept 2>log && fail '--stream into a file'
+grep -q 'error: --stream prints to standard output' log || fail "$(cat log)"
+[ "$(cat kept)" = kept ] || fail '--stream replaced a file'
+
 # What --stream shows is the text of the JSON lines.
 speak --stream --stop e --stop th --stop-id 40 --stop-id 41 >shown.txt
 field completion <stopped.jsonl | while IFS= read -r text; do

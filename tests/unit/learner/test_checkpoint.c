@@ -184,6 +184,30 @@ static void test_manifest_that_names_outside_files_is_refused(void **state)
 	}
 }
 
+static void test_a_file_that_the_manifest_does_not_list_is_refused(void **state)
+{
+	(void)state;
+	must(save(1, 5));
+	must(save(2, 5));
+	write_file(inside("step-00000002"), ".nfs01", "of a file system");
+	assert_int_equal(find(), 2);
+	write_file(inside("step-00000002/model"), "more.safetensors", "weights");
+	assert_int_equal(checkpoint_verify(inside("step-00000002"), &err), STATUS_BAD_INPUT);
+	assert_non_null(strstr(err.text, "model/more.safetensors: is not in the MANIFEST.json"));
+	assert_int_equal(find(), 1);
+}
+
+static void test_a_step_under_the_name_of_another_is_refused(void **state)
+{
+	(void)state;
+	must(save(1, 5));
+	must(save(2, 5));
+	assert_int_equal(rename(inside("step-00000001"), inside("step-00000009")), 0);
+	assert_int_equal(find(), 2);
+	assert_int_equal(rename(inside("step-00000009"), inside("kept")), 0);
+	assert_int_equal(checkpoint_verify(inside("kept"), &err), STATUS_OK);
+}
+
 static void test_manifest_without_files_is_refused(void **state)
 {
 	(void)state;
@@ -294,6 +318,8 @@ int main(void)
 		TEST(test_missing_file_makes_the_older_one_used),
 		TEST(test_missing_manifest_makes_the_older_one_used),
 		TEST(test_manifest_that_names_outside_files_is_refused),
+		TEST(test_a_file_that_the_manifest_does_not_list_is_refused),
+		TEST(test_a_step_under_the_name_of_another_is_refused),
 		TEST(test_manifest_without_files_is_refused),
 		TEST(test_no_valid_one_among_some_is_an_error_of_its_own),
 		TEST(test_rejected_one_never_costs_the_one_just_published),

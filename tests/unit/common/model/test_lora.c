@@ -677,6 +677,10 @@ static void test_variants_and_bad_configs_are_refused(void **state)
 	assert_config_refused("rank_pattern", "{}", "do not have the shapes [3, ");
 	assert_config_refused("rank_pattern", "{\".*v_proj\": 2}", "regular expressions");
 	assert_config_refused("alpha_pattern", "{\"v_proj\": \"x\"}", "is a string");
+	assert_config_refused("alpha_pattern", "3", "\"alpha_pattern\" is 3, expected an object");
+	assert_config_refused("rank_pattern", "[\"x\"]", "\"rank_pattern\" is [\"x\"], expected");
+	assert_config_refused("alpha_pattern", "{\"v_proj\": 1e300}", "is more than a float holds");
+	assert_config_refused("lora_alpha", "1e300", "is more than a float holds");
 	assert_config_refused("lora_alpha", "\"x\"", "\"lora_alpha\" is \"x\"");
 	assert_config_refused("use_rslora", "3", "\"use_rslora\" is 3");
 	/* What does not change what is computed does not matter. */
