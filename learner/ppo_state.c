@@ -56,11 +56,12 @@ static enum status fill(void *context, const char *dir, struct error *err)
 	if (status == STATUS_OK)
 		status = line_log_sync(&ppo->rollouts, err);
 	if (status == STATUS_OK)
-		status = state_save_model(ppo->policy, &ppo->policy_config, tokenizer_dir, NULL,
-					  NULL, dir, "model", err);
+		status = state_save_model(ppo->policy, &ppo->policy_config,
+					  ppo->config->policy.path, tokenizer_dir, NULL, NULL, dir,
+					  "model", err);
 	fault_point("checkpoint.policy");
 	if (status == STATUS_OK)
-		status = state_save_model(ppo->critic, &ppo->critic_config, NULL, NULL, NULL,
+		status = state_save_model(ppo->critic, &ppo->critic_config, NULL, NULL, NULL, NULL,
 					  dir, "critic", err);
 	fault_point("checkpoint.critic");
 	if (status == STATUS_OK)
@@ -93,9 +94,9 @@ enum status ppo_save_final(struct ppo *ppo, struct error *err)
 	enum status status;
 
 	fault_point("final.begin");
-	status = state_save_model(ppo->policy, &ppo->policy_config, tokenizer_dir, NULL,
-				  ppo->config->model.save_dtype, ppo->setup.run->path, "final",
-				  err);
+	status = state_save_model(ppo->policy, &ppo->policy_config, ppo->config->policy.path,
+				  tokenizer_dir, NULL, ppo->config->model.save_dtype,
+				  ppo->setup.run->path, "final", err);
 	fault_point("final.end");
 	return status;
 }

@@ -50,13 +50,14 @@ enum status state_save(const struct state_save *save, struct error *err)
 }
 
 enum status state_save_model(const struct model *model, const struct buf *config_text,
-			     const char *tokenizer_dir, const char *const *edits,
-			     const char *save_dtype, const char *dir, const char *name,
+			     const char *source_dir, const char *tokenizer_dir,
+			     const char *const *edits, const char *save_dtype, const char *dir, const char *name,
 			     struct error *err)
 {
 	struct hf_save_options options = {
 		.config_text = config_text->data,
 		.tokenizer_dir = tokenizer_dir,
+		.generation_dir = source_dir,
 		.edits = edits,
 		.as = HF_SAVE_STATE};
 	size_t n = model->layout.n_floats, bad = first_non_finite(model_masters(model), n, NULL);

@@ -29,13 +29,13 @@ struct state_save {
 enum status state_save(const struct state_save *save, struct error *err);
 
 /* A model as the Hugging Face directory dir/name.  Weights that are not finite are
- * refused: they would push the good checkpoints out.  tokenizer_dir and edits may be
- * NULL; see hf_save.  save_dtype: the config's, for a result; NULL for the state of a
- * run, whose every bit is kept. */
+ * refused: they would push the good checkpoints out.  source_dir, which the model was
+ * loaded from, tokenizer_dir and edits may be NULL; see hf_save.  save_dtype: the
+ * config's, for a result; NULL for the state of a run, whose every bit is kept. */
 enum status state_save_model(const struct model *model, const struct buf *config_text,
-			     const char *tokenizer_dir, const char *const *edits,
-			     const char *save_dtype, const char *dir, const char *name,
-			     struct error *err);
+			     const char *source_dir, const char *tokenizer_dir,
+			     const char *const *edits, const char *save_dtype, const char *dir,
+			     const char *name, struct error *err);
 /* hf_load of dir, and appends the text of its config.json. */
 enum status state_load_model(struct model **model, struct buf *config_text, const char *dir,
 			     const struct hf_load_options *options, struct pool *pool,

@@ -46,8 +46,8 @@ static enum status fill(void *context, const char *dir, struct error *err)
 
 	print_state(run, &state);
 	if (status == STATUS_OK)
-		status = state_save_model(run->model, &run->config_text, run->tokenizer_dir, NULL,
-					  NULL, dir, "model", err);
+		status = state_save_model(run->model, &run->config_text, run->config->model.path,
+					  run->tokenizer_dir, NULL, NULL, dir, "model", err);
 	fault_point("checkpoint.model");
 	if (status == STATUS_OK && run->task->save_own)
 		status = run->task->save_own(run, dir, err);
@@ -83,8 +83,9 @@ enum status supervised_save_result(struct supervised *run, const char *name, con
 
 	if (run->task->describe)
 		run->task->describe(numbers, n, &texts, edits);
-	status = state_save_model(run->model, &run->config_text, run->tokenizer_dir, edits,
-				  run->config->model.save_dtype, run->session.run.path, name, err);
+	status = state_save_model(run->model, &run->config_text, run->config->model.path,
+				  run->tokenizer_dir, edits, run->config->model.save_dtype,
+				  run->session.run.path, name, err);
 	buf_release(&texts);
 	return status;
 }

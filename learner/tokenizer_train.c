@@ -122,16 +122,20 @@ static enum status check_output(const char *output, struct error *err)
 static enum status train(const char *input, int vocab_size, const char *output, struct error *err)
 {
 	struct corpus corpus = {0};
+	char *made = NULL;
 	enum status status = check_output(output, err);
 
 	if (status == STATUS_OK)
 		status = dataset_is_jsonl(input) ? read_rows(&corpus, input, err)
 						 : read_plain(&corpus, input, err);
 	if (status == STATUS_OK)
-		status = file_make_dirs(output, err);
+		status = file_make_new_dirs(output, &made, err);
 	if (status == STATUS_OK)
 		status = tokenizer_train((const char *const *)corpus.texts, corpus.lengths,
 					 corpus.n, vocab_size, output, err);
+	if (status != STATUS_OK)
+		file_remove_new_dirs(output, made);
+	free(made);
 	corpus_release(&corpus);
 	return status;
 }

@@ -415,7 +415,7 @@ enum status file_remove_tree(const char *path, struct error *err)
 bool file_exists(const char *path)
 {
 	struct stat info;
-	return stat(path, &info) == 0;
+	return lstat(path, &info) == 0 || (errno != ENOENT && errno != ENOTDIR);
 }
 
 bool file_is_same(const char *path, const char *other)

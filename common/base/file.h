@@ -52,7 +52,7 @@ enum status file_make_new_dirs(const char *path, char **made, struct error *err)
 /* Removes these directories again, those that are empty.  made may be NULL. */
 void file_remove_new_dirs(const char *path, const char *made);
 enum status file_remove_tree(const char *path, struct error *err); /* absent is fine */
-bool file_exists(const char *path);
+bool file_exists(const char *path); /* also a link to nothing, which cannot be opened */
 bool file_is_dir(const char *path);
 bool file_is_same(const char *path, const char *other); /* both exist, and are one */
 char *path_join(const char *dir, const char *name); /* the caller frees it */

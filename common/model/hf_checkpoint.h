@@ -101,8 +101,9 @@ enum dtype hf_save_dtype(const struct model *model, int i, enum hf_save_as as);
 /* A whole directory, which replaces the one there was: config.json from source_dir's
  * with the changes in edits (pairs of key and JSON text, ended by NULL; keys set by
  * the model itself, architectures and labels, are added), model.safetensors or shards
- * of at most max_shard_bytes (0: 5 GB) and their index, tokenizer files and
- * generation_config.json copied from tokenizer_dir (NULL: none).  config_text replaces
+ * of at most max_shard_bytes (0: 5 GB) and their index, tokenizer files copied from
+ * tokenizer_dir (NULL: none), generation_config.json, which has end ids, from
+ * generation_dir (NULL: tokenizer_dir).  config_text replaces
  * source_dir's config when the model was created from nothing; without either there is
  * no config.json.  Of a model with an adapter, PEFT's files stand for the weights.
  *
@@ -111,7 +112,7 @@ enum dtype hf_save_dtype(const struct model *model, int i, enum hf_save_as as);
 struct hf_save_options {
 	const char *source_dir;
 	const char *config_text;
-	const char *tokenizer_dir;
+	const char *tokenizer_dir, *generation_dir;
 	const char *const *edits;
 	enum hf_save_as as;
 	uint64_t max_shard_bytes;

@@ -575,6 +575,27 @@ static const char *wrapped_member(const struct json *root)
 	return NULL;
 }
 
+/* Members of the whole that its language model lacks, whose ids and labels they are. */
+static enum status carry_over(struct buf *text, const struct json *whole, const struct json *inner,
+			      struct error *err)
+{
+	static const char *const keys[] = {"eos_token_id", "id2label",	   "label2id",
+					   "num_labels",   "problem_type", "pad_token_id"};
+	enum status status = STATUS_OK;
+
+	for (size_t i = 0; i < sizeof keys / sizeof *keys && status == STATUS_OK; i++) {
+		const struct json *value = json_given(whole, keys[i]);
+		struct buf printed = BUF_INIT;
+
+		if (!value || json_given(inner, keys[i]))
+			continue;
+		json_print(value, false, &printed);
+		status = json_edit(text, keys[i], printed.data, err);
+		buf_release(&printed);
+	}
+	return status;
+}
+
 enum status hf_read_config_text(struct buf *text, const char *dir, struct error *err)
 {
 	char *path = path_join(dir, "config.json");
@@ -594,6 +615,8 @@ enum status hf_read_config_text(struct buf *text, const char *dir, struct error 
 		json_find_member(whole.data, whole.length, member, &begin, &end);
 		buf_append(text, whole.data + begin, end - begin);
 		buf_append_char(text, '\n');
+		if (strcmp(member, "text_config") == 0)
+			status = carry_over(text, root, json_get(root, member), err);
 	} else if (status == STATUS_OK) {
 		buf_append(text, whole.data, whole.length);
 	}

@@ -554,6 +554,8 @@ const struct hf_family *hf_family_find(const char *model_type)
 
 const struct hf_family *hf_family_of_architecture(const char *architecture)
 {
+	if (strcmp(architecture, "LLaMAForCausalLM") == 0) /* as the first files spell it */
+		architecture = "LlamaForCausalLM";
 	for (int i = 0; i < N_FAMILIES; i++)
 		if (strcmp(families[i].base_architecture, architecture) == 0 ||
 		    strcmp(families[i].lm_architecture, architecture) == 0 ||

@@ -13,6 +13,7 @@ enum { MAX_CONFIG_BYTES = 1 << 24 };
 bool hf_head_is_scorer(const char *architecture)
 {
 	static const char *const endings[] = {"ForSequenceClassification", "ForTokenClassification",
+					      "ForSequenceRegression", /* OpenRLHF's at first */
 					      "RewardModel", "CriticModel"};
 	size_t length = strlen(architecture);
 

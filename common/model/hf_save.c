@@ -494,10 +494,10 @@ static const char *const copied_names[] = {
 	"tokenizer.json",	  "tokenizer_config.json", "special_tokens_map.json",
 	"added_tokens.json",	  "vocab.json",		   "merges.txt",
 	"tokenizer.model",	  "chat_template.jinja",   "chat_template.json",
-	"generation_config.json",
 };
 enum { N_COPIED = sizeof copied_names / sizeof *copied_names };
 #define TEMPLATES "additional_chat_templates"
+#define GENERATION "generation_config.json"
 
 static enum status copy_file(const char *from, const char *to, const char *name, struct error *err)
 {
@@ -553,6 +553,7 @@ static bool is_of_checkpoint(const char *name)
 	    !name[end])
 		return true;
 	return strcmp(name, "config.json") == 0 || strcmp(name, "model.safetensors") == 0 ||
+	       strcmp(name, GENERATION) == 0 ||
 	       strcmp(name, "adapter_config.json") == 0 ||
 	       strcmp(name, "adapter_model.safetensors") == 0 ||
 	       strcmp(name, HF_ADAPTER_MODEL) == 0 ||
@@ -611,6 +612,8 @@ static enum status write_config(const struct model *model, const char *dir,
 static enum status fill_directory(const struct model *model, const char *dir,
 				  const struct hf_save_options *options, struct error *err)
 {
+	const char *generation_dir =
+		options->generation_dir ? options->generation_dir : options->tokenizer_dir;
 	enum status status = STATUS_OK;
 
 	if (options->config_text || options->source_dir)
@@ -620,6 +623,8 @@ static enum status fill_directory(const struct model *model, const char *dir,
 					   : write_weights(model, dir, options, err);
 	if (status == STATUS_OK && options->tokenizer_dir)
 		status = copy_tokenizer(options->tokenizer_dir, dir, err);
+	if (status == STATUS_OK && generation_dir)
+		status = copy_file(generation_dir, dir, GENERATION, err);
 	if (status == STATUS_OK)
 		status = file_sync_dir(dir, err);
 	return status;

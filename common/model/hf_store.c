@@ -133,9 +133,12 @@ static void check_places(struct hf_store *store, const struct json *weight_map, 
 		const char *name = plain_name(item);
 		int32_t i;
 
-		if (name &&
-		    (!hashmap_find(&store->by_name, json_key(item), strlen(json_key(item)), &i) ||
-		     !is_in_file(store->views[i], name)))
+		if (!name)
+			continue;
+		if (!hashmap_find(&store->by_name, json_key(item), strlen(json_key(item)), &i))
+			log_warn("%s: tensor \"%.100s\" is in none of the files", path,
+				 json_key(item));
+		else if (!is_in_file(store->views[i], name))
 			hf_problems_add(&store->problems, "%s: tensor \"%.100s\" is not in %.100s",
 					path, json_key(item), name);
 	}

@@ -288,7 +288,7 @@ static struct value select_by(struct jinja *j, struct value v, const struct argu
 	list = jinja_new_list(j, v.list->n);
 	for (size_t i = 0; i < v.list->n; i++) {
 		struct value member = jinja_attribute(j, v.list->items[i], name);
-		bool passes = is_equality     ? jinja_is_equal(member, argument(arguments, 2), 0)
+		bool passes = is_equality     ? jinja_is_equal(j, member, argument(arguments, 2), 0)
 			      : is_definition ? member.type != UNDEFINED
 					      : jinja_is_true(member);
 		if (passes != is_rejecting)

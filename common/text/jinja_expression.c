@@ -327,7 +327,7 @@ static struct value contains(struct jinja *j, struct value member, struct value 
 	if (v.type != LIST)
 		return jinja_unknown(j);
 	for (size_t i = 0; i < v.list->n; i++)
-		if (jinja_is_equal(member, v.list->items[i], 0))
+		if (jinja_is_equal(j, member, v.list->items[i], 0))
 			return jinja_bool(true);
 	return jinja_bool(false);
 }
@@ -356,9 +356,9 @@ static struct value read_comparison(struct jinja *j)
 
 	while (jinja_may_go_on(j)) {
 		if (jinja_accept(j, "=="))
-			v = jinja_bool(jinja_is_equal(v, read_sum(j), 0));
+			v = jinja_bool(jinja_is_equal(j, v, read_sum(j), 0));
 		else if (jinja_accept(j, "!="))
-			v = jinja_bool(!jinja_is_equal(v, read_sum(j), 0));
+			v = jinja_bool(!jinja_is_equal(j, v, read_sum(j), 0));
 		else if (jinja_accept(j, "<="))
 			v = order(j, v, read_sum(j), true, true);
 		else if (jinja_accept(j, ">="))

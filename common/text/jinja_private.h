@@ -100,7 +100,7 @@ struct value jinja_integer(int64_t number);
 struct value jinja_text(const char *text, size_t n);
 bool jinja_is_true(struct value v);
 bool jinja_is_number(struct value v);
-bool jinja_is_equal(struct value a, struct value b, int depth);
+bool jinja_is_equal(struct jinja *j, struct value a, struct value b, int depth);
 /* Ends the rendering: by what cannot go on, not even without effect; by an error that
  * counts only where there is effect. */
 void jinja_stop(struct jinja *j);

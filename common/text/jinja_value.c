@@ -46,11 +46,11 @@ bool jinja_is_number(struct value v)
 	return v.type == INTEGER || v.type == BOOLEAN;
 }
 
-bool jinja_is_equal(struct value a, struct value b, int depth)
+bool jinja_is_equal(struct jinja *j, struct value a, struct value b, int depth)
 {
 	if (jinja_is_number(a) && jinja_is_number(b))
 		return a.number == b.number;
-	if (a.type != b.type || depth == JINJA_MAX_DEPTH)
+	if (a.type != b.type || depth == JINJA_MAX_DEPTH || !jinja_may_go_on(j))
 		return false;
 	if (a.type == STRING)
 		return a.n == b.n && memcmp(a.text, b.text, a.n) == 0;
@@ -58,7 +58,7 @@ bool jinja_is_equal(struct value a, struct value b, int depth)
 		if (a.list->n != b.list->n)
 			return false;
 		for (size_t i = 0; i < a.list->n; i++)
-			if (!jinja_is_equal(a.list->items[i], b.list->items[i], depth + 1))
+			if (!jinja_is_equal(j, a.list->items[i], b.list->items[i], depth + 1))
 				return false;
 		return true;
 	}
@@ -66,7 +66,7 @@ bool jinja_is_equal(struct value a, struct value b, int depth)
 		if (a.table->n != b.table->n)
 			return false;
 		for (size_t i = 0; i < a.table->n; i++)
-			if (!jinja_is_equal(a.table->entries[i].value, b.table->entries[i].value,
+			if (!jinja_is_equal(j, a.table->entries[i].value, b.table->entries[i].value,
 					    depth + 1))
 				return false;
 		return true;

@@ -9,6 +9,7 @@
 
 #include "common/base/die.h"
 #include "common/base/file.h"
+#include "common/base/hashmap.h"
 #include "common/text/component.h"
 
 static const size_t MAX_FILE = (size_t)256 << 20;
@@ -231,13 +232,18 @@ static enum status add_old_listed(struct tokenizer_config *config, struct error 
 /* What is listed is special if it is named too, by one of tokens[first, end). */
 static void mark_named(struct tokenizer_config *config, size_t first, size_t end)
 {
+	struct hashmap named;
+	int32_t j;
+
+	hashmap_init(&named, end - first);
+	for (size_t i = first; i < end; i++)
+		hashmap_add(&named, config->tokens[i].text, config->tokens[i].length, (int32_t)i);
 	for (size_t i = 0; i < first; i++) {
 		struct extra_token *token = &config->tokens[i];
-		for (size_t j = first; j < end && !token->is_special; j++)
-			make_special(token, config->tokens[j].length == token->length &&
-						    memcmp(config->tokens[j].text, token->text,
-							   token->length) == 0);
+		if (!token->is_special)
+			make_special(token, hashmap_find(&named, token->text, token->length, &j));
 	}
+	hashmap_release(&named);
 }
 
 static bool is_named(const char *key)

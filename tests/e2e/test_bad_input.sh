@@ -423,6 +423,11 @@ mkfifo ended/run/metrics.jsonl ended/run/lock
 timeout 20 "$RLHF" status ended/run >out 2>log || [ $? -ne 124 ] || fail 'status waits for a FIFO'
 timeout 20 "$RLHF" ppo config.json --set run.dir=ended/run >out 2>log || [ $? -ne 124 ] ||
 	fail 'a resumed run waits for a FIFO'
+# What is refused leaves no directory.
+echo '{"text":"a few words"}' >few.jsonl
+refused 0 'a vocabulary of [0-9]* ids, expected at least 300' \
+	"$RLHF" tokenizer-train --input few.jsonl --vocab-size 300 --output new/tokenizer
+[ ! -e new ] || fail "left $(find new)"
 # More bytes than memory.
 truncate -s 15T huge.jsonl
 refused 2 'huge.jsonl: has 16492674416640 bytes, this machine has memory for' \

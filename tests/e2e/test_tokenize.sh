@@ -99,6 +99,10 @@ ln -s /proc/self/fd/1 standard
 echo '{"text": "a"}' | "$RLHF" tokenize --model model --input - --output standard >out
 [ "$(cat out)" = '{"input_ids":[97]}' ] || fail "--output to a link to standard output: $(cat out)"
 [ -L standard ] || fail 'a link to standard output was replaced'
+# A link to nothing is not a file that is not there.
+ln -s nowhere model/added_tokens.json
+refused 'model/added_tokens.json: cannot open' <<<'{"text": ""}'
+rm model/added_tokens.json
 rm model/tokenizer.json
 refused 'model/tokenizer.json' <<<'{"text": ""}'
 

@@ -293,6 +293,32 @@ static void test_of_a_model_that_sees_images_the_language_model_loads(void **sta
 	model_destroy(expected);
 }
 
+/* Members of the whole are the language model's where it has none. */
+static void test_of_a_model_that_sees_images_ids_and_labels_are_kept(void **state)
+{
+	struct buf text = BUF_INIT, whole;
+	struct json *config;
+	struct error err;
+
+	(void)state;
+	write_with_images("language_model.model.", "");
+	read_bytes(dir, "config.json", &whole);
+	assert_int_equal(json_edit(&whole, "eos_token_id", "[1, 9]", &err), STATUS_OK);
+	assert_int_equal(json_edit(&whole, "id2label", "{\"0\": \"bad\", \"1\": \"good\"}", &err),
+			 STATUS_OK);
+	assert_int_equal(json_edit(&whole, "hidden_size", "7", &err), STATUS_OK);
+	write_bytes(dir, "config.json", whole.data, whole.length);
+	assert_int_equal(hf_read_config_text(&text, dir, &err), STATUS_OK);
+	config = json_parse(text.data, text.length, "config", &err);
+	assert_non_null(config);
+	assert_string_equal(json_string(json_get(json_get(config, "id2label"), "1"), NULL), "good");
+	assert_int_equal(json_number(json_get(config, "eos_token_id")), 2); /* its own */
+	assert_true(json_number(json_get(config, "hidden_size")) != 7);
+	json_free(config);
+	buf_release(&text);
+	buf_release(&whole);
+}
+
 /* A number and what it is as BF16, F16 and F64, all exact. */
 static void store_as(struct stored *item, const char *dtype)
 {
@@ -709,9 +735,23 @@ static void test_a_tensor_must_be_in_the_file_that_the_index_names(void **state)
 		    "\"x\": \"model-00003-of-00003.safetensors\"}");
 	assert_refused(HEAD_LM, "tensor \"model.norm.weight\" is not in "
 				"model-00002-of-00003.safetensors");
-	assert_refused(HEAD_LM, "; and 1 more problem");
-	write_index("{\"x\": \"model-00003-of-00003.safetensors\"}");
-	assert_refused(HEAD_LM, "tensor \"x\" is not in model-00003-of-00003.safetensors");
+}
+
+/* As indexes do that were made before tied tensors were left out. */
+static void test_an_index_may_name_more_than_there_is(void **state)
+{
+	struct model *model;
+
+	(void)state;
+	copy_shards();
+	write_index("{\"x\": \"model-00001-of-00003.safetensors\","
+		    "\"y\": \"model-00002-of-00003.safetensors\","
+		    "\"z\": \"model-00003-of-00003.safetensors\"}");
+	model = load(dir, HEAD_LM);
+	model_destroy(model);
+	write_index("{\"x\": \"model-00001-of-00003.safetensors\","
+		    "\"y\": \"model-00002-of-00003.safetensors\"}");
+	assert_refused(HEAD_LM, "missing ");
 }
 
 /* --- score heads --- */
@@ -1393,6 +1433,7 @@ static void test_files_that_go_with_a_model_are_copied(void **state)
 	struct hf_save_options options = {.source_dir = MODELS "gpt2", .tokenizer_dir = dir};
 	struct model *model = load(MODELS "gpt2", HEAD_LM);
 	char *templates = path_join(dir, "additional_chat_templates");
+	char *other = path_join(root, "other");
 	struct error err;
 
 	(void)state;
@@ -1404,6 +1445,16 @@ static void test_files_that_go_with_a_model_are_copied(void **state)
 		for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 			assert_same_file(dir, saved, names[i]);
 	}
+	/* End ids are the model's own, with another's tokenizer and with none. */
+	assert_int_equal(file_make_dirs(other, &err), STATUS_OK);
+	write_bytes(other, "generation_config.json", "{\"eos_token_id\": [3, 4]}", 24);
+	options.generation_dir = other;
+	for (int round = 0; round < 2; round++) {
+		save(model, &options);
+		assert_same_file(other, saved, "generation_config.json");
+		options.tokenizer_dir = NULL;
+	}
+	free(other);
 	free(templates);
 	model_destroy(model);
 }
@@ -1585,6 +1636,7 @@ int main(void)
 		CASE(test_frequencies_among_the_weights_are_no_weights),
 		CASE(test_a_version_among_the_weights_is_no_weight),
 		CASE(test_of_a_model_that_sees_images_the_language_model_loads),
+		CASE(test_of_a_model_that_sees_images_ids_and_labels_are_kept),
 		CASE(test_weights_of_other_float_types_load_as_their_values),
 		CASE(test_one_sentence_lists_every_wrong_tensor),
 		CASE(test_a_long_list_of_wrong_tensors_is_cut),
@@ -1603,6 +1655,7 @@ int main(void)
 		CASE(test_a_missing_shard_is_named),
 		CASE(test_a_tensor_in_two_shards_is_refused),
 		CASE(test_a_tensor_must_be_in_the_file_that_the_index_names),
+		CASE(test_an_index_may_name_more_than_there_is),
 		CASE(test_a_new_score_head_depends_on_the_seed_alone),
 		CASE(test_a_score_model_made_of_a_language_model_saves_as_a_classifier),
 		CASE(test_a_count_of_labels_beside_the_map_is_made_to_agree),

@@ -208,6 +208,8 @@ static void test_architectures_tell_the_head(void **state)
 				"\"id2label\":{\"0\":\"a\",\"1\":\"b\"}");
 	assert_int_equal(config.head, HEAD_LM);
 	assert_int_equal(config.n_labels, 0);
+	config = accepted(LLAMA ",\"architectures\":[\"LLaMAForCausalLM\"]");
+	assert_int_equal(config.head, HEAD_LM);
 	config = accepted("\"architectures\":[\"GPT2LMHeadModel\"]");
 	assert_string_equal(hf_family_name(config.family), "gpt2");
 	config = accepted(GPT2 ",\"architectures\":[\"GPT2Model\"]");

@@ -131,10 +131,11 @@ static void test_backbones_of_each_wrapper_load(void **state)
 static void test_openrlhf_classes_need_a_known_type(void **state)
 {
 	static const char *const classes[] = {"[\"RewardModel\"]", "[\"CriticModel\"]",
-					      "[\"LlamaForTokenClassification\"]"};
+					      "[\"LlamaForTokenClassification\"]",
+					      "[\"LLMForSequenceRegression\"]"};
 
 	(void)state;
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < 4; i++) {
 		copy("rm-llama", "config.json");
 		copy("rm-llama", "model.safetensors");
 		edit_config("architectures", classes[i]);

@@ -116,6 +116,8 @@ static void test_hostile_templates_end_soon(void **state)
 		    "{% set ns.x = ns.x + ns.x %}{% endfor %}");
 	check_ended("{% for i in range(9999999) %}{% endfor %}");
 	check_ended("{% for i in range(99999) %}{{ messages[1].content }}{% endfor %}");
+	check_ended("{% set ns = namespace(x=[1]) %}{% for i in range(60) %}"
+		    "{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x == ns.x }}");
 	check_many_ended("{{ ((((((((((((((((((((((((((((((((((((((((", 3);
 	check_many_ended("{{ 'a' if ", 200);
 	check_many_ended("{% if true %}", 100);
