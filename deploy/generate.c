@@ -256,12 +256,14 @@ static enum status work(struct line_job *job, size_t first, size_t n, struct buf
 
 static enum status check_stop_strings(struct generate *generate, struct error *err)
 {
-	for (int i = 0; i < generate->stop_list.n; i++)
-		if (!*generate->stop_list.items[i] ||
-		    !utf8_is_valid(generate->stop_list.items[i], strlen(generate->stop_list.items[i])))
+	for (int i = 0; i < generate->stop_list.n; i++) {
+		const char *text = generate->stop_list.items[i];
+
+		if (!*text || !utf8_is_valid(text, strlen(text)))
 			return error_set(err, STATUS_BAD_INPUT,
 					 "--stop is %s, expected a text that ends a completion",
-					 *generate->stop_list.items[i] ? "not UTF-8" : "empty");
+					 *text ? "not UTF-8" : "empty");
+	}
 	generate->stop_strings = (struct stop_strings){.items = generate->stop_list.items,
 						       .n = generate->stop_list.n};
 	if (generate->stop_id_list.n <= MAX_USER_STOP_IDS)

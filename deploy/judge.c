@@ -124,9 +124,10 @@ static enum status print_logprobs(struct line_job *job, struct frozen_item *item
 	frozen_logprobs(job->model, items, n, (float)(1 / judge->temperature), NULL, 0,
 			&judge->workspace, job->pool);
 	for (int i = 0; i < n; i++) {
-		if (status == STATUS_OK)
+		if (status == STATUS_OK && items[i].n > 1)
 			status = line_check_finite(job, first + (size_t)i, items[i].logprob,
-						   (size_t)items[i].n - 1, "log-probabilities", err);
+						   (size_t)items[i].n - 1, "log-probabilities",
+						   err);
 		buf_append_string(out, "{\"input_ids\":");
 		json_write_ids(out, items[i].ids, (size_t)items[i].n);
 		buf_append_string(out, ",\"logprobs\":[null");

@@ -19,7 +19,8 @@ static void print_metrics(const char *dir)
 	struct json *line = run_dir_last_metrics(dir);
 	bool is_object = line && json_type(line) == JSON_OBJECT;
 
-	for (const struct json *member = is_object ? json_first(line) : NULL; member; member = json_next(member)) {
+	for (const struct json *member = is_object ? json_first(line) : NULL; member;
+	     member = json_next(member)) {
 		struct buf key = BUF_INIT, value = BUF_INIT;
 		json_write_string(&key, json_key(member), strlen(json_key(member)));
 		json_print(member, false, &value);

@@ -51,8 +51,8 @@ enum status state_save(const struct state_save *save, struct error *err)
 
 enum status state_save_model(const struct model *model, const struct buf *config_text,
 			     const char *source_dir, const char *tokenizer_dir,
-			     const char *const *edits, const char *save_dtype, const char *dir, const char *name,
-			     struct error *err)
+			     const char *const *edits, const char *save_dtype, const char *dir,
+			     const char *name, struct error *err)
 {
 	struct hf_save_options options = {
 		.config_text = config_text->data,

@@ -93,6 +93,9 @@ static enum status read_all(int fd, const char *path, size_t max_bytes, struct b
 	}
 }
 
+/* So much that it is worth asking what memory there is. */
+static const uint64_t LARGE_BYTES = (uint64_t)1 << 28;
+
 enum status file_read(const char *path, size_t max_bytes, struct buf *out, struct error *err)
 {
 	uint64_t size;
@@ -103,7 +106,7 @@ enum status file_read(const char *path, size_t max_bytes, struct buf *out, struc
 	enum status status;
 	if (size > max_bytes) {
 		status = too_large(path, max_bytes, err);
-	} else if (size > memory_of_node()) {
+	} else if (size > LARGE_BYTES && size > memory_of_node()) {
 		status = error_set(err, STATUS_BAD_INPUT,
 				   "%s: has %" PRIu64 " bytes, this machine has memory for %zu", path,
 				   size, memory_of_node());
