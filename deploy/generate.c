@@ -161,8 +161,8 @@ static void run_requests(struct line_job *job, struct request *requests, size_t 
 static enum status check_finite(const struct line_job *job, const struct request *request,
 				struct error *err)
 {
-	return line_check_finite(job, request->row, request->logprob,
-				 (size_t)request->n_completion, "log-probabilities", err);
+	return line_check_finite(job, request->row, request->logprob, (size_t)request->n_completion,
+				 "log-probabilities", err);
 }
 
 static enum status print_requests(const struct line_job *job, const struct row *rows,

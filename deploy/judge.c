@@ -125,9 +125,9 @@ static enum status print_logprobs(struct line_job *job, struct frozen_item *item
 			&judge->workspace, job->pool);
 	for (int i = 0; i < n; i++) {
 		if (status == STATUS_OK && items[i].n > 1)
-			status = line_check_finite(job, first + (size_t)i, items[i].logprob,
-						   (size_t)items[i].n - 1, "log-probabilities",
-						   err);
+			status =
+				line_check_finite(job, first + (size_t)i, items[i].logprob,
+						  (size_t)items[i].n - 1, "log-probabilities", err);
 		buf_append_string(out, "{\"input_ids\":");
 		json_write_ids(out, items[i].ids, (size_t)items[i].n);
 		buf_append_string(out, ",\"logprobs\":[null");
@@ -201,8 +201,8 @@ static void print_labels(const struct hf_labels *labels, const float *logits, st
 	json_write_string(out, labels->names[best], strlen(labels->names[best]));
 }
 
-static enum status print_scores(struct line_job *job, struct frozen_item *items, size_t first, int n,
-				struct buf *out, struct error *err)
+static enum status print_scores(struct line_job *job, struct frozen_item *items, size_t first,
+				int n, struct buf *out, struct error *err)
 {
 	struct judge *judge = job->command->context;
 	enum status status = STATUS_OK;

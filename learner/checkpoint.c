@@ -407,7 +407,8 @@ static enum status verify_step(const char *path, const struct json *root, struct
 		return error_set(err, STATUS_BAD_INPUT, "%s/" MANIFEST ": it has no step", path);
 	if (named >= 0 && named != step)
 		return error_set(err, STATUS_BAD_INPUT,
-				 "%s/" MANIFEST ": its step is %" PRId64 ", the directory's is %" PRId64,
+				 "%s/" MANIFEST ": its step is %" PRId64
+				 ", the directory's is %" PRId64,
 				 path, step, named);
 	return STATUS_OK;
 }

@@ -60,8 +60,8 @@ static enum status check_rotary(const struct json *object, const char *section, 
 
 	if (object && json_type(object) != JSON_NULL && json_type(object) != JSON_OBJECT)
 		return error_set(err, STATUS_BAD_INPUT,
-				 "model.create: %.*s is %s, expected an object", (int)strlen(section) - 1,
-				 section, json_type_name(object));
+				 "model.create: %.*s is %s, expected an object",
+				 (int)strlen(section) - 1, section, json_type_name(object));
 	hf_rotary_key_names(&names);
 	for (const struct json *member = json_first(object); member && status == STATUS_OK;
 	     member = json_next(member)) {

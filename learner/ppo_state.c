@@ -56,9 +56,9 @@ static enum status fill(void *context, const char *dir, struct error *err)
 	if (status == STATUS_OK)
 		status = line_log_sync(&ppo->rollouts, err);
 	if (status == STATUS_OK)
-		status = state_save_model(ppo->policy, &ppo->policy_config,
-					  ppo->config->policy.path, tokenizer_dir, NULL, NULL, dir,
-					  "model", err);
+		status =
+			state_save_model(ppo->policy, &ppo->policy_config, ppo->config->policy.path,
+					 tokenizer_dir, NULL, NULL, dir, "model", err);
 	fault_point("checkpoint.policy");
 	if (status == STATUS_OK)
 		status = state_save_model(ppo->critic, &ppo->critic_config, NULL, NULL, NULL, NULL,

@@ -156,10 +156,10 @@ static enum status check_length(const struct session *session, struct error *err
 
 	if (length <= 0 || session->step <= length)
 		return STATUS_OK;
-	return error_set(err, STATUS_BAD_INPUT,
-			 "%s: is at step %" PRId64 " already, but %s is %" PRId64, session->run.path,
-			 session->step,
-			 session->command == COMMAND_PPO ? "ppo.iterations" : "train.steps", length);
+	return error_set(
+		err, STATUS_BAD_INPUT, "%s: is at step %" PRId64 " already, but %s is %" PRId64,
+		session->run.path, session->step,
+		session->command == COMMAND_PPO ? "ppo.iterations" : "train.steps", length);
 }
 
 /* Lead rank: the directory, its newest checkpoint, and whether it is finished. */

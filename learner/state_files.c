@@ -54,12 +54,11 @@ enum status state_save_model(const struct model *model, const struct buf *config
 			     const char *const *edits, const char *save_dtype, const char *dir,
 			     const char *name, struct error *err)
 {
-	struct hf_save_options options = {
-		.config_text = config_text->data,
-		.tokenizer_dir = tokenizer_dir,
-		.generation_dir = source_dir,
-		.edits = edits,
-		.as = HF_SAVE_STATE};
+	struct hf_save_options options = {.config_text = config_text->data,
+					  .tokenizer_dir = tokenizer_dir,
+					  .generation_dir = source_dir,
+					  .edits = edits,
+					  .as = HF_SAVE_STATE};
 	size_t n = model->layout.n_floats, bad = first_non_finite(model_masters(model), n, NULL);
 	char *path = path_join(dir, name);
 	enum status status;

@@ -108,8 +108,8 @@ enum status file_read(const char *path, size_t max_bytes, struct buf *out, struc
 		status = too_large(path, max_bytes, err);
 	} else if (size > LARGE_BYTES && size > memory_of_node()) {
 		status = error_set(err, STATUS_BAD_INPUT,
-				   "%s: has %" PRIu64 " bytes, this machine has memory for %zu", path,
-				   size, memory_of_node());
+				   "%s: has %" PRIu64 " bytes, this machine has memory for %zu",
+				   path, size, memory_of_node());
 	} else {
 		buf_reserve(out, (size_t)size + 1);
 		status = read_all(fd, path, max_bytes, out, err);

@@ -491,9 +491,15 @@ static enum status make_config(const struct model *model, const struct hf_save_o
 
 /* What goes with a model and is copied as it is. */
 static const char *const copied_names[] = {
-	"tokenizer.json",	  "tokenizer_config.json", "special_tokens_map.json",
-	"added_tokens.json",	  "vocab.json",		   "merges.txt",
-	"tokenizer.model",	  "chat_template.jinja",   "chat_template.json",
+	"tokenizer.json",
+	"tokenizer_config.json",
+	"special_tokens_map.json",
+	"added_tokens.json",
+	"vocab.json",
+	"merges.txt",
+	"tokenizer.model",
+	"chat_template.jinja",
+	"chat_template.json",
 };
 enum { N_COPIED = sizeof copied_names / sizeof *copied_names };
 #define TEMPLATES "additional_chat_templates"
@@ -553,8 +559,7 @@ static bool is_of_checkpoint(const char *name)
 	    !name[end])
 		return true;
 	return strcmp(name, "config.json") == 0 || strcmp(name, "model.safetensors") == 0 ||
-	       strcmp(name, GENERATION) == 0 ||
-	       strcmp(name, "adapter_config.json") == 0 ||
+	       strcmp(name, GENERATION) == 0 || strcmp(name, "adapter_config.json") == 0 ||
 	       strcmp(name, "adapter_model.safetensors") == 0 ||
 	       strcmp(name, HF_ADAPTER_MODEL) == 0 ||
 	       strcmp(name, "model.safetensors.index.json") == 0 || strcmp(name, TEMPLATES) == 0;

@@ -52,8 +52,7 @@ static enum status read_role(const struct json *turn, enum chat_role *role, stru
 		}
 	}
 	return error_set(err, STATUS_BAD_INPUT,
-			 "role \"%s\" is not supported, expected system, user or assistant",
-			 text);
+			 "role \"%s\" is not supported, expected system, user or assistant", text);
 }
 
 /* A list of {"type": "text", "text": ...}, joined. */

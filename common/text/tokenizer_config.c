@@ -201,7 +201,8 @@ static enum status add_listed(struct tokenizer_config *config, struct error *err
 		if (config->n > before)
 			config->tokens[before].said_id = id;
 	}
-	qsort(config->tokens, config->n, sizeof *config->tokens, compare_said);
+	if (config->n > 0)
+		qsort(config->tokens, config->n, sizeof *config->tokens, compare_said);
 	return STATUS_OK;
 }
 
@@ -400,10 +401,10 @@ static enum status read_switches(struct tokenizer_config *config, bool is_pair, 
 	const struct tokenizer_class *class = config->class;
 	bool heeds_ends = class->heeds_ends || is_pair;
 
-	if (read_flag(root, "add_bos_token", heeds_ends, class->has_own_ends,
-		      &config->adds_bos, err) != STATUS_OK ||
-	    read_flag(root, "add_eos_token", heeds_ends, class->has_own_ends,
-		      &config->adds_eos, err) != STATUS_OK ||
+	if (read_flag(root, "add_bos_token", heeds_ends, class->has_own_ends, &config->adds_bos,
+		      err) != STATUS_OK ||
+	    read_flag(root, "add_eos_token", heeds_ends, class->has_own_ends, &config->adds_eos,
+		      err) != STATUS_OK ||
 	    read_flag(root, "add_prefix_space", class->heeds_prefix_space,
 		      class->heeds_prefix_space, &config->adds_prefix_space, err) != STATUS_OK)
 		return STATUS_BAD_INPUT;

@@ -101,8 +101,8 @@ static enum status append_merges(struct buf *text, const char *path, struct erro
 			is_first = false;
 		}
 		if (status != STATUS_OK)
-			error_set(err, status, "%s: line %zu: expected two pieces and a space", path,
-				  number);
+			error_set(err, status, "%s: line %zu: expected two pieces and a space",
+				  path, number);
 		at = next;
 	}
 	buf_append_string(text, "]}}");
