@@ -515,8 +515,8 @@ static enum status find_rank(const struct adapter_config *config, const char *mo
 	*scale = (float)(a / (config->use_rslora ? sqrt((double)*r) : (double)*r));
 	if (!isfinite(*scale))
 		return error_set(err, STATUS_BAD_INPUT,
-				 "%s: lora_alpha over r of %s is more than a float holds",
-				 config->path, module);
+				 "%s: %s over r of %s is more than a float holds", config->path,
+				 alpha ? "alpha_pattern" : "lora_alpha", module);
 	return STATUS_OK;
 }
 

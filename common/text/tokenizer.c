@@ -247,7 +247,7 @@ enum status tokenizer_load(struct tokenizer **tokenizer, const char *dir, struct
 	enum status status;
 
 	*tokenizer = NULL;
-	status = tokenizer_config_load(&config, dir, tokenizer_files_are_pair(dir), err);
+	status = tokenizer_config_load(&config, dir, tokenizer_files_find(dir) == TOKENIZER_PAIR, err);
 	if (status == STATUS_OK)
 		status = tokenizer_files_read(&text, &where, dir, config.class_name, err);
 	if (status == STATUS_OK)
@@ -289,7 +289,9 @@ static bool has_known_pair(const char *dir)
 
 bool tokenizer_exists(const char *dir)
 {
-	return tokenizer_files_are_pair(dir) ? has_known_pair(dir) : tokenizer_files_exist(dir);
+	enum tokenizer_files_kind kind = tokenizer_files_find(dir);
+
+	return kind == TOKENIZER_PAIR ? has_known_pair(dir) : kind == TOKENIZER_WHOLE;
 }
 
 static bool has_same_vocabulary(const struct tokenizer *a, const struct tokenizer *b)

@@ -25,14 +25,11 @@ static bool has_file(const char *dir, int file)
 	return exists;
 }
 
-bool tokenizer_files_are_pair(const char *dir)
+enum tokenizer_files_kind tokenizer_files_find(const char *dir)
 {
-	return !has_file(dir, WHOLE) && has_file(dir, VOCABULARY) && has_file(dir, MERGES);
-}
-
-bool tokenizer_files_exist(const char *dir)
-{
-	return has_file(dir, WHOLE) || tokenizer_files_are_pair(dir);
+	if (has_file(dir, WHOLE))
+		return TOKENIZER_WHOLE;
+	return has_file(dir, VOCABULARY) && has_file(dir, MERGES) ? TOKENIZER_PAIR : TOKENIZER_NONE;
 }
 
 bool tokenizer_files_serve(const char *name)
@@ -128,7 +125,7 @@ static enum status read_pair(struct buf *text, char **where, const char *dir, co
 enum status tokenizer_files_read(struct buf *text, char **where, const char *dir,
 				 const char *tokenizer_class, struct error *err)
 {
-	if (tokenizer_files_are_pair(dir))
+	if (tokenizer_files_find(dir) == TOKENIZER_PAIR)
 		return read_pair(text, where, dir, tokenizer_class, err);
 	*where = path_join(dir, tokenizer_files[WHOLE]);
 	return file_read(*where, MAX_FILE, text, err);
