@@ -328,11 +328,24 @@ static void emit_user(struct rendering *r, const struct chat_messages *messages,
 	emit_own(r, format->after_user, false);
 }
 
+/* An answer without its thoughts: what is behind the last </think>. */
+static struct said drop_thoughts(struct said said)
+{
+	static const char close[] = "</think>";
+	const char *end;
+
+	while ((end = memmem(said.text, said.n, close, sizeof close - 1))) {
+		said.n -= (size_t)(end - said.text) + sizeof close - 1;
+		said.text = end + sizeof close - 1;
+	}
+	return said;
+}
+
 /* Splits an answer at the end of its thoughts: <think>\nthoughts\n</think>\n\nrest. */
 static struct said cut_thoughts(struct said *said)
 {
 	static const char open[] = "<think>", close[] = "</think>";
-	const char *end = memmem(said->text, said->n, close, sizeof close - 1), *at, *last;
+	const char *end = memmem(said->text, said->n, close, sizeof close - 1), *at;
 	struct said thoughts = {said->text, 0};
 
 	if (!end)
@@ -343,11 +356,7 @@ static struct said cut_thoughts(struct said *said)
 		thoughts.n -= (size_t)(at - thoughts.text) + sizeof open - 1;
 		thoughts.text = at + sizeof open - 1;
 	}
-	for (last = end; last; last = memmem(said->text, said->n, close, sizeof close - 1)) {
-		said->n -= (size_t)(last - said->text) + sizeof close - 1;
-		said->text = last + sizeof close - 1;
-	}
-	*said = strip_newlines(*said, true, false);
+	*said = strip_newlines(drop_thoughts(*said), true, false);
 	return strip_newlines(thoughts, true, true);
 }
 
@@ -379,13 +388,15 @@ static struct said emit_thoughts(struct rendering *r, const struct chat_messages
 {
 	const struct chat_message *message = &messages->data[i];
 	struct said said = text_of(message), thoughts = cut_thoughts(&said);
+	const struct chat_format *format = &r->chat->format;
 	bool is_target = message->is_target;
+	bool is_asked_for = format->think == CHAT_THINK_QWEN3 && format->opening;
 
 	if (!is_behind_last_question(messages, i) || (i + 1 < messages->n && thoughts.n == 0))
 		return said;
-	if (r->chat->format.think == CHAT_THINK_OFF && thoughts.n == 0)
+	if (format->think == CHAT_THINK_OFF && thoughts.n == 0)
 		is_target = false;
-	emit_own(r, "<think>\n", is_target);
+	emit_own(r, "<think>\n", is_target && !is_asked_for);
 	emit_said(r, thoughts, false, is_target);
 	emit_own(r, "\n</think>\n\n", is_target);
 	return strip_newlines(said, true, false);
@@ -399,7 +410,9 @@ static void emit_assistant(struct rendering *r, const struct chat_messages *mess
 
 	emit_own(r, format->header, false);
 	emit_own(r, format->lead, message->is_target);
-	if (format->think != CHAT_THINK_NONE)
+	if (format->think == CHAT_THINK_DROP)
+		said = drop_thoughts(said);
+	else if (format->think != CHAT_THINK_NONE)
 		said = emit_thoughts(r, messages, i);
 	emit_said(r, said, format->trims_assistant, message->is_target);
 	emit_own(r, format->gap, message->is_target);
@@ -481,8 +494,7 @@ static enum status render(struct rendering *r, const struct chat_messages *messa
 	}
 	if (purpose == CHAT_PROMPT) {
 		emit_own(r, format->header, false);
-		if (format->think == CHAT_THINK_OFF)
-			emit_own(r, "<think>\n\n</think>\n\n", false);
+		emit_own(r, format->opening, false);
 	} else if (purpose == CHAT_TEXT) {
 		emit_own(r, format->tail, false);
 		if (format->always_prompts)

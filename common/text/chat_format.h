@@ -16,6 +16,7 @@ enum chat_think {
 	CHAT_THINK_NONE,  /* nothing: they are text */
 	CHAT_THINK_QWEN3, /* cut from past answers, added to the last one */
 	CHAT_THINK_OFF,	  /* as before, and an empty one belongs to the prompt */
+	CHAT_THINK_DROP,  /* cut from every answer, the last one too */
 };
 
 /* The text around messages.  In it \1 stands for BOS and \2 for EOS. */
@@ -24,7 +25,8 @@ struct chat_format {
 	const char *begin; /* in front of all */
 	const char *before_system, *after_system;
 	const char *before_user, *after_user;
-	const char *header;	    /* opens the assistant's turn: the generation prompt */
+	const char *header;	    /* opens the assistant's turn */
+	const char *opening;	    /* then what its thoughts begin with: the generation prompt */
 	const char *lead;	    /* then part of the turn: in front of what is said, ... */
 	const char *gap;	    /* behind it, ... */
 	const char *end;	    /* the end token; ... */

@@ -8,7 +8,8 @@
  * conversations:
  *
  *     stage         settles                              conversations
- *     beginning     BOS, the default system message      a question
+ *     beginning     BOS, the default system message,     a question
+ *                   how thoughts begin
  *     question      white space around it                questions
  *     answer        spaces and white space around it     questions behind an answer
  *     end           what comes behind an answer          that end in one
@@ -175,6 +176,7 @@ static bool vary(struct chat_format *format, enum stage stage, int i)
 {
 	static const char *const spaces[] = {NULL, " "};
 	static const char *const begins[] = {NULL, "\1"}, *const tails[] = {NULL, "\2"};
+	static const char *const openings[] = {NULL, "<think>\n", "<think>"};
 	static const enum chat_system places[] = {CHAT_SYSTEM_TURN, CHAT_SYSTEM_FIRST,
 						  CHAT_SYSTEM_LAST, CHAT_SYSTEM_END,
 						  CHAT_SYSTEM_REFUSED};
@@ -188,7 +190,8 @@ static bool vary(struct chat_format *format, enum stage stage, int i)
 	switch (stage) {
 	case BEGINNING:
 		format->begin = begins[i % 2];
-		return i < 2;
+		format->opening = openings[i / 2 % 3];
+		return i < 6;
 	case QUESTION:
 		format->trims_user = i % 2;
 		return i < 2;

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Golden texts and ids of chat formats, computed by transformers' apply_chat_template.
 
-Made with transformers 5.23.0, tokenizers 0.23.3, jinja2 3.1.6 and Python 3.11:
+Made with transformers 5.23.0 (and 5.24.0: the same), tokenizers 0.23.3, jinja2 3.1.6 and Python 3.11:
     python tests/golden/make_chat.py
 The templates are this project's own: each writes what its format is described to be, in
 the expressions that its kind uses.  chat/<name>.jinja is a template; chat/conversations.jsonl
@@ -22,7 +22,8 @@ DATE = "26 Jul 2024"
 MARKERS = ["<|im_start|>", "<|im_end|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>",
            "<start_of_turn>", "<end_of_turn>", "[INST]", "[/INST]",
            "<|system|>", "<|user|>", "<|assistant|>", "<|end|>",
-           "<|im_sep|>", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "<|end_of_turn|>"]
+           "<|im_sep|>", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "<|end_of_turn|>",
+           "<\uff5cUser\uff5c>", "<\uff5cAssistant\uff5c>"]
 
 ALTERNATE = ("{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}"
              "{{ raise_exception('Turns must alternate') }}{% endif %}")
@@ -54,18 +55,7 @@ HEADER = "'<|start_header_id|>' + message['role'] + '<|end_header_id|>\\n\\n'"
 LLAMA3_PROMPT = ("{% if add_generation_prompt %}"
                  "{{ '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}{% endif %}")
 
-TEMPLATES = {
-    # name: (format it is, tokenizer, template)
-    "chatml": ("chatml", "bytes",
-               "{%- for message in messages %}\n    " + CHATML_TURN + "\n{%- endfor %}\n" + CHATML_PROMPT),
-    "chatml-bos": ("chatml", "bytes",
-                   "{{ bos_token }}{% for message in messages %}" + CHATML_TURN + "{% endfor %}" + CHATML_PROMPT),
-    "qwen2.5": ("qwen2.5", "bytes",
-                "{%- if messages[0]['role'] != 'system' %}\n"
-                "    {{- '<|im_start|>system\\nYou are Qwen, created by Alibaba Cloud. You are a helpful "
-                "assistant.<|im_end|>\\n' }}\n{%- endif %}\n"
-                "{%- for message in messages %}\n    " + CHATML_TURN + "\n{%- endfor %}\n" + CHATML_PROMPT),
-    "qwen3": ("qwen3", "bytes", """\
+QWEN3 = """\
 {%- set ns = namespace(last_query_index=messages|length - 1) %}
 {%- for message in messages %}
     {%- if message.role == "user" and not (message.content.startswith('<tool_response>') and message.content.endswith('</tool_response>')) %}
@@ -91,11 +81,30 @@ TEMPLATES = {
         {{- '<|im_end|>\\n' }}
     {%- endif %}
 {%- endfor %}
+"""
+
+TEMPLATES = {
+    # name: (format it is, tokenizer, template)
+    "chatml": ("chatml", "bytes",
+               "{%- for message in messages %}\n    " + CHATML_TURN + "\n{%- endfor %}\n" + CHATML_PROMPT),
+    "chatml-bos": ("chatml", "bytes",
+                   "{{ bos_token }}{% for message in messages %}" + CHATML_TURN + "{% endfor %}" + CHATML_PROMPT),
+    "qwen2.5": ("qwen2.5", "bytes",
+                "{%- if messages[0]['role'] != 'system' %}\n"
+                "    {{- '<|im_start|>system\\nYou are Qwen, created by Alibaba Cloud. You are a helpful "
+                "assistant.<|im_end|>\\n' }}\n{%- endif %}\n"
+                "{%- for message in messages %}\n    " + CHATML_TURN + "\n{%- endfor %}\n" + CHATML_PROMPT),
+    "qwen3": ("qwen3", "bytes", QWEN3 + """\
 {%- if add_generation_prompt %}
     {{- '<|im_start|>assistant\\n' }}
     {%- if enable_thinking is defined and enable_thinking is false %}
         {{- '<think>\\n\\n</think>\\n\\n' }}
     {%- endif %}
+{%- endif %}
+"""),
+    "qwen3-thinking": ("qwen3-thinking", "bytes", QWEN3 + """\
+{%- if add_generation_prompt %}
+    {{- '<|im_start|>assistant\\n<think>\\n' }}
 {%- endif %}
 """),
     "llama-3": ("llama-3", "bytes",
@@ -188,6 +197,16 @@ TEMPLATES = {
                  "{{ 'User: ' + message['content'] + '\\n\\n' }}{% elif message['role'] == 'assistant' %}"
                  "{{ 'Assistant: ' + message['content'] + eos_token }}{% else %}{{ message['content'] + '\\n\\n' }}"
                  "{% endif %}{% endfor %}{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"),
+    "deepseek-r1": ("deepseek-r1", "bytes",
+                    "{% set ns = namespace(system='') %}{% for message in messages %}"
+                    "{% if message['role'] == 'system' %}{% set ns.system = message['content'] %}{% endif %}{% endfor %}"
+                    "{{ bos_token }}{{ ns.system }}{% for message in messages %}{% if message['role'] == 'user' %}"
+                    "{{ '<\uff5cUser\uff5c>' + message['content'] }}{% endif %}"
+                    "{% if message['role'] == 'assistant' and message['content'] is not none %}"
+                    "{% set content = message['content'] %}{% if '</think>' in content %}"
+                    "{% set content = content.split('</think>')[-1] %}{% endif %}"
+                    "{{ '<\uff5cAssistant\uff5c>' + content + eos_token }}{% endif %}{% endfor %}"
+                    "{% if add_generation_prompt %}{{ '<\uff5cAssistant\uff5c><think>\\n' }}{% endif %}"),
     "openchat": ("openchat", "bytes",
                  "{{ bos_token }}{% for message in messages %}{{ 'GPT4 Correct ' + message['role'].title() + ': ' + "
                  "message['content'] + '<|end_of_turn|>' }}{% endfor %}{% if add_generation_prompt %}"
@@ -246,7 +265,7 @@ def tokenizers():
         n = max([*t["model"]["vocab"].values(), *(a["id"] for a in t["added_tokens"])]) + 1
         more = MARKERS if name == "bytes" else [m for m in MARKERS if "im_" not in m and "_id|" not in m]
         if name == "pieces":  # spelled out, as in Llama 2 and the first Mistral
-            more = [m for m in more if "INST" not in m]
+            more = [m for m in more if "INST" not in m and "\uff5c" not in m]
         for i, content in enumerate(more):
             t["added_tokens"].append(dict(id=n + i, content=content, single_word=False, lstrip=False,
                                           rstrip=rstrip and content.startswith("<|"), normalized=False,

@@ -247,6 +247,9 @@ static void test_targets_are_what_the_assistant_says_and_its_end(void **state)
 		     "<|im_start|>user\nthe harbour<|im_end|>\n<|im_start|>assistant\n\n"
 		     "<|im_start|>user\none<|im_end|>\n<|im_start|>assistant\n"
 		     "<think>\n\n</think>\n\n");
+	check_marked("qwen3-thinking", bytes, TALK, "a crate<|im_end|>\n</think>\n\ntwo<|im_end|>",
+		     "<|im_start|>user\nthe harbour<|im_end|>\n<|im_start|>assistant\n\n"
+		     "<|im_start|>user\none<|im_end|>\n<|im_start|>assistant\n<think>\n");
 	check_marked("llama-3", bytes, TALK, "a crate<|eot_id|>two<|eot_id|>",
 		     "<|endoftext|><|start_header_id|>user<|end_header_id|>\n\nthe harbour"
 		     "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"
@@ -489,7 +492,7 @@ static void test_templates_that_only_look_like_a_format_are_not_taken_for_it(voi
 	static const char *const others[] = {
 		WORDS LOOP TURN REST,
 		LOOP TURN "{% endfor %}{% if add_generation_prompt %}"
-			  "{{'<|im_start|>assistant\n<think>\n'}}{% endif %}",
+			  "{{'<|im_start|>assistant\n<thinking>\n'}}{% endif %}",
 		LOOP "{% if loop.index0 > 4 %}{{ ' ' }}{% endif %}" TURN REST,
 		LOOP "{{ bos_token }}" TURN REST,
 		"{% for message in messages[1:] %}" TURN REST,
@@ -626,6 +629,10 @@ static void test_variants_of_a_format_are_found(void **state)
 	check_auto("{% if messages[0].role != 'system' %}{{ bos_token }}{% endif %}" LOOP TURN REST,
 		   "chatml", "[" USER("a") "]",
 		   "<|endoftext|><|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n");
+	check_auto(LOOP TURN "{% endfor %}{% if add_generation_prompt %}"
+			     "{{'<|im_start|>assistant\n<think>\n'}}{% endif %}",
+		   "chatml", "[" USER("a") "]",
+		   "<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n<think>\n");
 	check_auto(MISTRAL_LAST, "mistral-tekken", "[" SYSTEM("s") ", " USER("a") "]",
 		   "<|endoftext|>[INST]s\n\na[/INST]");
 	check_auto(MISTRAL_LAST, "mistral-tekken",
