@@ -79,7 +79,7 @@ static int describe_config(struct inspection *in, const char *dir)
 	static const char *const variants[] = {"use_dora", "use_qalora"};
 	char *path = path_join(dir, "adapter_config.json");
 	struct error err;
-	struct json *root = json_parse_file(path, MAX_CONFIG_BYTES, &err);
+	struct json *root = json_read_object(path, MAX_CONFIG_BYTES, &err);
 	const char *type = text_of(root, "peft_type"), *base, *task;
 	int r = 0;
 

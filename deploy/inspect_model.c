@@ -310,7 +310,7 @@ static void warn_of_head(struct inspection *in, const struct hf_examination *fou
 static const char *tokenizer_kind(const char *dir)
 {
 	char *path = path_join(dir, "tokenizer.json");
-	struct json *root = json_parse_file(path, MAX_TOKENIZER_BYTES, NULL);
+	struct json *root = json_read_object(path, MAX_TOKENIZER_BYTES, NULL);
 	const struct json *fallback = json_get(json_get(root, "model"), "byte_fallback");
 	bool has_fallback = fallback && json_type(fallback) == JSON_BOOL && json_bool(fallback);
 

@@ -63,7 +63,7 @@ static enum status parse_stage(const char *name, enum command *command, struct e
 
 static enum status find_stage(const char *path, enum command *command, struct error *err)
 {
-	struct json *root = json_parse_file(path, MAX_CONFIG_BYTES, err);
+	struct json *root = json_read_object(path, MAX_CONFIG_BYTES, err);
 	size_t i, n = sizeof signs / sizeof *signs;
 
 	if (!root)

@@ -416,7 +416,7 @@ static enum status verify_step(const char *path, const struct json *root, struct
 enum status checkpoint_verify(const char *path, struct error *err)
 {
 	char *manifest = path_join(path, MANIFEST);
-	struct json *root = json_parse_file(manifest, MAX_MANIFEST_BYTES, err);
+	struct json *root = json_read_object(manifest, MAX_MANIFEST_BYTES, err);
 	const struct json *format = json_get(root, "format"), *files = json_get(root, "files");
 	enum status status = STATUS_OK;
 	int64_t number;

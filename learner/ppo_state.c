@@ -150,7 +150,7 @@ static enum status check_reference(const struct ppo *ppo, const struct json *sta
 enum status ppo_load_state(struct ppo *ppo, const char *dir, struct error *err)
 {
 	char *path = path_join(dir, "state.json");
-	struct json *state = json_parse_file(path, 1 << 20, err);
+	struct json *state = json_read_object(path, 1 << 20, err);
 	enum status status = state ? STATUS_OK : STATUS_BAD_INPUT;
 	int64_t metrics_bytes = 0, rollouts_bytes = 0;
 

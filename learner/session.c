@@ -71,7 +71,7 @@ static enum status check_equal(struct session *session, struct error *err)
 static enum status resume_isa(struct session *session, struct error *err)
 {
 	char *path = path_join(session->checkpoint, "state.json");
-	struct json *state = json_parse_file(path, 1 << 20, err);
+	struct json *state = json_read_object(path, 1 << 20, err);
 	const struct json *name = json_get(state, "isa");
 	enum status status = state ? STATUS_OK : STATUS_BAD_INPUT;
 	enum isa recorded;

@@ -106,7 +106,7 @@ enum status supervised_load_state(struct supervised *run, uint64_t *metrics_byte
 {
 	const char *dir = run->session.checkpoint;
 	char *path = path_join(dir, "state.json");
-	struct json *state = json_parse_file(path, 1 << 20, err);
+	struct json *state = json_read_object(path, 1 << 20, err);
 	const struct json *lowest = json_get(state, "lowest_loss");
 	enum status status = state ? STATUS_OK : STATUS_BAD_INPUT;
 	int64_t bytes = 0;

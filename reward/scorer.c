@@ -61,7 +61,7 @@ static const double LEAST_DEVIATION = 1e-30;
 static enum status load_moments(struct source *source, struct error *err)
 {
 	char *path = path_join(source->config->path, "config.json");
-	struct json *config = json_parse_file(path, 1 << 24, err);
+	struct json *config = json_read_object(path, 1 << 24, err);
 	enum status status = config ? STATUS_OK : STATUS_BAD_INPUT;
 
 	if (status == STATUS_OK)

@@ -545,13 +545,19 @@ struct json *json_parse(const char *text, size_t length, const char *where, stru
 	return json_parse_line(text, length, where, 1, err);
 }
 
-struct json *json_parse_file(const char *path, size_t max_bytes, struct error *err)
+struct json *json_read_object(const char *path, size_t max_bytes, struct error *err)
 {
 	struct buf text = BUF_INIT;
 	struct json *root = NULL;
 	if (file_read(path, max_bytes, &text, err) == STATUS_OK)
 		root = json_parse(text.data, text.length, path, err);
 	buf_release(&text);
+	if (root && json_type(root) != JSON_OBJECT) {
+		error_set(err, STATUS_BAD_INPUT, "%s: %s, expected an object", path,
+			  json_type_name(root));
+		json_free(root);
+		root = NULL;
+	}
 	return root;
 }
 

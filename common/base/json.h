@@ -26,7 +26,8 @@ struct json *json_parse(const char *text, size_t length, const char *where, stru
 /* The same of one line of a file. */
 struct json *json_parse_line(const char *text, size_t length, const char *where, int line,
 			     struct error *err);
-struct json *json_parse_file(const char *path, size_t max_bytes, struct error *err);
+/* Reads a file whose value has to be an object. */
+struct json *json_read_object(const char *path, size_t max_bytes, struct error *err);
 void json_free(struct json *root);
 
 enum json_type json_type(const struct json *value);

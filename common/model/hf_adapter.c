@@ -857,7 +857,7 @@ enum status hf_load_adapted(struct model **model, const char *dir, const char *a
 enum status hf_adapter_base(char **base, const char *dir, struct error *err)
 {
 	char *path = path_join(dir, CONFIG);
-	struct json *root = json_parse_file(path, MAX_CONFIG_BYTES, err);
+	struct json *root = json_read_object(path, MAX_CONFIG_BYTES, err);
 	const struct json *name = json_get(root, "base_model_name_or_path");
 	enum status status = root ? STATUS_OK : STATUS_BAD_INPUT;
 

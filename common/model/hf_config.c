@@ -25,6 +25,27 @@ static enum status refuse_architecture(const struct hf_reader *r, const struct h
 			 family->score_architecture);
 }
 
+/* architectures is a list of names or null, model_type a name or null. */
+static enum status check_class_types(const struct hf_reader *r)
+{
+	const struct json *list = json_given(r->root, "architectures");
+	const struct json *type = json_given(r->root, "model_type");
+
+	if (list && json_type(list) != JSON_ARRAY)
+		return error_set(r->err, STATUS_BAD_INPUT,
+				 "%s: architectures is %s, expected a list of names", r->where,
+				 json_type_name(list));
+	for (const struct json *name = json_first(list); name; name = json_next(name))
+		if (json_type(name) != JSON_STRING)
+			return error_set(r->err, STATUS_BAD_INPUT,
+					 "%s: architectures has %s, expected a name", r->where,
+					 json_type_name(name));
+	if (type && json_type(type) != JSON_STRING)
+		return error_set(r->err, STATUS_BAD_INPUT, "%s: model_type is %s, expected a name",
+				 r->where, json_type_name(type));
+	return STATUS_OK;
+}
+
 static enum status read_family(const struct hf_reader *r, struct model_config *config)
 {
 	const struct json *architectures = json_given(r->root, "architectures");
@@ -35,6 +56,8 @@ static enum status read_family(const struct hf_reader *r, struct model_config *c
 	const struct hf_family *family = type ? hf_family_find(type) : named;
 	char supported[200];
 
+	if (check_class_types(r) != STATUS_OK)
+		return STATUS_BAD_INPUT;
 	if (json_given(r->root, "quantization_config"))
 		return error_set(r->err, STATUS_BAD_INPUT,
 				 "%s: quantization_config: quantised checkpoints are not supported",

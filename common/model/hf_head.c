@@ -128,7 +128,7 @@ enum status hf_head_find(struct hf_head *head, struct hf_store *store,
 			 const struct model_config *config, struct error *err)
 {
 	char *path = path_join(store->dir, "config.json");
-	struct json *root = json_parse_file(path, MAX_CONFIG_BYTES, err);
+	struct json *root = json_read_object(path, MAX_CONFIG_BYTES, err);
 	enum status status = STATUS_BAD_INPUT;
 
 	*head = (struct hf_head){0};

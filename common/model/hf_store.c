@@ -187,7 +187,7 @@ static void open_shards(struct hf_store *store, const struct json *index, const 
 static void open_index(struct hf_store *store, const char *path)
 {
 	struct error err;
-	struct json *index = json_parse_file(path, MAX_INDEX_BYTES, &err);
+	struct json *index = json_read_object(path, MAX_INDEX_BYTES, &err);
 
 	if (index)
 		open_shards(store, index, path);

@@ -36,7 +36,7 @@ static enum status read_file(struct stop_ids *stop, const char *path, int n_voca
 
 	if (!file_exists(path))
 		return STATUS_OK;
-	root = json_parse_file(path, 1 << 24, err);
+	root = json_read_object(path, 1 << 24, err);
 	if (!root)
 		return STATUS_BAD_INPUT;
 	eos = json_get(root, "eos_token_id");

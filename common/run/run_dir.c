@@ -142,7 +142,7 @@ static const char *string_member(const struct json *object, const char *key)
 static enum status read_record(struct run_dir *run, const char *path, struct error *err)
 {
 	enum status status = STATUS_OK;
-	struct json *record = json_parse_file(path, MAX_RECORD_BYTES, err);
+	struct json *record = json_read_object(path, MAX_RECORD_BYTES, err);
 	const char *id, *command;
 	uuid_t uuid;
 
@@ -309,7 +309,7 @@ static void read_last_step(const char *run_path, int64_t *step)
 bool run_dir_state(const char *path, char state[16], int64_t *step)
 {
 	char *record_path = path_join(path, "run.json");
-	struct json *record = json_parse_file(record_path, MAX_RECORD_BYTES, NULL);
+	struct json *record = json_read_object(record_path, MAX_RECORD_BYTES, NULL);
 	const char *text = record ? string_member(record, "state") : NULL;
 	const struct json *number = record ? json_get(record, "step") : NULL;
 	bool found = text && strlen(text) < 16 &&

@@ -610,7 +610,7 @@ static enum status read_member(const char *path, struct buf *template, struct er
 
 	if (!file_exists(path))
 		return STATUS_OK;
-	root = json_parse_file(path, MAX_FILE, err);
+	root = json_read_object(path, MAX_FILE, err);
 	if (!root)
 		return STATUS_BAD_INPUT;
 	text = template_of(json_get(root, "chat_template"));

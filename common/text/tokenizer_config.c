@@ -33,12 +33,9 @@ static enum status read_file(struct tokenizer_config *config, const char *dir, e
 	enum status status = STATUS_OK;
 
 	if (file_exists(path)) {
-		config->files[file] = json_parse_file(path, MAX_FILE, err);
+		config->files[file] = json_read_object(path, MAX_FILE, err);
 		if (!config->files[file])
 			status = STATUS_BAD_INPUT;
-		else if (json_type(config->files[file]) != JSON_OBJECT)
-			status = error_set(err, STATUS_BAD_INPUT, "%s: %s, expected an object",
-					   path, json_type_name(config->files[file]));
 	}
 	free(path);
 	return status;

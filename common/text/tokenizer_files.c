@@ -49,18 +49,14 @@ static enum status check_class(const char *dir, const char *name, struct error *
 
 static enum status append_vocabulary(struct buf *text, const char *path, struct error *err)
 {
-	struct json *root = json_parse_file(path, MAX_FILE, err);
-	enum status status = STATUS_OK;
+	struct json *root = json_read_object(path, MAX_FILE, err);
 
 	if (!root)
 		return STATUS_BAD_INPUT;
-	if (json_type(root) != JSON_OBJECT)
-		status = error_set(err, STATUS_BAD_INPUT, "%s: %s, expected an object", path,
-				   json_type_name(root));
 	json_free(root);
 	buf_append_string(text, "{\"pre_tokenizer\":" BYTE_LEVEL ",\"decoder\":" BYTE_LEVEL
 				",\"model\":{\"type\":\"BPE\",\"vocab\":");
-	return status == STATUS_OK ? file_read(path, MAX_FILE, text, err) : status;
+	return file_read(path, MAX_FILE, text, err);
 }
 
 /* A line is two pieces with a space between them; the first may say a version. */

@@ -617,7 +617,7 @@ static void test_an_index_without_a_map_is_refused(void **state)
 	write_text("model.safetensors.index.json", "{}");
 	assert_refused(HEAD_LM, "weight_map is missing or not an object");
 	write_text("model.safetensors.index.json", "[1]");
-	assert_refused(HEAD_LM, "weight_map is missing or not an object");
+	assert_refused(HEAD_LM, "model.safetensors.index.json: an array, expected an object");
 	write_text("model.safetensors.index.json", "{\"weight_map\": {");
 	assert_refused(HEAD_LM, "model.safetensors.index.json");
 	write_index("{\"t\": \"a\", \"t\": \"b\"}");
@@ -1087,7 +1087,7 @@ static void assert_config_says(const char *key, const char *value)
 {
 	char *path = path_join(saved, "config.json");
 	struct error err;
-	struct json *config = json_parse_file(path, MAX_BYTES, &err);
+	struct json *config = json_read_object(path, MAX_BYTES, &err);
 	const struct json *found = json_get(config, key);
 
 	assert_non_null(config);

@@ -480,6 +480,19 @@ static void test_activations_have_several_names(void **state)
 	assert_refused(LLAMA ",\"hidden_act\":7", "hidden_act is a number, expected a string");
 }
 
+static void test_the_class_is_given_by_names(void **state)
+{
+	(void)state;
+	accepted(LLAMA ",\"architectures\":null");
+	accepted("\"model_type\":null,\"architectures\":[\"LlamaForCausalLM\"]," DIMENSIONS);
+	assert_refused(LLAMA ",\"architectures\":\"LlamaForCausalLM\"",
+		       "architectures is a string, expected a list of names");
+	assert_refused(LLAMA ",\"architectures\":[\"LlamaForCausalLM\",7]",
+		       "architectures has a number, expected a name");
+	assert_refused("\"model_type\":7,\"architectures\":[\"LlamaForCausalLM\"]," DIMENSIONS,
+		       "model_type is a number, expected a name");
+}
+
 static void test_bias_keys_are_read_where_the_family_has_them(void **state)
 {
 	(void)state;
@@ -599,8 +612,6 @@ static void test_unknown_families_are_refused(void **state)
 	assert_refused("", "model_type \"\" (none) is not a supported family");
 	assert_refused("\"model_type\":\"bert\",\"architectures\":[\"BertForMaskedLM\"]",
 		       "model_type \"bert\" (BertForMaskedLM) is not a supported family");
-	assert_refused("\"model_type\":7,\"architectures\":\"LlamaForCausalLM\"",
-		       "is not a supported family");
 	assert_refused("\"architectures\":[]", "is not a supported family");
 	assert_refused("\"model_type\":\"own\",\"auto_map\":{\"AutoConfig\":\"x.Y\"}",
 		       "is not a supported family");
@@ -761,6 +772,7 @@ int main(void)
 		cmocka_unit_test(test_gemma3_rotates_by_kind_of_layer),
 		cmocka_unit_test(test_windows_follow_the_rule_of_the_family),
 		cmocka_unit_test(test_activations_have_several_names),
+		cmocka_unit_test(test_the_class_is_given_by_names),
 		cmocka_unit_test(test_bias_keys_are_read_where_the_family_has_them),
 		cmocka_unit_test(test_gpt2_may_leave_scores_unscaled),
 		cmocka_unit_test(test_opt_has_options_of_its_own),

@@ -108,6 +108,7 @@ static void test_what_is_not_an_id_is_refused(void **state)
 	check_refused("{\"eos_token_id\": [2, null]}", "{}", "expected an id or a list of ids");
 	check_refused(NULL, "{\"eos_token_id\": 2.5}", "config.json: eos_token_id");
 	check_refused("{\"eos_token_id\": 2", "{}", "generation_config.json");
+	check_refused("[1]", "{}", "generation_config.json: an array, expected an object");
 }
 
 static void test_more_ids_than_there_is_room_for_are_refused(void **state)

@@ -171,7 +171,7 @@ static void test_run_json_is_valid_json_with_all_members(void **state)
 	assert_int_equal(run_dir_record(&run, "failed", 3, "a\nb\"c", &err), STATUS_OK);
 	run_dir_close(&run);
 	file = path_join(path, "run.json");
-	tree = json_parse_file(file, 10000, &err);
+	tree = json_read_object(file, 10000, &err);
 	assert_non_null(tree);
 	for (size_t i = 0; i < 6; i++)
 		assert_non_null(json_get(tree, members[i]));
