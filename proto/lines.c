@@ -299,6 +299,11 @@ enum status line_output_open(struct line_output **output, const char *path, stru
 		free(o);
 		return error_set(err, STATUS_BAD_INPUT, "--output is empty, expected a file or -");
 	}
+	if (!exists && lstat(path, &info) == 0) {
+		free(o);
+		return error_set(err, STATUS_BAD_INPUT, "%s: is a link to nothing, expected a file",
+				 path);
+	}
 	o->path = exists ? realpath(path, NULL) : NULL; /* a link stays one */
 	if (!o->path)
 		o->path = xstrdup(path);

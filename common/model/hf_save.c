@@ -660,19 +660,29 @@ static enum status publish(const char *temporary, const char *dir, struct error 
 	return status;
 }
 
-enum status hf_save(const struct model *model, const char *path,
-		    const struct hf_save_options *options, struct error *err)
+/* Without slashes at its end; where a link leads, which then stays one. */
+static char *resolve(const char *path)
 {
 	size_t length = strlen(path);
-	char *dir, *temporary;
-	struct error ignored;
-	enum status status;
+	char *dir, *linked, first;
 
 	while (length > 1 && path[length - 1] == '/')
 		length--;
 	dir = xstrndup(path, length);
-	temporary = xasprintf("%s.tmp", dir);
-	status = hf_check_target(dir, err);
+	linked = readlink(dir, &first, 1) >= 0 ? realpath(dir, NULL) : NULL;
+	if (!linked)
+		return dir;
+	free(dir);
+	return linked;
+}
+
+enum status hf_save(const struct model *model, const char *path,
+		    const struct hf_save_options *options, struct error *err)
+{
+	char *dir = resolve(path), *temporary = xasprintf("%s.tmp", dir);
+	struct error ignored;
+	enum status status = hf_check_target(dir, err);
+
 	if (status == STATUS_OK)
 		status = file_remove_tree(temporary, err);
 	if (status == STATUS_OK)

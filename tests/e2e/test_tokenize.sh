@@ -100,6 +100,9 @@ echo '{"text": "a"}' | "$RLHF" tokenize --model model --input - --output standar
 [ "$(cat out)" = '{"input_ids":[97]}' ] || fail "--output to a link to standard output: $(cat out)"
 [ -L standard ] || fail 'a link to standard output was replaced'
 # A link to nothing is not a file that is not there.
+ln -s nowhere nothing
+refused 'nothing: is a link to nothing, expected a file' --output nothing <<<'{"text": ""}'
+[ -L nothing ] || fail 'a link to nothing was replaced'
 ln -s nowhere model/added_tokens.json
 refused 'model/added_tokens.json: cannot open' <<<'{"text": ""}'
 rm model/added_tokens.json

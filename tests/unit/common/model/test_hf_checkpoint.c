@@ -932,6 +932,29 @@ static void test_saving_replaces_a_directory_and_leaves_nothing_beside_it(void *
 	model_destroy(model);
 }
 
+static void test_saving_to_a_link_replaces_what_it_leads_to(void **state)
+{
+	struct model *model = load(MODELS "gpt2", HEAD_LM);
+	struct hf_save_options options = {.source_dir = MODELS "gpt2"};
+	char *link = path_join(root, "link"), *config = path_join(saved, "config.json");
+	struct error err = {""};
+
+	(void)state;
+	assert_int_equal(file_make_dirs(saved, &err), STATUS_OK);
+	assert_int_equal(symlink(saved, link), 0);
+	for (int round = 0; round < 2; round++) {
+		if (hf_save(model, link, &options, &err) != STATUS_OK)
+			fail_msg("%s", err.text);
+		assert_true(file_exists(config));
+		assert_int_equal(unlink(config), 0);
+		assert_int_equal(unlink(link), 0); /* EISDIR if it is a directory now */
+		assert_int_equal(symlink(saved, link), 0);
+	}
+	free(config);
+	free(link);
+	model_destroy(model);
+}
+
 static void test_saving_over_its_own_source_works(void **state)
 {
 	struct hf_save_options options = {.source_dir = saved, .tokenizer_dir = saved};
@@ -1663,6 +1686,7 @@ int main(void)
 		CASE(test_a_bias_of_the_score_head_is_kept),
 		CASE(test_a_stray_bias_does_not_join_a_new_score_head),
 		CASE(test_saving_replaces_a_directory_and_leaves_nothing_beside_it),
+		CASE(test_saving_to_a_link_replaces_what_it_leads_to),
 		CASE(test_saving_over_its_own_source_works),
 		CASE(test_a_save_that_fails_keeps_what_was_there),
 		CASE(test_config_text_is_kept_but_for_what_changed),
