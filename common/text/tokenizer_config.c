@@ -116,7 +116,8 @@ static struct extra_token *push(struct tokenizer_config *config, enum extra_kind
 		config->tokens = xrealloc(config->tokens, config->capacity, sizeof *config->tokens);
 	}
 	token = &config->tokens[config->n++];
-	*token = (struct extra_token){.kind = kind, .said_id = -1};
+	*token = (struct extra_token){
+		.file = tokenizer_config_files[config->at], .kind = kind, .said_id = -1};
 	return token;
 }
 
@@ -308,8 +309,10 @@ static enum status add_additional(struct tokenizer_config *config, struct error 
 
 static void add_default(struct tokenizer_config *config, const char *text)
 {
-	struct extra_token *token = push(config, EXTRA_NAMED);
+	struct extra_token *token;
 
+	config->at = FILE_CONFIG; /* which names the class */
+	token = push(config, EXTRA_NAMED);
 	token->text = text;
 	token->length = strlen(text);
 	token->is_special = true;

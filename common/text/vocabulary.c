@@ -202,13 +202,12 @@ static enum status place_extra(struct fill *fill, const struct extra_token *extr
 	*id = fill->next_id;
 	if (*id > COMPONENT_MAX_ID || v->tokens[*id].text)
 		return error_set(err, STATUS_BAD_INPUT,
-				 "tokenizer_config.json adds \"%s\", but its place %d is %s",
-				 extra->text, (int)*id,
+				 "%s adds \"%s\", but its place %d is %s", extra->file, extra->text, (int)*id,
 				 *id > COMPONENT_MAX_ID ? "too large" : "another token's");
 	if (extra->said_id >= 0 && extra->said_id != *id)
-		log_warn("tokenizer_config.json gives \"%s\" the id %d; it gets the next free "
-			 "one, %d, as in transformers",
-			 extra->text, (int)extra->said_id, (int)*id);
+		log_warn("%s gives \"%s\" the id %d; it gets the next free one, %d, as in "
+			 "transformers",
+			 extra->file, extra->text, (int)extra->said_id, (int)*id);
 	put_token(fill, extra->text, extra->length, *id);
 	if (*id >= v->size)
 		v->size = *id + 1;

@@ -37,6 +37,7 @@ enum extra_kind {
 struct extra_token {
 	const char *text; /* [length], borrowed */
 	size_t length;
+	const char *file; /* that names it */
 	enum extra_kind kind;
 	int32_t said_id; /* -1: none; the token gets the next free one anyway */
 	bool is_special;

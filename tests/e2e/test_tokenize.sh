@@ -118,6 +118,12 @@ echo '{"text": "a<there><a-one><pad>b"}' >line
 [ "$(cat ids)" = '{"input_ids":[97,419,421,420,98]}' ] || fail "tokens beside: $(cat ids)"
 grep -q 'warning: tokenizer_config.json gives "<there>" the id 900; it gets the next free one, 419' log ||
 	fail "no word of another id: $(cat log)"
+echo '{"<where>": 5}' >beside/added_tokens.json
+rm beside/tokenizer_config.json
+"$RLHF" tokenize --model beside --input line >ids 2>log || fail "$(cat log)"
+grep -q 'warning: added_tokens.json gives "<where>" the id 5; it gets the next free one, 419' log ||
+	fail "another file is named: $(cat log)"
+rm beside/added_tokens.json
 echo '{"split_special_tokens": true}' >beside/tokenizer_config.json
 echo '{"text": "<|im_end|>"}' | "$RLHF" tokenize --model beside --input - >ids 2>log || fail "$(cat log)"
 ! grep -q 401 ids || fail "split_special_tokens is not heeded: $(cat ids)"
