@@ -201,8 +201,8 @@ static enum status place_extra(struct fill *fill, const struct extra_token *extr
 		return STATUS_OK;
 	*id = fill->next_id;
 	if (*id > COMPONENT_MAX_ID || v->tokens[*id].text)
-		return error_set(err, STATUS_BAD_INPUT,
-				 "%s adds \"%s\", but its place %d is %s", extra->file, extra->text, (int)*id,
+		return error_set(err, STATUS_BAD_INPUT, "%s adds \"%s\", but its place %d is %s",
+				 extra->file, extra->text, (int)*id,
 				 *id > COMPONENT_MAX_ID ? "too large" : "another token's");
 	if (extra->said_id >= 0 && extra->said_id != *id)
 		log_warn("%s gives \"%s\" the id %d; it gets the next free one, %d, as in "
