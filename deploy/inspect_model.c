@@ -16,7 +16,7 @@
 #include "common/text/tokenizer.h"
 #include "deploy/inspection.h"
 
-enum { MAX_TOKENIZER_BYTES = 1 << 28, MAX_LABELS_SHOWN = 8 };
+enum { MAX_LABELS_SHOWN = 8 };
 
 /* --- parameters --- */
 
@@ -307,18 +307,6 @@ static void warn_of_head(struct inspection *in, const struct hf_examination *fou
 
 /* --- tokenizer --- */
 
-static const char *tokenizer_kind(const char *dir)
-{
-	char *path = path_join(dir, "tokenizer.json");
-	struct json *root = json_read_object(path, MAX_TOKENIZER_BYTES, NULL);
-	const struct json *fallback = json_get(json_get(root, "model"), "byte_fallback");
-	bool has_fallback = fallback && json_type(fallback) == JSON_BOOL && json_bool(fallback);
-
-	json_free(root);
-	free(path);
-	return has_fallback ? "BPE with byte fallback" : "byte-level BPE";
-}
-
 static void describe_chat(struct inspection *in, const struct tokenizer *tokenizer, const char *dir)
 {
 	struct chat *chat = NULL;
@@ -347,15 +335,15 @@ static void describe_tokenizer(struct inspection *in, const struct model_config 
 		return;
 	}
 	inspection_line(in, "tokenizer", "%s, %d ids, bos %d, eos %d, pad %d, identity %.12s",
-			tokenizer_kind(dir), tokenizer_size(tokenizer), tokenizer_bos(tokenizer),
-			tokenizer_eos(tokenizer), tokenizer_pad(tokenizer),
-			tokenizer_identity(tokenizer));
+			tokenizer_algorithm(tokenizer), tokenizer_size(tokenizer),
+			tokenizer_bos(tokenizer), tokenizer_eos(tokenizer),
+			tokenizer_pad(tokenizer), tokenizer_identity(tokenizer));
 	inspection_member(in, "tokenizer",
 			  "{\"kind\": \"%s\", \"size\": %d, \"bos\": %d, \"eos\": %d, \"pad\": %d, "
 			  "\"identity\": \"%s\"}",
-			  tokenizer_kind(dir), tokenizer_size(tokenizer), tokenizer_bos(tokenizer),
-			  tokenizer_eos(tokenizer), tokenizer_pad(tokenizer),
-			  tokenizer_identity(tokenizer));
+			  tokenizer_algorithm(tokenizer), tokenizer_size(tokenizer),
+			  tokenizer_bos(tokenizer), tokenizer_eos(tokenizer),
+			  tokenizer_pad(tokenizer), tokenizer_identity(tokenizer));
 	describe_chat(in, tokenizer, dir);
 	if (tokenizer_size(tokenizer) > config->n_vocab)
 		hf_problems_add(&in->problems,

@@ -296,6 +296,11 @@ void bpe_destroy(struct bpe *bpe)
 	free(bpe);
 }
 
+bool bpe_has_fallback(const struct bpe *bpe)
+{
+	return bpe->has_fallback;
+}
+
 void bpe_describe(const struct bpe *bpe, struct buf *out)
 {
 	buf_printf(out, "bpe bytes %d fuse %d ignore %d fallback %d unk %d\n", bpe->is_byte_level,

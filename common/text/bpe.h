@@ -21,6 +21,7 @@ struct bpe;
 struct bpe *bpe_create(const struct vocabulary *vocabulary, const struct json *model,
 		       bool is_byte_level, struct error *err);
 void bpe_destroy(struct bpe *bpe); /* NULL is fine */
+bool bpe_has_fallback(const struct bpe *bpe); /* bytes for what has no token */
 /* Appends a canonical description, equal for equal behaviour. */
 void bpe_describe(const struct bpe *bpe, struct buf *out);
 

@@ -247,9 +247,9 @@ enum status tokenizer_load(struct tokenizer **tokenizer, const char *dir, struct
 	enum status status;
 
 	*tokenizer = NULL;
-	status = tokenizer_config_load(&config, dir, tokenizer_files_find(dir) == TOKENIZER_PAIR, err);
+	status = tokenizer_config_load(&config, dir, tokenizer_files_find(dir), err);
 	if (status == STATUS_OK)
-		status = tokenizer_files_read(&text, &where, dir, config.class_name, err);
+		status = tokenizer_files_read(&text, &where, dir, &config, err);
 	if (status == STATUS_OK)
 		status = parse(tokenizer, text.data, text.length, where, &config, err);
 	tokenizer_config_release(&config);
@@ -276,22 +276,19 @@ void tokenizer_destroy(struct tokenizer *t)
 	free(t);
 }
 
-/* A pair that belongs to no known class is none; of damaged files tokenizer_load tells. */
-static bool has_known_pair(const char *dir)
-{
-	struct tokenizer_config config;
-	bool is_known = tokenizer_config_load(&config, dir, true, NULL) != STATUS_OK ||
-			tokenizer_files_serve(config.class_name);
-
-	tokenizer_config_release(&config);
-	return is_known;
-}
-
 bool tokenizer_exists(const char *dir)
 {
-	enum tokenizer_files_kind kind = tokenizer_files_find(dir);
+	enum tokenizer_kind kind = tokenizer_files_find(dir);
+	struct tokenizer_config config;
+	bool exists;
 
-	return kind == TOKENIZER_PAIR ? has_known_pair(dir) : kind == TOKENIZER_WHOLE;
+	if (kind == TOKENIZER_NONE || kind == TOKENIZER_WHOLE)
+		return kind == TOKENIZER_WHOLE;
+	/* Of damaged files tokenizer_load tells. */
+	exists = tokenizer_config_load(&config, dir, kind, NULL) != STATUS_OK ||
+		 tokenizer_files_serve(kind, &config);
+	tokenizer_config_release(&config);
+	return exists;
 }
 
 static bool has_same_vocabulary(const struct tokenizer *a, const struct tokenizer *b)
@@ -625,6 +622,13 @@ void tokenizer_decode_completion(const struct tokenizer *t, const int32_t *promp
 }
 
 /* --- questions --- */
+
+const char *tokenizer_algorithm(const struct tokenizer *t)
+{
+	if (pretokenizer_is_byte_level(t->pretokenizer))
+		return "byte-level BPE";
+	return bpe_has_fallback(t->bpe) ? "BPE with byte fallback" : "BPE";
+}
 
 int tokenizer_size(const struct tokenizer *t)
 {

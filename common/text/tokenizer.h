@@ -76,6 +76,8 @@ void tokenizer_decode_completion(const struct tokenizer *tokenizer, const int32_
 				 size_t n_prompt, const int32_t *completion, size_t n_completion,
 				 struct buf *out);
 
+/* "byte-level BPE", "BPE with byte fallback" or "BPE". */
+const char *tokenizer_algorithm(const struct tokenizer *tokenizer);
 int tokenizer_size(const struct tokenizer *tokenizer); /* largest id + 1 */
 /* The token's text, borrowed; NULL if there is no such token. */
 const char *tokenizer_token(const struct tokenizer *tokenizer, int32_t id, size_t *length);

@@ -65,8 +65,9 @@ static const struct json *member(struct tokenizer_config *config, const char *ke
  * heeded here where version 4 does, and where no class is named.  GPT-NeoX's template comes
  * from them alone in both versions.  add_prefix_space is heeded where both versions do.
  *
- * Without a tokenizer.json both versions heed them all, and the class is GPT-2's if none is
- * named. */
+ * Without a tokenizer.json both versions heed them all, and where none is named the class is
+ * GPT-2's beside vocab.json, Llama's beside tokenizer.model; classes of the latter add BOS
+ * unless it is said that they do not. */
 static const struct tokenizer_class {
 	const char *name; /* without "Fast" */
 	bool heeds_ends, has_own_ends, heeds_prefix_space;
@@ -86,7 +87,9 @@ static const struct tokenizer_class {
 	{"CodeGenTokenizer", false, false, true, {ENDOFTEXT, ENDOFTEXT, ENDOFTEXT}},
 };
 
-static const struct tokenizer_class *class_of(const struct json *root, bool is_pair)
+enum { GPT2, LLAMA }; /* of CLASSES */
+
+static const struct tokenizer_class *class_of(const struct json *root, enum tokenizer_kind kind)
 {
 	static const struct tokenizer_class unsaid = {.heeds_ends = true}, other = {0};
 	const struct json *value = json_get(root, "tokenizer_class");
@@ -94,7 +97,9 @@ static const struct tokenizer_class *class_of(const struct json *root, bool is_p
 	size_t n;
 
 	if (!value || json_type(value) != JSON_STRING)
-		return is_pair ? &CLASSES[0] : &unsaid;
+		return kind == TOKENIZER_PAIR	 ? &CLASSES[GPT2]
+		       : kind == TOKENIZER_MODEL ? &CLASSES[LLAMA]
+						 : &unsaid;
 	name = json_string(value, NULL);
 	n = strlen(name);
 	if (n > 4 && strcmp(name + n - 4, "Fast") == 0)
@@ -382,31 +387,51 @@ static struct config_name name_of(struct tokenizer_config *config, int i)
 
 /* --- switches --- */
 
+/* missing: what a key that is not given says; CONFIG_UNSAID: nothing. */
 static enum status read_flag(const struct json *root, const char *key, bool is_heeded,
-			     bool has_default, enum config_flag *flag, struct error *err)
+			     enum config_flag missing, enum config_flag *flag, struct error *err)
 {
 	bool value;
 
 	*flag = CONFIG_UNSAID;
 	if (component_bool(root, key, false, &value, err) != STATUS_OK)
 		return STATUS_BAD_INPUT;
-	if (is_heeded && (has_default || json_given(root, key)))
+	if (is_heeded && json_given(root, key))
 		*flag = value ? CONFIG_TRUE : CONFIG_FALSE;
+	else if (is_heeded)
+		*flag = missing;
 	return STATUS_OK;
 }
 
-static enum status read_switches(struct tokenizer_config *config, bool is_pair, struct error *err)
+static enum status read_start(struct tokenizer_config *config, struct error *err)
+{
+	const struct json *root = config->files[FILE_CONFIG];
+	struct sentencepiece_start *start = &config->start;
+	bool adds_prefix;
+
+	if (component_bool(root, "legacy", true, &start->is_legacy, err) != STATUS_OK ||
+	    component_bool(root, "add_prefix_space", true, &adds_prefix, err) != STATUS_OK)
+		return STATUS_BAD_INPUT;
+	start->no_prefix = !adds_prefix;
+	return STATUS_OK;
+}
+
+static enum status read_switches(struct tokenizer_config *config, enum tokenizer_kind kind,
+				 struct error *err)
 {
 	const struct json *root = config->files[FILE_CONFIG];
 	const struct tokenizer_class *class = config->class;
-	bool heeds_ends = class->heeds_ends || is_pair;
+	bool is_model = kind == TOKENIZER_MODEL;
+	bool heeds_ends = class->heeds_ends || kind == TOKENIZER_PAIR || is_model;
+	enum config_flag no_end = class->has_own_ends || is_model ? CONFIG_FALSE : CONFIG_UNSAID;
 
-	if (read_flag(root, "add_bos_token", heeds_ends, class->has_own_ends, &config->adds_bos,
-		      err) != STATUS_OK ||
-	    read_flag(root, "add_eos_token", heeds_ends, class->has_own_ends, &config->adds_eos,
-		      err) != STATUS_OK ||
-	    read_flag(root, "add_prefix_space", class->heeds_prefix_space,
-		      class->heeds_prefix_space, &config->adds_prefix_space, err) != STATUS_OK)
+	if (read_flag(root, "add_bos_token", heeds_ends, is_model ? CONFIG_TRUE : no_end,
+		      &config->adds_bos, err) != STATUS_OK ||
+	    read_flag(root, "add_eos_token", heeds_ends, no_end, &config->adds_eos, err) !=
+		    STATUS_OK ||
+	    read_flag(root, "add_prefix_space", class->heeds_prefix_space, CONFIG_FALSE,
+		      &config->adds_prefix_space, err) != STATUS_OK ||
+	    (is_model && read_start(config, err) != STATUS_OK))
 		return STATUS_BAD_INPUT;
 	return component_bool(root, "split_special_tokens", false, &config->splits_special, err);
 }
@@ -422,8 +447,8 @@ static const char *class_name(const struct tokenizer_config *config)
 
 /* --- all of it --- */
 
-enum status tokenizer_config_load(struct tokenizer_config *config, const char *dir, bool is_pair,
-				  struct error *err)
+enum status tokenizer_config_load(struct tokenizer_config *config, const char *dir,
+				  enum tokenizer_kind kind, struct error *err)
 {
 	enum status status;
 
@@ -434,9 +459,9 @@ enum status tokenizer_config_load(struct tokenizer_config *config, const char *d
 		status = read_file(config, dir, (enum file)file, err);
 	if (status != STATUS_OK)
 		return status;
-	config->class = class_of(config->files[FILE_CONFIG], is_pair);
+	config->class = class_of(config->files[FILE_CONFIG], kind);
 	config->class_name = class_name(config);
-	if (read_switches(config, is_pair, err) != STATUS_OK ||
+	if (read_switches(config, kind, err) != STATUS_OK ||
 	    (has_decoder(config) ? add_newer(config, err) : add_older(config, err)) != STATUS_OK)
 		return error_prefix(err, STATUS_BAD_INPUT, "%s/%s", dir,
 				    tokenizer_config_files[config->at]);

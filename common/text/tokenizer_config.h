@@ -12,11 +12,15 @@
 
 #include "common/base/json.h"
 #include "common/base/status.h"
+#include "common/text/sentencepiece.h"
 #include "common/text/vocabulary.h"
 
 /* The names of the files. */
 enum { TOKENIZER_CONFIG_FILES = 3 };
 extern const char *const tokenizer_config_files[TOKENIZER_CONFIG_FILES];
+
+/* What a tokenizer is read from. */
+enum tokenizer_kind { TOKENIZER_NONE, TOKENIZER_WHOLE, TOKENIZER_PAIR, TOKENIZER_MODEL };
 
 enum config_flag { CONFIG_UNSAID, CONFIG_FALSE, CONFIG_TRUE };
 
@@ -34,6 +38,7 @@ struct tokenizer_config {
 	enum config_flag adds_prefix_space;  /* and this a ByteLevel that stands alone */
 	bool splits_special;		     /* special tokens in a text are text */
 	const char *class_name; /* as transformers names it today, if it does; NULL: none */
+	struct sentencepiece_start start; /* of texts, where tokenizer.model is read */
 	/* private to tokenizer_config.c */
 	struct json *files[TOKENIZER_CONFIG_FILES];
 	const struct tokenizer_class *class;
@@ -41,8 +46,8 @@ struct tokenizer_config {
 	size_t capacity;
 };
 
-/* Files that are not there say nothing.  is_pair: there is no tokenizer.json but vocab.json
- * and merges.txt (tokenizer_files.h).  Release it in any case. */
-enum status tokenizer_config_load(struct tokenizer_config *config, const char *dir, bool is_pair,
-				  struct error *err);
+/* Files that are not there say nothing.  kind: what they stand beside (tokenizer_files.h).
+ * Release it in any case. */
+enum status tokenizer_config_load(struct tokenizer_config *config, const char *dir,
+				  enum tokenizer_kind kind, struct error *err);
 void tokenizer_config_release(struct tokenizer_config *config);

@@ -1,4 +1,4 @@
-/* The pair becomes the text of a tokenizer.json, so that one reader serves both. */
+/* All become the text of a tokenizer.json, so that one reader serves them. */
 #include "common/text/tokenizer_files.h"
 
 #include <stdlib.h>
@@ -6,11 +6,13 @@
 
 #include "common/base/file.h"
 #include "common/base/json.h"
+#include "common/text/sentencepiece.h"
 
-static const size_t MAX_FILE = (size_t)256 << 20;
+static const size_t MAX_FILE = (size_t)256 << 20, MAX_MODEL = (size_t)64 << 20;
 
-enum { WHOLE, VOCABULARY, MERGES };
-const char *const tokenizer_files[TOKENIZER_FILES] = {"tokenizer.json", "vocab.json", "merges.txt"};
+enum { WHOLE, VOCABULARY, MERGES, MODEL };
+const char *const tokenizer_files[TOKENIZER_FILES] = {"tokenizer.json", "vocab.json", "merges.txt",
+						      "tokenizer.model"};
 
 #define BYTE_LEVEL                                                                                 \
 	"{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true,"                \
@@ -25,26 +27,38 @@ static bool has_file(const char *dir, int file)
 	return exists;
 }
 
-enum tokenizer_files_kind tokenizer_files_find(const char *dir)
+enum tokenizer_kind tokenizer_files_find(const char *dir)
 {
 	if (has_file(dir, WHOLE))
 		return TOKENIZER_WHOLE;
-	return has_file(dir, VOCABULARY) && has_file(dir, MERGES) ? TOKENIZER_PAIR : TOKENIZER_NONE;
+	if (has_file(dir, VOCABULARY) && has_file(dir, MERGES))
+		return TOKENIZER_PAIR;
+	return has_file(dir, MODEL) ? TOKENIZER_MODEL : TOKENIZER_NONE;
 }
 
-bool tokenizer_files_serve(const char *name)
+bool tokenizer_files_serve(enum tokenizer_kind kind, const struct tokenizer_config *config)
 {
-	return !name || strcmp(name, "GPT2Tokenizer") == 0 || strcmp(name, "CodeGenTokenizer") == 0;
+	static const char *const classes[][2] = {
+		[TOKENIZER_PAIR] = {"GPT2Tokenizer", "CodeGenTokenizer"},
+		[TOKENIZER_MODEL] = {"LlamaTokenizer", "GemmaTokenizer"},
+	};
+	const char *name = config->class_name;
+
+	if (kind == TOKENIZER_NONE || kind == TOKENIZER_WHOLE || !name)
+		return kind != TOKENIZER_NONE;
+	return strcmp(name, classes[kind][0]) == 0 || strcmp(name, classes[kind][1]) == 0;
 }
 
-static enum status check_class(const char *dir, const char *name, struct error *err)
+static enum status check_class(enum tokenizer_kind kind, const char *dir,
+			       const struct tokenizer_config *config, struct error *err)
 {
-	if (tokenizer_files_serve(name))
+	if (tokenizer_files_serve(kind, config))
 		return STATUS_OK;
 	return error_set(err, STATUS_BAD_INPUT,
 			 "%s: a %.60s without tokenizer.json is not supported: vocab.json and "
-			 "merges.txt are read for GPT2Tokenizer and CodeGenTokenizer",
-			 dir, name);
+			 "merges.txt are read for GPT2Tokenizer and CodeGenTokenizer, "
+			 "tokenizer.model for LlamaTokenizer and GemmaTokenizer",
+			 dir, config->class_name);
 }
 
 static enum status append_vocabulary(struct buf *text, const char *path, struct error *err)
@@ -103,26 +117,44 @@ static enum status append_merges(struct buf *text, const char *path, struct erro
 	return status;
 }
 
-static enum status read_pair(struct buf *text, char **where, const char *dir, const char *name,
+static enum status read_pair(struct buf *text, const char *vocabulary, const char *dir,
 			     struct error *err)
 {
 	char *merges = path_join(dir, tokenizer_files[MERGES]);
-	enum status status = check_class(dir, name, err);
+	enum status status = append_vocabulary(text, vocabulary, err);
 
-	*where = path_join(dir, tokenizer_files[VOCABULARY]);
-	if (status == STATUS_OK)
-		status = append_vocabulary(text, *where, err);
 	if (status == STATUS_OK)
 		status = append_merges(text, merges, err);
 	free(merges);
 	return status;
 }
 
-enum status tokenizer_files_read(struct buf *text, char **where, const char *dir,
-				 const char *tokenizer_class, struct error *err)
+static enum status read_model(struct buf *text, const char *path,
+			      const struct tokenizer_config *config, struct error *err)
 {
-	if (tokenizer_files_find(dir) == TOKENIZER_PAIR)
-		return read_pair(text, where, dir, tokenizer_class, err);
-	*where = path_join(dir, tokenizer_files[WHOLE]);
-	return file_read(*where, MAX_FILE, text, err);
+	struct buf bytes = BUF_INIT;
+	enum status status = file_read(path, MAX_MODEL, &bytes, err);
+
+	if (status == STATUS_OK && sentencepiece_append_json(text, bytes.data, bytes.length,
+							     config->start, err) != STATUS_OK)
+		status = error_prefix(err, STATUS_BAD_INPUT, "%s", path);
+	buf_release(&bytes);
+	return status;
+}
+
+enum status tokenizer_files_read(struct buf *text, char **where, const char *dir,
+				 const struct tokenizer_config *config, struct error *err)
+{
+	static const int first[] = {[TOKENIZER_PAIR] = VOCABULARY, [TOKENIZER_MODEL] = MODEL};
+	enum tokenizer_kind kind = tokenizer_files_find(dir);
+
+	if (kind == TOKENIZER_NONE || kind == TOKENIZER_WHOLE) {
+		*where = path_join(dir, tokenizer_files[WHOLE]);
+		return file_read(*where, MAX_FILE, text, err);
+	}
+	*where = path_join(dir, tokenizer_files[first[kind]]);
+	if (check_class(kind, dir, config, err) != STATUS_OK)
+		return STATUS_BAD_INPUT;
+	return kind == TOKENIZER_PAIR ? read_pair(text, *where, dir, err)
+				      : read_model(text, *where, config, err);
 }

@@ -109,6 +109,14 @@ rm model/added_tokens.json
 rm model/tokenizer.json
 refused 'model/tokenizer.json' <<<'{"text": ""}'
 
+# --- a checkpoint with SentencePiece's tokenizer.model alone ---
+cp -r "$golden/sentencepiece/llama" pieces
+rm pieces/golden.jsonl
+sed 's/,"decoded".*/}/' "$golden/sentencepiece/llama/golden.jsonl" >rows.jsonl
+"$RLHF" tokenize --model pieces --input rows.jsonl >ids 2>log || fail "tokenizer.model: $(cat log)"
+sed 's/.*"ids":/{"input_ids":/' rows.jsonl | diff - ids >log || fail "tokenizer.model: $(head -4 log)"
+[ "$(wc -l <ids)" -gt 200 ] || fail 'tokenizer.model: few rows'
+
 # --- tokens beside tokenizer.json get the next free ids, whatever is said; the specials of a text ---
 cp -r "$golden/chat/bytes" beside
 printf '%s\n' '{"added_tokens_decoder": {"900": {"content": "<there>"}}, "pad_token": "<pad>",' \

@@ -1,6 +1,5 @@
-/* Any bytes as each of the files beside a tokenizer.json, and of the pair in its place:
- * refused with a sentence that names one of them, or a tokenizer that gives only ids that it
- * has. */
+/* Any bytes as each of the files beside a tokenizer.json, and of those in its place: refused
+ * with a sentence that names one of them, or a tokenizer that gives only ids that it has. */
 #include <stdint.h>
 #include <string.h>
 
@@ -40,11 +39,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const char *const names[] = {"tokenizer_config.json", "special_tokens_map.json",
 					    "added_tokens.json"};
-	static char *dir, *pair;
+	static char *dir, *pair, *pieces;
 
 	if (!dir) {
 		dir = scratch_make("model");
 		pair = scratch_make("pair");
+		pieces = scratch_make("pieces");
 		scratch_write(dir, "tokenizer.json", TOKENIZER, sizeof TOKENIZER - 1);
 	}
 	for (int i = 0; i < 3; i++)
@@ -56,5 +56,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	scratch_write(pair, "vocab.json", data, size);
 	scratch_write(pair, "merges.txt", MERGES, sizeof MERGES - 1);
 	try_load(pair);
+	scratch_write(pieces, "tokenizer.model", data, size);
+	try_load(pieces);
 	return 0;
 }
