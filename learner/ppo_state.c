@@ -15,6 +15,7 @@
 #include "common/base/die.h"
 #include "common/base/file.h"
 #include "common/base/json.h"
+#include "common/ops/gemm.h"
 #include "common/run/fault.h"
 #include "learner/adapter.h"
 #include "learner/moments.h"
@@ -36,6 +37,8 @@ static void print_state(const struct ppo *ppo, struct buf *out)
 		   ppo->policy_trainer.skipped_in_a_row, ppo->critic_trainer.skipped_in_a_row,
 		   ppo->metrics.bytes, ppo->rollouts.bytes, ppo->setup.isa, ppo->setup.reference);
 	json_write_double(out, ppo->kl_coef);
+	buf_append_string(out, ",\n  \"library\": ");
+	json_write_string(out, gemm_library(), strlen(gemm_library()));
 	buf_append_string(out, ",\n  \"judge\": ");
 	json_write_string(out, ppo->setup.judge, strlen(ppo->setup.judge));
 	state_print_data(&ppo->prompts, "prompts", out);

@@ -15,6 +15,7 @@
 #include "common/base/log.h"
 #include "common/base/pool.h"
 #include "common/model/hf_checkpoint.h"
+#include "common/ops/gemm.h"
 #include "common/run/build_info.h"
 #include "common/run/signals.h"
 #include "learner/checkpoint.h"
@@ -67,6 +68,19 @@ static enum status check_equal(struct session *session, struct error *err)
 	return status;
 }
 
+/* What made the backward products of a run of portable kernels. */
+static enum status read_library(struct session *session, const struct json *state, const char *path,
+				struct error *err)
+{
+	const struct json *name = json_get(state, "library");
+
+	if (!name || json_type(name) != JSON_STRING)
+		return error_set(err, STATUS_BAD_INPUT, "%s: library is missing or not a string",
+				 path);
+	session->library = xstrdup(json_string(name, NULL));
+	return STATUS_OK;
+}
+
 /* A resumed run keeps the kernels that it began with. */
 static enum status resume_isa(struct session *session, struct error *err)
 {
@@ -86,6 +100,8 @@ static enum status resume_isa(struct session *session, struct error *err)
 				   path, isa_name(recorded), isa_name(session->isa));
 	else if (state)
 		session->isa = recorded;
+	if (status == STATUS_OK && recorded == ISA_PORTABLE)
+		status = read_library(session, state, path, err);
 	json_free(state);
 	free(path);
 	return status;
@@ -212,6 +228,36 @@ static void share_run(struct session *session, bool *finished)
 	buf_release(&path);
 }
 
+/* Lead rank: whether the library of portable kernels is used, as it was in what is resumed. */
+static enum status find_library(const struct session *session, bool *is_used, struct error *err)
+{
+	const char *here = gemm_library();
+
+	*is_used = !session->library || session->library[0];
+	if (!*is_used || !session->library || strcmp(session->library, here) == 0)
+		return STATUS_OK;
+	return error_set(err, STATUS_BAD_INPUT,
+			 "%s: the run was computed with %s, here is %s; its bits could not be kept",
+			 session->run.path, session->library,
+			 here[0] ? here : "no OpenBLAS that all ranks have");
+}
+
+static enum status select_kernels(struct session *session, struct error *err)
+{
+	bool is_used = true;
+	enum status status = STATUS_OK;
+
+	isa_select(session->isa);
+	kernels_share_library(session->world);
+	if (comm_is_lead(session->world))
+		status = find_library(session, &is_used, err);
+	status = comm_agree(session->world, status, err);
+	comm_broadcast(session->world, &is_used, sizeof is_used, 0);
+	if (!is_used)
+		gemm_use_library(false);
+	return status;
+}
+
 static enum status join_job(struct session *session, const char *config_path, bool *finished,
 			    struct error *err)
 {
@@ -233,11 +279,10 @@ static enum status join_job(struct session *session, const char *config_path, bo
 	if (comm_is_lead(session->world))
 		status = open_run(session, finished, err);
 	status = comm_agree(session->world, status, err);
-	if (status == STATUS_OK) {
-		share_run(session, finished);
-		isa_select(session->isa);
-	}
-	return status;
+	if (status != STATUS_OK)
+		return status;
+	share_run(session, finished);
+	return *finished ? STATUS_OK : select_kernels(session, err);
 }
 
 /* --isa NAME is --set run.isa=NAME. */
@@ -350,6 +395,7 @@ int session_close(struct session *session, enum status status, struct error *err
 	config_release(&session->config);
 	option_list_release(&session->set);
 	free(session->isa_setting);
+	free(session->library);
 	free(session->checkpoint);
 	comm_finalize();
 	return status;

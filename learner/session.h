@@ -18,6 +18,7 @@ struct session {
 	struct run_config config;
 	struct comm *world;
 	enum isa isa;
+	char *library;	    /* that a resumed run's portable kernels use; lead rank only */
 	struct run_dir run; /* held by the lead rank only */
 	bool has_run;
 	bool has_begun;	  /* session_begin has been passed; lead rank only */

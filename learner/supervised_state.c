@@ -11,6 +11,7 @@
 
 #include "common/base/file.h"
 #include "common/base/json.h"
+#include "common/ops/gemm.h"
 #include "common/run/fault.h"
 #include "learner/adapter.h"
 #include "learner/moments.h"
@@ -26,9 +27,10 @@ static void print_state(const struct supervised *run, struct buf *out)
 		   "{\n  \"step\": %" PRId64 ",\n  \"updates\": %" PRId64
 		   ",\n  \"skipped\": %" PRId64 ",\n  \"skipped_in_a_row\": %" PRId64
 		   ",\n  \"metrics_bytes\": %" PRIu64
-		   ",\n  \"lowest_loss\": %s,\n  \"isa\": \"%s\"",
+		   ",\n  \"lowest_loss\": %s,\n  \"isa\": \"%s\",\n  \"library\": ",
 		   run->step, run->trainer.t, run->trainer.skipped, run->trainer.skipped_in_a_row,
 		   run->metrics.bytes, lowest.data, isa_name(run->session.isa));
+	json_write_string(out, gemm_library(), strlen(gemm_library()));
 	state_print_data(&run->train, "train", out);
 	if (run->eval.n > 0)
 		state_print_data(&run->eval, "eval", out);

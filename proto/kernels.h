@@ -9,3 +9,7 @@
  * "avx512") if it is not "auto"; refused if a rank cannot run it.  Does not select
  * it.  Collective; the result is the same on all ranks. */
 enum status kernels_agree(struct comm *comm, const char *wanted, enum isa *isa, struct error *err);
+
+/* Leaves the library of portable kernels (gemm.h) out where the ranks have not all the same one.
+ * The level has been selected.  Collective. */
+void kernels_share_library(struct comm *comm);

@@ -43,6 +43,7 @@
 
 #include <dlfcn.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -979,6 +980,8 @@ struct blas {
 		      float beta, float *c, int c_stride);
 };
 static struct blas blas;
+static char blas_name[200]; /* version, options and the CPU whose kernels it has chosen */
+static bool is_blas_unused;
 static pthread_once_t blas_once = PTHREAD_ONCE_INIT;
 
 static void blas_open(void)
@@ -987,12 +990,35 @@ static void blas_open(void)
 	if (!library)
 		return;
 	void (*set_threads)(int) = NULL;
+	char *(*get_config)(void) = NULL, *(*get_core)(void) = NULL;
 	/* POSIX wants a function pointer read from dlsym this way. */
 	*(void **)&set_threads = dlsym(library, "openblas_set_num_threads");
-	if (!set_threads)
+	*(void **)&get_config = dlsym(library, "openblas_get_config");
+	*(void **)&get_core = dlsym(library, "openblas_get_corename");
+	if (!set_threads || !get_config || !get_core)
 		return;
 	set_threads(1);
+	snprintf(blas_name, sizeof blas_name, "%s on %s", get_config(), get_core());
 	*(void **)&blas.sgemm = dlsym(library, "cblas_sgemm");
+}
+
+/* Whether backward products are left to it. */
+static bool uses_blas(const struct gemm_kernels *kernels)
+{
+	if (kernels != &gemm_kernels_portable || is_blas_unused)
+		return false;
+	pthread_once(&blas_once, blas_open);
+	return blas.sgemm != NULL;
+}
+
+const char *gemm_library(void)
+{
+	return uses_blas(current_kernels()) ? blas_name : "";
+}
+
+void gemm_use_library(bool is_used)
+{
+	is_blas_unused = !is_used;
 }
 
 static void blas_task(void *args, int task, int thread)
@@ -1015,15 +1041,12 @@ static void product_backward(const struct product *p, struct pool *pool)
 			memset(p->c, 0, (size_t)p->rows * p->columns * sizeof *p->c);
 		return;
 	}
-	if (p->kernels == &gemm_kernels_portable) {
-		pthread_once(&blas_once, blas_open);
-		if (blas.sgemm) {
-			pool = pool_worth(pool, p->rows, p->columns, p->depth);
-			pool_run(pool, ceil_div(p->columns, BLAS_COLUMNS), blas_task, (void *)p);
-			return;
-		}
+	if (!uses_blas(p->kernels)) {
+		product_run(p, pool);
+		return;
 	}
-	product_run(p, pool);
+	pool = pool_worth(pool, p->rows, p->columns, p->depth);
+	pool_run(pool, ceil_div(p->columns, BLAS_COLUMNS), blas_task, (void *)p);
 }
 
 void gemm_backward_input(float *dx, const float *dy, const float *w, int m, int n, int k,

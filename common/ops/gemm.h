@@ -44,6 +44,13 @@ void gemm_forward_flat(float *y, const float *x, const float *w, const float *bi
 void gemm_forward_add(float *y, int y_stride, const float *x, const float *panels, int m, int n,
 		      int k, struct pool *pool);
 
+/* What makes the backward products of portable kernels: OpenBLAS, where it is there, by its
+ * version and the CPU whose kernels it has chosen, as its bits differ with both; "": the
+ * kernels here, as at all other levels. */
+const char *gemm_library(void);
+/* Whether OpenBLAS is used where it is there, as it is at first.  Not while a product runs. */
+void gemm_use_library(bool is_used);
+
 /* dx [M, K] = dy [M, N] W, or += if accumulate; w [N, K] not packed. */
 void gemm_backward_input(float *dx, const float *dy, const float *w, int m, int n, int k,
 			 bool accumulate, struct pool *pool);
