@@ -120,5 +120,5 @@ struct hf_save_options {
 enum status hf_save(const struct model *model, const char *dir,
 		    const struct hf_save_options *options, struct error *err);
 /* Whether hf_save may write there: refuses a file, and a directory that holds anything but a
- * checkpoint, which is somebody's. */
+ * checkpoint, which is somebody's; so it does for DIR.tmp and DIR.old, which hf_save takes. */
 enum status hf_check_target(const char *dir, struct error *err);

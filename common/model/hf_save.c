@@ -561,32 +561,78 @@ static bool is_of_checkpoint(const char *name)
 	return strcmp(name, "config.json") == 0 || strcmp(name, "model.safetensors") == 0 ||
 	       strcmp(name, GENERATION) == 0 || strcmp(name, "adapter_config.json") == 0 ||
 	       strcmp(name, "adapter_model.safetensors") == 0 ||
-	       strcmp(name, HF_ADAPTER_MODEL) == 0 ||
-	       strcmp(name, "model.safetensors.index.json") == 0 || strcmp(name, TEMPLATES) == 0;
+	       strcmp(name, "model.safetensors.index.json") == 0;
 }
 
-enum status hf_check_target(const char *dir, struct error *err)
+static bool is_config(const char *name)
 {
+	return strcmp(name, "config.json") == 0;
+}
+
+static bool is_template(const char *name)
+{
+	const char *dot = strrchr(name, '.');
+
+	return dot && strcmp(dot, ".jinja") == 0;
+}
+
+/* Whether all that a directory holds is its own, as is_own says of a name; so is what a file
+ * is written as before it has that name (file.c). */
+static enum status check_names(const char *dir, bool (*is_own)(const char *name), struct error *err)
+{
+	static const struct {
+		const char *name;
+		bool (*is_own)(const char *name);
+	} inner[] = {{HF_ADAPTER_MODEL, is_config}, {TEMPLATES, is_template}};
 	char **names = NULL;
 	size_t n = 0;
-	enum status status = STATUS_OK;
+	enum status status = file_list(dir, &names, &n, err);
 
-	if (!file_exists(dir))
-		return STATUS_OK;
-	if (!file_is_dir(dir))
-		return error_set(err, STATUS_BAD_INPUT,
-				 "%s: is a file, expected a new directory or a checkpoint to replace",
-				 dir);
-	status = file_list(dir, &names, &n, err);
 	for (size_t i = 0; i < n; i++) {
-		if (status == STATUS_OK && !is_of_checkpoint(names[i]))
+		char *path = path_join(dir, names[i]), *name = xstrdup(names[i]);
+		size_t length = strlen(name), k;
+
+		for (k = 0; k < 2 && strcmp(name, inner[k].name) != 0;)
+			k++;
+		if (length > 4 && strcmp(name + length - 4, ".tmp") == 0)
+			name[length - 4] = '\0';
+		if (status == STATUS_OK && is_own == is_of_checkpoint && k < 2 && file_is_dir(path))
+			status = check_names(path, inner[k].is_own, err);
+		else if (status == STATUS_OK && (!is_own(name) || file_is_dir(path)))
 			status = error_set(err, STATUS_BAD_INPUT,
 					   "%s: holds %.100s, which is no file of a checkpoint; "
 					   "expected a new directory or a checkpoint to replace",
 					   dir, names[i]);
+		free(path);
+		free(name);
 		free(names[i]);
 	}
 	free(names);
+	return status;
+}
+
+static enum status check_replaceable(const char *dir, struct error *err)
+{
+	if (!file_exists(dir))
+		return STATUS_OK;
+	if (!file_is_dir(dir))
+		return error_set(
+			err, STATUS_BAD_INPUT,
+			"%s: is a file, expected a new directory or a checkpoint to replace", dir);
+	return check_names(dir, is_of_checkpoint, err);
+}
+
+enum status hf_check_target(const char *dir, struct error *err)
+{
+	char *temporary = xasprintf("%s.tmp", dir), *old = xasprintf("%s.old", dir);
+	enum status status = check_replaceable(dir, err);
+
+	if (status == STATUS_OK)
+		status = check_replaceable(temporary, err);
+	if (status == STATUS_OK)
+		status = check_replaceable(old, err);
+	free(temporary);
+	free(old);
 	return status;
 }
 
@@ -635,14 +681,21 @@ static enum status fill_directory(const struct model *model, const char *dir,
 	return status;
 }
 
-/* The old directory, if there is one, goes aside, the new one takes its name; if it
- * cannot, the old one comes back. */
+/* Two directories take each other's names at once; false where the file system cannot. */
+static bool exchange(const char *a, const char *b)
+{
+	return renameat2(AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE) == 0;
+}
+
+/* The new directory takes the name, the old one, if there is one, that of the new.  Where
+ * that cannot be done at once the old one goes aside first; it comes back if the new one
+ * cannot follow. */
 static enum status publish(const char *temporary, const char *dir, struct error *err)
 {
 	char *old = xasprintf("%s.old", dir), *parent = xstrdup(dir), *slash;
 	enum status status = file_remove_tree(old, err);
 
-	if (status == STATUS_OK &&
+	if (status == STATUS_OK && !exchange(temporary, dir) &&
 	    ((file_exists(dir) && rename(dir, old) != 0) || rename(temporary, dir) != 0)) {
 		status = error_set(err, STATUS_BAD_INPUT, "%s: cannot be renamed: %s", dir,
 				   strerror(errno));
@@ -655,6 +708,8 @@ static enum status publish(const char *temporary, const char *dir, struct error 
 		status = file_sync_dir(slash ? (*parent ? parent : "/") : ".", err);
 	if (status == STATUS_OK)
 		status = file_remove_tree(old, err);
+	if (status == STATUS_OK)
+		status = file_remove_tree(temporary, err);
 	free(old);
 	free(parent);
 	return status;
@@ -683,8 +738,9 @@ enum status hf_save(const struct model *model, const char *path,
 	struct error ignored;
 	enum status status = hf_check_target(dir, err);
 
-	if (status == STATUS_OK)
-		status = file_remove_tree(temporary, err);
+	if (status != STATUS_OK)
+		goto done;
+	status = file_remove_tree(temporary, err);
 	if (status == STATUS_OK)
 		status = file_make_dirs(temporary, err);
 	if (status == STATUS_OK)
@@ -693,6 +749,7 @@ enum status hf_save(const struct model *model, const char *path,
 		status = publish(temporary, dir, err);
 	if (status != STATUS_OK)
 		file_remove_tree(temporary, &ignored);
+done:
 	free(temporary);
 	free(dir);
 	return status;

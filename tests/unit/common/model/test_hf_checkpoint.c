@@ -1416,6 +1416,73 @@ static void test_a_tensor_larger_than_a_shard_has_one_of_its_own(void **state)
 
 /* --- what is replaced and what is copied --- */
 
+/* Names that belong to a checkpoint, but not there, and what lies beside it. */
+static void test_nothing_of_somebody_else_is_removed(void **state)
+{
+	static const char *const foreign[] = {
+		"in.old/thesis.txt",	     "in.tmp/notes.txt",
+		"in/model/thesis.txt",	     "in/additional_chat_templates/notes.txt",
+		"in/config.json/thesis.txt", "in/model/config.json/thesis.txt",
+	};
+	struct hf_save_options options = {.source_dir = MODELS "gpt2"};
+	struct model *model = load(MODELS "gpt2", HEAD_LM);
+	struct error err = {""};
+	(void)state;
+
+	for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++) {
+		char *home = path_join(root, "home"), *path = path_join(home, foreign[i]);
+		char *target = path_join(home, "in"), *parent = xstrdup(path);
+
+		*strrchr(parent, '/') = '\0';
+		assert_int_equal(file_make_dirs(parent, &err), STATUS_OK);
+		assert_int_equal(file_replace(path, "x", 1, &err), STATUS_OK);
+		assert_int_equal(hf_save(model, target, &options, &err), STATUS_BAD_INPUT);
+		if (!strstr(err.text, "which is no file of a checkpoint"))
+			fail_msg("%s: %s", foreign[i], err.text);
+		assert_true(file_exists(path));
+		assert_int_equal(file_remove_tree(home, &err), STATUS_OK);
+		free(home);
+		free(path);
+		free(target);
+		free(parent);
+	}
+	model_destroy(model);
+}
+
+/* What a save leaves behind that was killed is taken for what it is. */
+static void test_what_is_left_of_a_killed_save_is_replaced(void **state)
+{
+	static const char *const left[] = {
+		"in.tmp/config.json.tmp", "in.tmp/model.safetensors", "in.old/config.json",
+		"in.tmp/additional_chat_templates/tool.jinja.tmp", "in.tmp/model/config.json"};
+	struct hf_save_options options = {.source_dir = MODELS "gpt2"};
+	struct model *model = load(MODELS "gpt2", HEAD_LM);
+	char *home = path_join(root, "home"), *target = path_join(home, "in"), **names;
+	struct error err = {""};
+	size_t n;
+	(void)state;
+
+	for (size_t i = 0; i < sizeof left / sizeof *left; i++) {
+		char *path = path_join(home, left[i]), *parent = xstrdup(path);
+
+		*strrchr(parent, '/') = '\0';
+		assert_int_equal(file_make_dirs(parent, &err), STATUS_OK);
+		assert_int_equal(file_replace(path, "x", 1, &err), STATUS_OK);
+		free(path);
+		free(parent);
+	}
+	if (hf_save(model, target, &options, &err) != STATUS_OK)
+		fail_msg("%s", err.text);
+	assert_int_equal(file_list(home, &names, &n, &err), STATUS_OK);
+	assert_int_equal(n, 1);
+	free(names[0]);
+	free(names);
+	assert_int_equal(file_remove_tree(home, &err), STATUS_OK);
+	free(home);
+	free(target);
+	model_destroy(model);
+}
+
 static void test_a_directory_of_something_else_is_not_replaced(void **state)
 {
 	static const char *const foreign[] = {"notes.txt", "model-1-of-x.safetensors", "step-3",
@@ -1702,6 +1769,8 @@ int main(void)
 		CASE(test_a_large_checkpoint_is_saved_in_shards),
 		CASE(test_a_tensor_larger_than_a_shard_has_one_of_its_own),
 		CASE(test_a_directory_of_something_else_is_not_replaced),
+		CASE(test_nothing_of_somebody_else_is_removed),
+		CASE(test_what_is_left_of_a_killed_save_is_replaced),
 		CASE(test_files_that_go_with_a_model_are_copied),
 		CASE(test_one_label_is_not_a_choice_among_classes),
 		CASE(test_labels_that_the_config_does_not_name_are_named),
