@@ -1,7 +1,5 @@
 /* rlhf: the table of commands. */
 #include <errno.h>
-#include <limits.h>
-#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -64,14 +62,6 @@ static int unknown_command(const char *name)
 	return comm_refuse(STATUS_BAD_INPUT, &err);
 }
 
-/* Memory that was freed is kept for the next message of the size of a model:
- * fresh pages have to be cleared first, which takes longer than to fill them. */
-static void keep_freed_memory(void)
-{
-	mallopt(M_MMAP_THRESHOLD, INT_MAX);
-	mallopt(M_TRIM_THRESHOLD, -1);
-}
-
 /* The exit code, unless something has not reached standard output. */
 static int check_output(int code)
 {
@@ -107,7 +97,6 @@ static int run(int argc, char **argv)
 int main(int argc, char **argv)
 {
 	file_keep_streams_apart();
-	keep_freed_memory();
 	log_init(LOG_INFO, true);
 	if (!thread_allow_stack()) {
 		log_error("a stack of %d KiB is needed, and the limit is lower (ulimit -s)",

@@ -3,17 +3,17 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/base/die.h"
+#include "common/base/memory.h"
 #include "learner/pooled.h"
 
-/* Of the machine's memory, shared among the ranks on it. */
+/* Of the node's memory, shared among the ranks on it. */
 #define SHARE_OF_MEMORY 0.25
 
 size_t embeddings_bytes(const struct dataset *dataset, const struct model *model, int n_ranks)
 {
-	double memory = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+	double memory = (double)memory_of_node();
 	size_t bytes = (size_t)dataset->n * (size_t)model->config.n_channels * sizeof(float);
 
 	return (double)bytes > SHARE_OF_MEMORY * memory / n_ranks ? 0 : bytes;

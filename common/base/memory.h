@@ -3,8 +3,8 @@
 
 #include <stddef.h>
 
-/* Bytes that processes on this node may use together: the machine's memory, or the limit
- * of the control group that this process is in. */
+/* Bytes that processes on this node may use together: the machine's memory, or the least limit
+ * of the control groups that this process is in. */
 size_t memory_of_node(void);
 /* Bytes of them that are free, or can be freed at once. */
 size_t memory_available(void);

@@ -5,9 +5,9 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/base/die.h"
+#include "common/base/memory.h"
 #include "common/base/rng.h"
 #include "common/model/lora.h"
 #include "common/model/rotary.h"
@@ -140,19 +140,17 @@ enum status model_check_memory(const struct model_config *config, const char *wh
 			       struct error *err)
 {
 	struct param_layout layout;
-	double gib = 1024.0 * 1024 * 1024, bytes, memory;
-	long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
+	double gib = 1024.0 * 1024 * 1024, bytes, memory = (double)memory_of_node();
 
 	param_layout_init(&layout, config, false);
 	bytes = (double)layout.n_floats * sizeof(float);
 	param_layout_release(&layout);
-	memory = (double)pages * (double)page_bytes;
-	if (pages < 0 || page_bytes < 0 || bytes <= memory)
+	if (bytes <= memory)
 		return STATUS_OK;
 	return error_set(
 		err, STATUS_BAD_INPUT,
 		"%s: the weights take %.4g GiB, expected no more than the %.4g GiB of this "
-		"machine",
+		"machine or job",
 		where, bytes / gib, memory / gib);
 }
 
