@@ -118,11 +118,11 @@ static struct value call_text_method(struct jinja *j, struct value v, struct val
 	struct value first = argument(arguments, 0);
 
 	if (jinja_is_named(name, "strip"))
-		return jinja_strip(v, first, true, true);
+		return jinja_strip(j, v, first, true, true);
 	if (jinja_is_named(name, "lstrip"))
-		return jinja_strip(v, first, true, false);
+		return jinja_strip(j, v, first, true, false);
 	if (jinja_is_named(name, "rstrip"))
-		return jinja_strip(v, first, false, true);
+		return jinja_strip(j, v, first, false, true);
 	if (jinja_is_named(name, "upper"))
 		return jinja_change_case(j, v, toupper);
 	if (jinja_is_named(name, "lower"))
@@ -331,7 +331,7 @@ static struct value apply_text_filter(struct jinja *j, struct value v, struct va
 	struct value text = jinja_to_text(j, v);
 
 	if (jinja_is_named(name, "trim"))
-		return jinja_strip(text, argument(arguments, 0), true, true);
+		return jinja_strip(j, text, argument(arguments, 0), true, true);
 	if (jinja_is_named(name, "string") || jinja_is_named(name, "safe"))
 		return text;
 	if (jinja_is_named(name, "upper"))

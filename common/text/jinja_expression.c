@@ -220,6 +220,7 @@ static struct value read_postfix(struct jinja *j)
 	struct value v = read_operand(j);
 
 	while (jinja_may_go_on(j)) {
+		jinja_look_at(j, v);
 		if (jinja_accept(j, ".")) {
 			struct value name = jinja_read_name(j);
 			v = jinja_is_next(j, "(") ? jinja_call_method(j, v, name)

@@ -108,6 +108,8 @@ struct value jinja_fail(struct jinja *j, enum jinja_result result);
 struct value jinja_unknown(struct jinja *j); /* the same with JINJA_UNKNOWN */
 /* Counts a step; false when there have been too many. */
 bool jinja_may_go_on(struct jinja *j);
+/* Counts the steps that a look at all of a text is worth. */
+void jinja_look_at(struct jinja *j, struct value v);
 void *jinja_take(struct jinja *j, size_t n, size_t size); /* zeroed, and one more */
 struct value jinja_new_list(struct jinja *j, size_t n);
 struct value jinja_new_table(struct jinja *j);
@@ -118,7 +120,7 @@ struct value jinja_concat(struct jinja *j, struct value a, struct value b);
 /* As {{ }} writes it. */
 struct value jinja_to_text(struct jinja *j, struct value v);
 /* set: the characters stripped; white space if it is no string. */
-struct value jinja_strip(struct value v, struct value set, bool left, bool right);
+struct value jinja_strip(struct jinja *j, struct value v, struct value set, bool left, bool right);
 struct value jinja_change_case(struct jinja *j, struct value v, int (*change)(int));
 /* A capital first and small letters behind it: in each word, or in all. */
 struct value jinja_capitalize(struct jinja *j, struct value v, bool in_each_word);

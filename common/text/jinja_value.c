@@ -7,7 +7,12 @@
 
 #include "common/text/unicode.h"
 
-enum { MAX_MEMORY = 1 << 25 };
+enum {
+	MAX_MEMORY = 1 << 25,
+	MAX_TEXT = 1 << 20,   /* bytes of one value */
+	BYTES_OF_STEP = 64,   /* of a text that is looked at */
+	MAX_STRIPPED_SET = 64 /* bytes of the characters to strip */
+};
 
 struct value jinja_bool(bool is_true)
 {
@@ -102,6 +107,12 @@ bool jinja_may_go_on(struct jinja *j)
 	return j->steps < JINJA_MAX_STEPS;
 }
 
+void jinja_look_at(struct jinja *j, struct value v)
+{
+	if (v.type == STRING && j->steps < JINJA_MAX_STEPS)
+		j->steps += (long)(v.n / BYTES_OF_STEP);
+}
+
 void *jinja_take(struct jinja *j, size_t n, size_t size)
 {
 	j->memory += n * size + 64;
@@ -153,8 +164,13 @@ void jinja_table_put(struct jinja *j, struct table *table, const char *key, size
 
 struct value jinja_concat(struct jinja *j, struct value a, struct value b)
 {
-	char *text = jinja_take(j, a.n + b.n, 1);
+	char *text;
 
+	if (a.n + b.n > MAX_TEXT) {
+		jinja_stop(j);
+		return JINJA_NOTHING;
+	}
+	text = jinja_take(j, a.n + b.n, 1);
 	if (a.n > 0)
 		memcpy(text, a.text, a.n);
 	if (b.n > 0)
@@ -202,11 +218,13 @@ static bool is_stripped(uint32_t c, struct value set)
 }
 
 /* set: the characters stripped; white space if it is no string. */
-struct value jinja_strip(struct value v, struct value set, bool left, bool right)
+struct value jinja_strip(struct jinja *j, struct value v, struct value set, bool left, bool right)
 {
 	uint32_t c;
 	size_t n;
 
+	if (set.type == STRING && set.n > MAX_STRIPPED_SET)
+		return jinja_unknown(j);
 	while (left && (n = utf8_next(v.text, v.n, &c)) > 0 && is_stripped(c, set)) {
 		v.text += n;
 		v.n -= n;
