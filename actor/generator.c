@@ -386,12 +386,21 @@ static struct admission admission_create(struct arena *arena, int n_slots)
 	return a;
 }
 
-/* Blocks for a request's prompt and its next position, less the whole ones it shares. */
-static int blocks_needed(const struct request *request, bool is_shared)
+/* Of a request's prompt and its next token, which is never an input if it is the last. */
+static int positions_needed(const struct job *job, const struct request *request)
+{
+	bool is_last = request->n_completion + 1 >= job->options->max_new_tokens;
+
+	return request->n_prompt + request->n_completion + !is_last;
+}
+
+/* Blocks for these, less the whole ones it shares. */
+static int blocks_needed(const struct job *job, const struct request *request, bool is_shared)
 {
 	int n = request->n_prompt + request->n_completion;
 
-	return kv_cache_blocks_for(n + 1) - (is_shared ? n / ATTENTION_KEY_BLOCK : 0);
+	return kv_cache_blocks_for(positions_needed(job, request)) -
+	       (is_shared ? n / ATTENTION_KEY_BLOCK : 0);
 }
 
 /* Whether blocks are left for it; those at work soon want some too. */
@@ -414,7 +423,7 @@ static bool admit_request(struct job *job, struct engine *engine, struct admissi
 	bool is_copy = is_new && !is_shared && before && before->request->n_completion == 0 &&
 		       same_prompt(request, before->request);
 	int n = request->n_prompt + request->n_completion;
-	int n_blocks = blocks_needed(request, is_copy || is_shared);
+	int n_blocks = blocks_needed(job, request, is_copy || is_shared);
 
 	if (!has_memory(engine, a, n_blocks) && !is_shared && engine->shared)
 		forget_shared(job, engine);
@@ -426,10 +435,10 @@ static bool admit_request(struct job *job, struct engine *engine, struct admissi
 	} else if (is_shared) {
 		a->sources[a->n] = job->generator->n_slots;
 		kv_cache_fork(engine->cache, job->generator->n_slots, s);
-		kv_cache_reserve(engine->cache, s, n + 1);
+		kv_cache_reserve(engine->cache, s, positions_needed(job, request));
 	} else {
 		a->sources[a->n] = a->n_prompts;
-		kv_cache_reserve(engine->cache, s, n + 1);
+		kv_cache_reserve(engine->cache, s, positions_needed(job, request));
 		a->numbers[a->n_prompts] = s;
 		a->offsets[a->n_prompts + 1] = a->offsets[a->n_prompts] + n;
 		a->n_prompts++;
@@ -466,16 +475,17 @@ static void run_prompts(struct job *job, struct engine *engine, const struct adm
 }
 
 /* Keys and values of the prompts that this admission has twice or more. */
-static void copy_prompts(struct engine *engine, const struct admission *a, int n_slots)
+static void copy_prompts(const struct job *job, struct engine *engine, const struct admission *a)
 {
+	int n_slots = job->generator->n_slots;
+
 	for (int i = 0; i < a->n; i++) {
 		int s = (int)(a->slots[i] - engine->slots);
-		int n = a->slots[i]->request->n_prompt;
 
 		if (a->sources[i] == n_slots || a->numbers[a->sources[i]] == s)
 			continue;
 		kv_cache_fork(engine->cache, a->numbers[a->sources[i]], s);
-		kv_cache_reserve(engine->cache, s, n + 1);
+		kv_cache_reserve(engine->cache, s, positions_needed(job, a->slots[i]->request));
 	}
 }
 
@@ -524,7 +534,7 @@ static bool admit(struct job *job, struct engine *engine, struct pool *pool)
 		hidden = arena_alloc(&engine->arena, (size_t)n_slots + 1, row);
 		rows = arena_alloc(&engine->arena, (size_t)a.n, row);
 		run_prompts(job, engine, &a, hidden, pool);
-		copy_prompts(engine, &a, n_slots);
+		copy_prompts(job, engine, &a);
 		memcpy(hidden + (size_t)n_slots * c, engine->shared_hidden, row);
 		share_last(job, engine, &a, hidden);
 		for (int i = 0; i < a.n; i++)

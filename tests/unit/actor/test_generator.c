@@ -285,6 +285,39 @@ static void test_bytes_do_not_depend_on_the_memory_for_keys_and_values(void **st
 	model_destroy(models[1]);
 }
 
+/* A completion's last token is never an input and needs no block of its own: prompts that
+ * fill the cache give one token. */
+static void test_a_prompt_that_fills_the_cache_gives_a_token(void **state)
+{
+	struct model *model = learned_model(300);
+	struct generate_options options = usual_options();
+	struct pool *pool = pool_create(1);
+	struct request requests[3], expected[3];
+
+	(void)state;
+	options.max_new_tokens = 1;
+	for (int k = 0; k < LONG_PROMPT; k++)
+		long_prompt[k] = (k * 29 + 5) % V;
+	for (int i = 0; i < 3; i++)
+		requests[i] = expected[i] = (struct request){
+			.prompt = long_prompt, .n_prompt = 128, .sample = (uint32_t)i};
+	run_requests(model, 4, 1, expected, 3, &options);
+	for (int slots = 1; slots < 5; slots++) {
+		struct generator *generator = generator_create(
+			model, slots, 2 * kv_cache_block_bytes(model), pool);
+
+		assert_int_equal(generator_positions(generator), 128);
+		generator_run(generator, requests, 3, &options, NULL, NULL);
+		for (int i = 0; i < 3; i++)
+			assert_same_request(&requests[i], &expected[i]);
+		release_requests(requests, 3);
+		generator_destroy(generator);
+	}
+	release_requests(expected, 3);
+	pool_destroy(pool);
+	model_destroy(model);
+}
+
 /* A request alone gives the bytes that it gives in a group of its prompt. */
 static void test_bytes_do_not_depend_on_the_sharing_of_prompts(void **state)
 {
@@ -677,6 +710,7 @@ int main(void)
 			test_bytes_of_a_large_vocabulary_do_not_depend_on_slots_or_threads),
 		cmocka_unit_test(test_a_generator_runs_again_as_if_it_were_new),
 		cmocka_unit_test(test_bytes_do_not_depend_on_the_memory_for_keys_and_values),
+		cmocka_unit_test(test_a_prompt_that_fills_the_cache_gives_a_token),
 		cmocka_unit_test(test_bytes_do_not_depend_on_the_sharing_of_prompts),
 		cmocka_unit_test(test_logprobs_are_those_of_the_full_forward_to_the_bit),
 		cmocka_unit_test(test_completions_end_with_an_end_id_or_by_length),
