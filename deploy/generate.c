@@ -442,6 +442,7 @@ int generate_main(int argc, char **argv)
 		.options = options,
 		.n_options = sizeof options / sizeof *options,
 		.prompt = &generate.prompt,
+		.samples = &generate.samples,
 		.context = &generate,
 		.check = check,
 		.prepare = prepare,

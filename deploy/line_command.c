@@ -22,7 +22,9 @@
 #include "proto/lines.h"
 
 /* Of the common options, those that a tokenizer alone has too come first. */
-enum { BLOCK_LINES = 64, N_TEXT_OPTIONS = 4, N_COMMON_OPTIONS = 8 };
+enum { N_TEXT_OPTIONS = 4, N_COMMON_OPTIONS = 8 };
+/* The most of a block, which is written when all of it is done. */
+enum { BLOCK_LINES = 64, BLOCK_RESULTS = 1024 };
 
 struct line_args {
 	const char *model, *adapter, *input, *output, *chat, *isa, *weights;
@@ -165,6 +167,18 @@ static enum status start_computing(struct line_job *job, const struct line_args 
 	return STATUS_OK;
 }
 
+/* Lines of a block: as many as may be, but so that each rank gets as many as the others. */
+static size_t block_lines(const struct line_job *job)
+{
+	size_t samples = job->command->samples ? (size_t)*job->command->samples : 1;
+	size_t most = samples >= BLOCK_RESULTS ? 1 : BLOCK_RESULTS / samples;
+	size_t ranks = (size_t)comm_size(job->world), n = job->input.n, rounds;
+
+	most = most < BLOCK_LINES ? most : BLOCK_LINES;
+	rounds = (n + most * ranks - 1) / (most * ranks);
+	return n > 0 ? (n + rounds * ranks - 1) / (rounds * ranks) : 1;
+}
+
 static enum status run_job(struct line_job *job, const struct line_args *args, struct error *err)
 {
 	enum status status = STATUS_OK;
@@ -181,8 +195,8 @@ static enum status run_job(struct line_job *job, const struct line_args *args, s
 	status = comm_agree(job->world, status, err);
 	comm_set_phase("working");
 	if (status == STATUS_OK)
-		status = lines_run(job->world, job->input.n, BLOCK_LINES, work_block, write_block,
-				   job, err);
+		status = lines_run(job->world, job->input.n, block_lines(job), work_block,
+				   write_block, job, err);
 	if (job->output) {
 		enum status closed = line_output_close(job->output, status == STATUS_OK, err);
 		status = status == STATUS_OK ? closed : status;

@@ -43,6 +43,7 @@ struct line_command {
 	const struct option *options; /* besides the common ones */
 	size_t n_options;
 	const char *const *prompt; /* a prompt that replaces --input, or NULL */
+	const int64_t *samples;	   /* results of each line; NULL: one */
 	void *context;		   /* the command's own */
 	/* Checks options before anything is loaded; may be NULL. */
 	enum status (*check)(void *context, struct error *err);

@@ -233,22 +233,28 @@ static enum status system_error(struct error *err, const char *path, const char 
 /* The temporary file of the output that is open. */
 static char *volatile unfinished;
 
-/* Signals that end the program end with what they do by default. */
-static void drop_unfinished(int signal)
+static void drop_unfinished(void)
 {
 	if (unfinished)
 		unlink(unfinished);
+}
+
+/* Signals that end the program end with what they do by default. */
+static void drop_and_end(int signal)
+{
+	drop_unfinished();
 	raise(signal);
 }
 
 static void guard_unfinished(char *path)
 {
-	static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
-	struct sigaction ours = {.sa_handler = drop_unfinished, .sa_flags = (int)SA_RESETHAND};
+	static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+	struct sigaction ours = {.sa_handler = drop_and_end, .sa_flags = (int)SA_RESETHAND};
 	struct sigaction usual = {.sa_handler = SIG_DFL}, now;
-	void (*expected)(int) = path ? SIG_DFL : drop_unfinished;
+	void (*expected)(int) = path ? SIG_DFL : drop_and_end;
 
 	unfinished = path;
+	die_set_cleanup(path ? drop_unfinished : NULL);
 	sigemptyset(&ours.sa_mask);
 	sigemptyset(&usual.sa_mask);
 	for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)

@@ -14,6 +14,12 @@
 enum { HUGE_PAGES_BYTES = 8 << 20 };
 
 static void (*die_hook)(int exit_code);
+static void (*die_cleanup)(void);
+
+void die_set_cleanup(void (*cleanup)(void))
+{
+	die_cleanup = cleanup;
+}
 
 void die_set_hook(void (*hook)(int exit_code))
 {
@@ -28,6 +34,8 @@ void die(const char *format, ...)
 	vsnprintf(text, sizeof text, format, args);
 	va_end(args);
 	log_rank(LOG_ERROR, "internal error: %s", text);
+	if (die_cleanup)
+		die_cleanup();
 	void (*hook)(int) = die_hook;
 	die_hook = NULL; /* a hook that dies itself must not come back here */
 	if (hook)

@@ -7,6 +7,8 @@
  * through the hook if one is installed (proto/comm installs MPI_Abort). */
 _Noreturn void die(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void die_set_hook(void (*hook)(int exit_code));
+/* What is done before that, as removing an unfinished file; it must not die.  NULL: nothing. */
+void die_set_cleanup(void (*cleanup)(void));
 
 /* Checked in debug and asan builds.  The condition must have no side effects. */
 #ifdef NDEBUG

@@ -166,8 +166,9 @@ static void test_the_file_of_a_link_is_written(void)
 	free(link);
 }
 
-/* What a signal that ends the program leaves: nothing, and the old file. */
-static void test_a_signal_leaves_nothing_half_done(int number)
+/* What a signal that ends the program leaves: nothing, and the old file.  So does an
+ * error inside, number 0. */
+static void test_an_early_end_leaves_nothing_half_done(int number)
 {
 	char dir[] = "/tmp/test_lines.XXXXXX";
 	CHECK(mkdtemp(dir) != NULL);
@@ -178,12 +179,20 @@ static void test_a_signal_leaves_nothing_half_done(int number)
 	pid_t child = fork();
 	if (child == 0) {
 		signal(number, SIG_DFL);
-		if (line_output_open(&output, path, &err) == STATUS_OK && count_files(dir) == 1)
-			raise(number);
+		die_set_hook(NULL);
+		close(STDERR_FILENO);
+		if (line_output_open(&output, path, &err) != STATUS_OK || count_files(dir) != 1)
+			_exit(9);
+		if (number == 0)
+			die("no memory");
+		raise(number);
 		_exit(9);
 	}
 	CHECK(waitpid(child, &result, 0) == child);
-	CHECK(WIFSIGNALED(result) && WTERMSIG(result) == number);
+	if (number == 0)
+		CHECK(WIFEXITED(result) && WEXITSTATUS(result) == 1);
+	else
+		CHECK(WIFSIGNALED(result) && WTERMSIG(result) == number);
 	CHECK(count_files(dir) == 0);
 	rmdir(dir);
 	free(path);
@@ -219,8 +228,10 @@ int main(void)
 	if (comm_is_lead(world)) {
 		test_a_file_appears_when_it_is_whole();
 		test_the_file_of_a_link_is_written();
-		test_a_signal_leaves_nothing_half_done(SIGINT);
-		test_a_signal_leaves_nothing_half_done(SIGTERM);
+		test_an_early_end_leaves_nothing_half_done(SIGINT);
+		test_an_early_end_leaves_nothing_half_done(SIGTERM);
+		test_an_early_end_leaves_nothing_half_done(SIGQUIT);
+		test_an_early_end_leaves_nothing_half_done(0);
 		test_a_device_stays_a_device();
 	}
 	return check_end(world);
