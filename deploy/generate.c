@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "actor/generator.h"
+#include "actor/watch.h"
 #include "common/base/clock.h"
 #include "common/base/die.h"
 #include "common/base/json.h"
@@ -17,7 +18,6 @@
 #include "common/text/unicode.h"
 #include "deploy/commands.h"
 #include "deploy/line_command.h"
-#include "deploy/watch.h"
 #include "proto/launch.h"
 #include "proto/rollout.h"
 

@@ -88,6 +88,10 @@ speak --stop e --stop th --stop-id 40 --stop-id 41 >stopped.jsonl
 for reason in '"e"' '"th"' 40 41 null; do
 	grep -q "\"stop_reason\":$reason" stopped.jsonl || fail "nothing ended by $reason"
 done
+if grep -q stop_reason free.jsonl; then
+	fail 'a reason where no stop was given'
+fi
+speak --stop-id 40 | grep -q '"stop_reason":40' || fail 'no reason where only --stop-id is given'
 if field completion <stopped.jsonl | grep -qE 'e|th'; then
 	fail 'text behind a stop string'
 fi

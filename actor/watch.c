@@ -1,5 +1,5 @@
 /* See watch.h.  What may still become a stop string is not shown yet. */
-#include "deploy/watch.h"
+#include "actor/watch.h"
 
 #include <stdio.h>
 #include <string.h>
