@@ -10,12 +10,6 @@
 
 #include "common/base/die.h"
 
-void buf_init(struct buf *buf)
-{
-	*buf = (struct buf){0};
-	buf_reserve(buf, 0);
-}
-
 void buf_release(struct buf *buf)
 {
 	free(buf->data);

@@ -15,7 +15,6 @@ struct buf {
 		0                                                                                  \
 	}
 
-void buf_init(struct buf *buf);
 void buf_release(struct buf *buf);
 void buf_reset(struct buf *buf); /* length 0, memory kept */
 void buf_reserve(struct buf *buf, size_t extra);

@@ -30,11 +30,6 @@ void log_set_name(const char *name)
 	snprintf(log_process, sizeof log_process, "%s", name);
 }
 
-const char *log_name(void)
-{
-	return log_process;
-}
-
 static size_t append(char *line, size_t at, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 static size_t append(char *line, size_t at, const char *format, ...)

@@ -141,7 +141,7 @@ static void calls_of_a_follower(void)
 	log_warn("unseen");
 	log_debug("unseen");
 	log_error("e%d", 1);
-	log_rank(LOG_INFO, "%s", log_name());
+	log_rank(LOG_INFO, "seen");
 	log_rank(LOG_DEBUG, "unseen");
 }
 
@@ -160,7 +160,7 @@ static void test_log_prints_on_the_lead_or_with_the_name(void **state)
 	(void)state;
 	char text[16384];
 	captured(calls_of_a_follower, text, sizeof text);
-	assert_string_equal(text, "rlhf: actor.1: error: e1\nrlhf: actor.1: actor.1\n");
+	assert_string_equal(text, "rlhf: actor.1: error: e1\nrlhf: actor.1: seen\n");
 	captured(calls_of_the_lead, text, sizeof text);
 	const char *expected = "rlhf: i?\nrlhf: warning: w\nrlhf: learner.0: debug: d\nrlhf: ";
 	assert_memory_equal(text, expected, strlen(expected));
