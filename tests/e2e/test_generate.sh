@@ -91,7 +91,8 @@ done
 if grep -q stop_reason free.jsonl; then
 	fail 'a reason where no stop was given'
 fi
-speak --stop-id 40 | grep -q '"stop_reason":40' || fail 'no reason where only --stop-id is given'
+speak --stop-id 40 >by-id.jsonl
+grep -q '"stop_reason":40' by-id.jsonl || fail 'no reason where only --stop-id is given'
 if field completion <stopped.jsonl | grep -qE 'e|th'; then
 	fail 'text behind a stop string'
 fi
