@@ -33,6 +33,9 @@ void html_append(struct buf *out, const char *text, size_t n)
 		case '\'':
 			buf_append_string(out, "&#39;");
 			break;
+		case '\0': /* which a page may not hold */
+			buf_append_string(out, "&#xFFFD;");
+			break;
 		default:
 			buf_append_char(out, text[i]);
 		}

@@ -187,9 +187,11 @@ static void visit_rollout(void *context, const struct json *line)
 static void append_samples(struct buf *page, int64_t step, const struct buf *rows)
 {
 	buf_printf(page,
-		   "<h3>Step %" PRId64 "</h3>\n<table class=samples><tr><th>score<th>completion\n"
-		   "%s</table>\n",
-		   step, rows->data);
+		   "<h3>Step %" PRId64
+		   "</h3>\n<table class=samples><tr><th>score<th>completion\n",
+		   step);
+	buf_append(page, rows->data, rows->length);
+	buf_append_string(page, "</table>\n");
 }
 
 /* ---- the page ---- */

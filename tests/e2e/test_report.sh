@@ -69,3 +69,9 @@ has 2 '<figure>'
 if grep -oE '(points|[xy][12]|c[xy])="?[^" ]*(nan|inf)' run/report.html >&2; then
 	fail 'a curve has points without a place'
 fi
+
+# A completion may hold a NUL, which ends neither the table nor the text of the page.
+printf '{"step":1,"completion":"%s","score":1}\n' 'before\u0000after' 'the next' >run/rollouts.jsonl
+"$RLHF" report run 2>/dev/null
+has 1 'before&#xFFFD;after'
+has 1 'the next'
