@@ -2,6 +2,7 @@
  * its metrics, the config, and samples of the first and the last step.
  *
  * A metric eval/NAME is drawn into the chart of NAME, if there is one. */
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -101,33 +102,55 @@ static void metrics_release(struct metrics *m)
 	free(m->steps);
 }
 
-/* Calls visit with each whole line of a file; a file that is absent has none. */
+/* Calls visit with each whole line of a file; a file that is absent has none.  It is not mapped:
+ * a run that goes on cuts it to what its checkpoint knows, and a map's lost bytes kill. */
 typedef void visit_line(void *context, const struct json *line);
 
-static enum status each_line(const char *dir, const char *name, visit_line *visit, void *context,
-			     struct error *err)
+static enum status read_lines(FILE *file, const char *path, visit_line *visit, void *context,
+			      struct error *err)
 {
-	char *path = path_join(dir, name);
-	struct file_map map = {0};
+	char *text = NULL;
+	size_t capacity = 0;
+	ssize_t n;
 	enum status status = STATUS_OK;
-	const char *at, *end, *newline;
 
-	if (!file_exists(path))
-		goto done;
-	status = file_map(&map, path, err);
-	if (status != STATUS_OK)
-		goto done;
-	at = (const char *)map.data;
-	end = at + map.size;
-	for (; at < end && (newline = memchr(at, '\n', (size_t)(end - at))); at = newline + 1) {
-		struct json *line = json_parse(at, (size_t)(newline - at), path, NULL);
+	while ((n = getline(&text, &capacity, file)) > 0 && text[n - 1] == '\n') {
+		struct json *line = json_parse(text, (size_t)n - 1, path, NULL);
 
 		if (line)
 			visit(context, line);
 		json_free(line);
 	}
-	file_unmap(&map);
+	if (n < 0 && !feof(file))
+		status = error_set(err, STATUS_BAD_INPUT, "%s: cannot read: %s", path,
+				   strerror(errno));
+	free(text);
+	return status;
+}
+
+static enum status each_line(const char *dir, const char *name, visit_line *visit, void *context,
+			     struct error *err)
+{
+	char *path = path_join(dir, name);
+	enum status status = STATUS_OK;
+	FILE *file = NULL;
+	uint64_t size;
+	int fd;
+
+	if (!file_exists(path))
+		goto done;
+	fd = file_open(path, &size, err);
+	if (fd < 0) {
+		status = STATUS_BAD_INPUT;
+		goto done;
+	}
+	file = fdopen(fd, "r");
+	if (!file)
+		die("%s: cannot read its descriptor: %s", path, strerror(errno));
+	status = read_lines(file, path, visit, context, err);
 done:
+	if (file)
+		fclose(file);
 	free(path);
 	return status;
 }

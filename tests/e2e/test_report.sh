@@ -75,3 +75,19 @@ printf '{"step":1,"completion":"%s","score":1}\n' 'before\u0000after' 'the next'
 "$RLHF" report run 2>/dev/null
 has 1 'before&#xFFFD;after'
 has 1 'the next'
+
+# A run that goes on from a checkpoint cuts its files, also while they are read.
+awk 'BEGIN {
+	for (i = 1; i <= 50000; i++) {
+		printf "{\"step\":%d", i
+		for (k = 1; k <= 20; k++)
+			printf ",\"metric/%d\":%g", k, i / k
+		print "}"
+	}
+}' >run/metrics.jsonl
+"$RLHF" report run 2>said &
+reader=$!
+sleep 0.2
+truncate -s 4096 run/metrics.jsonl
+wait $reader || fail "exit $? of a report whose file was cut: $(cat said)"
+has 1 '</html>'
