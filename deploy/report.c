@@ -19,6 +19,7 @@
 #include "common/run/run_dir.h"
 #include "deploy/chart.h"
 #include "deploy/commands.h"
+#include "proto/lines.h"
 
 enum { MAX_SERIES = 256, N_SAMPLES = 4, MAX_CONFIG_BYTES = 1 << 24 };
 
@@ -371,16 +372,27 @@ static enum status make_page(struct buf *page, const char *dir, struct error *er
 	return status;
 }
 
+/* The page is complete before its file is opened. */
+static enum status write_page(const struct buf *page, const char *path, struct error *err)
+{
+	struct line_output *output;
+	enum status status = line_output_open(&output, path, err), closed;
+
+	if (status != STATUS_OK)
+		return status;
+	status = line_output_write(output, page->data, page->length, err);
+	closed = line_output_close(output, status == STATUS_OK, err);
+	return status == STATUS_OK ? closed : status;
+}
+
 static enum status write_report(const char *dir, const char *output, struct error *err)
 {
 	char *path = output ? xstrdup(output) : path_join(dir, "report.html");
 	struct buf page = BUF_INIT;
 	enum status status = make_page(&page, dir, err);
 
-	if (status == STATUS_OK && strcmp(path, "-") == 0)
-		fwrite(page.data, 1, page.length, stdout);
-	else if (status == STATUS_OK)
-		status = file_replace(path, page.data, page.length, err);
+	if (status == STATUS_OK)
+		status = write_page(&page, path, err);
 	if (status == STATUS_OK && strcmp(path, "-") != 0)
 		log_info("%s", path);
 	buf_release(&page);

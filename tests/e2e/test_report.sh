@@ -58,6 +58,29 @@ awk -v points="${points#*\"}" 'BEGIN {
 
 "$RLHF" report run --output - >page
 diff <(sed 's/written .*//' page) <(sed 's/written .*//' run/report.html) || fail 'standard output gets another page'
+
+# A file is replaced where it is: a link stays one and a neighbour is left alone. What is
+# not a file is written to.
+same_page() { # FILE WHAT
+	diff <(sed 's/written .*//' page) <(sed 's/written .*//' "$1") >&2 || fail "$2 gets another page"
+}
+mkdir far
+echo old >far/target.html
+ln -s far/target.html link.html
+echo mine >link.html.tmp
+echo mine >far/target.html.tmp
+"$RLHF" report run --output link.html 2>/dev/null
+[ -L link.html ] || fail 'a link is replaced by a file'
+same_page far/target.html 'what a link leads to'
+[ "$(cat link.html.tmp far/target.html.tmp | sort -u)" = mine ] || fail 'a neighbour is lost'
+[ "$(ls far)" = "$(printf 'target.html\ntarget.html.tmp')" ] || fail "left behind: $(ls far)"
+mkfifo pipe
+timeout 60 cat pipe >piped &
+"$RLHF" report run --output pipe 2>/dev/null
+wait
+[ -p pipe ] || fail 'a pipe is replaced by a file'
+same_page piped 'a pipe'
+
 rm run/metrics.jsonl run/rollouts.jsonl
 "$RLHF" report run 2>/dev/null
 has 0 '<figure>'
