@@ -324,6 +324,19 @@ static enum status make_plan(struct session *session, const char *path, int n_ra
 	return fits ? STATUS_OK : STATUS_FAILED;
 }
 
+/* stage NULL: the sections of the config tell it. */
+static enum status plan_config(struct session *session, const char *path, const char *stage,
+			       int n_ranks, bool has_speed, struct error *err)
+{
+	enum status status = stage ? parse_stage(stage, &session->command, err)
+				   : find_stage(path, &session->command, err);
+
+	if (status == STATUS_OK)
+		status = make_plan(session, path, n_ranks, has_speed, err);
+	config_release(&session->config);
+	return status;
+}
+
 static const char usage[] = "rlhf plan CONFIG [--stage NAME] [--set KEY=VALUE]... [--ranks N]\n"
 			    "\n"
 			    "Says what a training would need: memory of each rank by kind, bytes between\n"
@@ -348,25 +361,25 @@ int plan_main(int argc, char **argv)
 		{.name = "--no-speed", .type = OPTION_FLAG, .target = &no_speed,
 		 .help = "leave the speed out, which takes two seconds to measure"},
 	};
-	struct error err;
+	struct error err = {0};
+	struct comm *world;
 	enum status status = options_parse(options, sizeof options / sizeof *options, argc, argv,
 					   usage, "rlhf plan sft.json --stage sft --ranks 2", &help,
 					   &err);
 
-	if (status == STATUS_OK && !help)
-		status = stage ? parse_stage(stage, &session.command, &err)
-			       : find_stage(path, &session.command, &err);
 	if (status != STATUS_OK || help) {
-		if (status != STATUS_OK)
-			status = comm_refuse(status, &err);
 		option_list_release(&session.set);
-		return status;
+		return help ? STATUS_OK : comm_refuse(status, &err);
 	}
-	session.world = comm_init();
-	status = make_plan(&session, path, (int)ranks, !no_speed, &err);
-	if (status == STATUS_BAD_INPUT)
+	world = comm_init();
+	/* A group of the lead alone: it plans as if no launcher had started others. */
+	session.world = comm_split(world, comm_is_lead(world) ? 0 : -1);
+	if (session.world)
+		status = plan_config(&session, path, stage, (int)ranks, !no_speed, &err);
+	status = comm_agree(world, status, &err);
+	if (status == STATUS_BAD_INPUT && comm_is_lead(world))
 		log_error("%s", err.text);
-	config_release(&session.config);
+	comm_free(session.world);
 	option_list_release(&session.set);
 	comm_finalize();
 	return status;

@@ -19,6 +19,7 @@
 #include "common/run/run_dir.h"
 #include "deploy/chart.h"
 #include "deploy/commands.h"
+#include "proto/comm.h"
 #include "proto/lines.h"
 
 enum { MAX_SERIES = 256, N_SAMPLES = 4, MAX_CONFIG_BYTES = 1 << 24 };
@@ -416,13 +417,21 @@ int report_main(int argc, char **argv)
 		 .help = "file to write, - for standard output (default: RUN/report.html)"},
 	};
 	struct error err;
+	struct comm *world;
 	enum status status = options_parse(options, sizeof options / sizeof *options, argc, argv,
 					   "rlhf report RUN [--output FILE]", "rlhf report runs/p",
 					   &help, &err);
 
-	if (status == STATUS_OK && !help)
-		status = write_report(dir, output, &err);
 	if (status != STATUS_OK)
+		return comm_refuse(status, &err);
+	if (help)
+		return status;
+	world = comm_init();
+	if (comm_is_lead(world))
+		status = write_report(dir, output, &err);
+	status = comm_agree(world, status, &err);
+	if (status != STATUS_OK && comm_is_lead(world))
 		log_error("%s", err.text);
+	comm_finalize();
 	return status;
 }

@@ -12,6 +12,7 @@
 #include "common/run/run_dir.h"
 #include "deploy/commands.h"
 #include "learner/checkpoint.h"
+#include "proto/comm.h"
 
 /* The last whole line of metrics.jsonl, a member a line. */
 static void print_metrics(const char *dir)
@@ -80,12 +81,20 @@ int status_main(int argc, char **argv)
 		 .help = "directory of a run"},
 	};
 	struct error err;
+	struct comm *world;
 	enum status status = options_parse(options, 1, argc, argv, "rlhf status RUN",
 					   "rlhf status runs/p", &help, &err);
 
-	if (status == STATUS_OK && !help)
-		status = print_run(dir, &err);
 	if (status != STATUS_OK)
+		return comm_refuse(status, &err);
+	if (help)
+		return status;
+	world = comm_init();
+	if (comm_is_lead(world))
+		status = print_run(dir, &err);
+	status = comm_agree(world, status, &err);
+	if (status != STATUS_OK && comm_is_lead(world))
 		log_error("%s", err.text);
+	comm_finalize();
 	return status;
 }

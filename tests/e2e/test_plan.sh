@@ -114,6 +114,16 @@ for line in 'pretrain, 2 steps, on 2 ranks' 'memory of rank 0' 'sums of gradient
 	grep -qF "$line" table || fail "no $line in $(cat table)"
 done
 
+# Under a launcher one rank plans and prints.  Its own size is another there.
+"$RLHF" plan create.json --no-speed >alone || fail 'no plan alone'
+on 2 "$RLHF" plan create.json --no-speed >twice 2>log || fail "plan under a launcher: $(cat log)"
+sed -i -E '/^  (program|together)|available$/d' alone twice
+diff alone twice >&2 || fail 'another plan under a launcher'
+rc=0
+on 2 "$RLHF" plan any.json >out 2>log || rc=$?
+[ $rc -eq 2 ] && [ ! -s out ] && [ "$(grep -c 'may be for several commands' log)" -eq 1 ] ||
+	fail "exit $rc of a refused plan under a launcher: $(cat out log)"
+
 # Wider than any machine: the plan says so and allocates nothing of it.
 rc=0
 "$RLHF" plan create.json --set model.create.n_embd=65536 --set model.create.n_head=512 \

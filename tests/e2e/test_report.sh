@@ -56,14 +56,21 @@ awk -v points="${points#*\"}" 'BEGIN {
 	exit !(n == 350)
 }' || fail 'the curve is not that of 900 / step'
 
+same_page() { # FILE WHAT
+	cmp <(sed 's/written .*//' page) <(sed 's/written .*//' "$1") || fail "$2 gets another page"
+}
 "$RLHF" report run --output - >page
-diff <(sed 's/written .*//' page) <(sed 's/written .*//' run/report.html) || fail 'standard output gets another page'
+same_page run/report.html 'a file'
+
+# Under a launcher one rank acts and prints.
+on 2 "$RLHF" report run --output - >twice 2>log || fail "report on two ranks: $(cat log)"
+same_page twice 'a run on two ranks'
+"$RLHF" status run >alone
+on 2 "$RLHF" status run >twice 2>log || fail "status on two ranks: $(cat log)"
+diff alone twice >&2 || fail 'status prints something else on two ranks'
 
 # A file is replaced where it is: a link stays one and a neighbour is left alone. What is
 # not a file is written to.
-same_page() { # FILE WHAT
-	diff <(sed 's/written .*//' page) <(sed 's/written .*//' "$1") >&2 || fail "$2 gets another page"
-}
 mkdir far
 echo old >far/target.html
 ln -s far/target.html link.html
@@ -114,3 +121,14 @@ sleep 0.2
 truncate -s 4096 run/metrics.jsonl
 wait $reader || fail "exit $? of a report whose file was cut: $(cat said)"
 has 1 '</html>'
+
+# What is no run is refused, once.
+for ranks in 0 2; do
+	for command in report status; do
+		rc=0
+		on $ranks "$RLHF" $command far >out 2>log || rc=$?
+		[ $rc -eq 2 ] && [ ! -s out ] || fail "exit $rc of $command on $ranks ranks: $(cat out log)"
+		[ "$(grep -c 'error: far: not a run directory, it has no run.json' log)" -eq 1 ] ||
+			fail "$command on $ranks ranks: $(cat log)"
+	done
+done
