@@ -247,6 +247,9 @@ static char *parent_of(const char *path)
 enum status file_sync_dir(const char *path, struct error *err)
 {
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	/* One that may be written but not read has no descriptor to sync. */
+	if (fd < 0 && errno == EACCES)
+		return STATUS_OK;
 	if (fd < 0)
 		return system_error(err, path, "cannot open");
 	enum status status = STATUS_OK;

@@ -40,10 +40,13 @@ enum status file_write_at(int fd, const void *data, size_t n, uint64_t offset, c
 			  struct error *err);
 
 /* Durable replacement: path.tmp is written, synced and renamed to path, and the
- * directory is synced.  On failure path is untouched and path.tmp is removed. */
+ * directory is synced.  On failure path is untouched and path.tmp is removed; where it is the
+ * directory that cannot be synced, path is the new file, but a crash may undo that. */
 enum status file_replace(const char *path, const void *data, size_t n, struct error *err);
 enum status file_copy(const char *from, const char *to, struct error *err); /* bytes, synced */
 
+/* A directory that cannot be synced, for its file system or for want of the right to read it,
+ * is left to the system: no error. */
 enum status file_sync_dir(const char *path, struct error *err);
 enum status file_make_dirs(const char *path, struct error *err);   /* like mkdir -p */
 /* The same.  *made, which the caller frees: the first directory that was not there, NULL if

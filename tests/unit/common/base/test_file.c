@@ -156,6 +156,25 @@ static void test_failed_replace_leaves_the_path_alone(void **state)
 	}
 }
 
+/* As another user where this is root, who may read everything. */
+static void test_replace_in_a_directory_that_may_not_be_read(void **state)
+{
+	(void)state;
+	enum { NOBODY = 65534 };
+	bool is_root = geteuid() == 0;
+	const char *dir = in_root("drop");
+	assert_int_equal(file_make_dirs(dir, &err), STATUS_OK);
+	assert_int_equal(chmod(root, 0711), 0);
+	assert_int_equal(chmod(dir, 0333), 0);
+	assert_int_equal(is_root ? seteuid(NOBODY) : 0, 0);
+	enum status status = file_replace(in_root("drop/a"), "new", 3, &err);
+	assert_int_equal(is_root ? seteuid(0) : 0, 0);
+	assert_int_equal(chmod(dir, 0755), 0);
+	assert_int_equal(status, STATUS_OK);
+	check_content(in_root("drop/a"), "new");
+	assert_false(file_exists(in_root("drop/a.tmp")));
+}
+
 static void test_write_at_fills_holes_in_any_order(void **state)
 {
 	(void)state;
@@ -264,6 +283,7 @@ int main(void)
 		cmocka_unit_test(test_empty_file_reads_and_maps),
 		cmocka_unit_test(test_only_regular_files_are_read),
 		cmocka_unit_test(test_failed_replace_leaves_the_path_alone),
+		cmocka_unit_test(test_replace_in_a_directory_that_may_not_be_read),
 		cmocka_unit_test(test_write_at_fills_holes_in_any_order),
 		cmocka_unit_test(test_reading_past_the_end_is_an_error),
 		cmocka_unit_test(test_new_dirs_are_removed_again_where_they_are_empty),
