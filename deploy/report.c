@@ -277,7 +277,7 @@ static void append_charts(struct buf *page, struct metrics *m)
 	buf_append_string(page, "</div>\n");
 }
 
-/* First, best and last values, a row a metric. */
+/* First, least, greatest and last value, a row a metric. */
 static void append_table(struct buf *page, const struct metrics *m)
 {
 	buf_append_string(page, "<h2>Values</h2>\n<table><tr><th>metric<th>first<th>least"
