@@ -114,6 +114,16 @@ for line in 'pretrain, 2 steps, on 2 ranks' 'memory of rank 0' 'sums of gradient
 	grep -qF "$line" table || fail "no $line in $(cat table)"
 done
 
+# The kernels of a run: the best of this machine, or those that its config asks for.
+if grep -qw avx2 /proc/cpuinfo; then
+	grep -q ', kernels: avx' table || fail "$(head -n 1 table)"
+fi
+"$RLHF" plan create.json --no-speed --set run.isa=portable >table || fail 'no plan of portable kernels'
+grep -q ', kernels: portable$' table || fail "$(head -n 1 table)"
+if ! grep -qw avx512f /proc/cpuinfo; then
+	refused 'isa is avx512, but the CPUs of this job have' create.json --set run.isa=avx512
+fi
+
 # Under a launcher one rank plans and prints.  Its own size is another there.
 "$RLHF" plan create.json --no-speed >alone || fail 'no plan alone'
 on 2 "$RLHF" plan create.json --no-speed >twice 2>log || fail "plan under a launcher: $(cat log)"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The page that `report` makes of a run: what it draws, and that no text of a run can
-# become a part of the page.
+# become a part of the page; and what `status` prints of one.
 . "$(dirname "$0")/common.sh"
 
 mkdir run
@@ -99,6 +99,38 @@ has 2 '<figure>'
 if grep -oE '(points|[xy][12]|c[xy])="?[^" ]*(nan|inf)' run/report.html >&2; then
 	fail 'a curve has points without a place'
 fi
+
+# Five digits, or a whole number from 10^5 on and below 10^9.
+printf '{"step":%d,"number":%s}\n' 1 0.000012345678 2 -2500000000 3 1e9 4 123456.7 >run/metrics.jsonl
+"$RLHF" report run 2>/dev/null
+has 1 '<tr><td>number<td>1.2346e-05<td>-2.5e+09<td>1e+09<td>123457'
+printf '{"step":%d,"number":%s}\n' 1 99999 2 -100000 3 999999999 4 -0.5 >run/metrics.jsonl
+"$RLHF" report run 2>/dev/null
+has 1 '<tr><td>number<td>99999<td>-100000<td>999999999<td>-0.5'
+
+# status without a last line, or with one that is no object, has no metrics.
+for line in '' '[1,2]' '"text"' '{}' 'torn'; do
+	printf '%s\n' "$line" >run/metrics.jsonl
+	[ -n "$line" ] || rm run/metrics.jsonl
+	"$RLHF" status run >out || fail "exit $? of status where the last metrics are: $line"
+	[ "$(tail -n 1 out)" = 'last metrics:' ] || fail "metrics of $line: $(cat out)"
+done
+echo '{"step":7,"loss":0.5}' >run/metrics.jsonl
+"$RLHF" status run >out
+[ "$(tail -n 2 out | tr -s ' ' ,)" = "$(printf ',step,7\n,loss,0.5')" ] || fail "$(cat out)"
+
+# Of very many metrics the first are drawn, however many lines there are.
+awk 'BEGIN {
+	for (i = 1; i <= 300; i++) {
+		printf "{\"step\":%d", i
+		for (k = 1; k <= 300; k++)
+			printf ",\"metric/%d\":%d", k, i + k
+		print "}"
+	}
+}' >run/metrics.jsonl
+"$RLHF" report run 2>/dev/null
+has 256 '<figure>'
+has 1 '<tr><td>metric/256<td>257<td>257<td>556<td>556'
 
 # A completion may hold a NUL, which ends neither the table nor the text of the page.
 printf '{"step":1,"completion":"%s","score":1}\n' 'before\u0000after' 'the next' >run/rollouts.jsonl
