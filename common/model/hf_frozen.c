@@ -15,7 +15,7 @@
 #include "common/ops/elementwise.h"
 #include "common/ops/gemm.h"
 
-enum { HASH_FLOATS = 32, SLICE_FLOATS = 1 << 22, ALIGN_FLOATS = 16 };
+enum { HASH_FLOATS = 32, SLICE_FLOATS = 1 << 22 };
 
 struct filling {
 	struct hf_source source;
@@ -183,7 +183,7 @@ static const struct tensor_view *only_view(const struct filling *f, const struct
 
 static enum status fill_params(struct filling *f, struct error *err)
 {
-	static const float zeros[ALIGN_FLOATS];
+	static const float zeros[PARAM_ALIGN_FLOATS];
 	const struct param_layout *layout = &f->model->layout;
 	enum status status = STATUS_OK;
 
@@ -195,8 +195,7 @@ static enum status fill_params(struct filling *f, struct error *err)
 
 		status = view ? fill_in_slices(f, param, view, err) : fill_whole(f, param, err);
 		/* As the gaps of a flat block. */
-		sha256_update(&f->sha, zeros,
-			      (ALIGN_FLOATS - n % ALIGN_FLOATS) % ALIGN_FLOATS * sizeof *zeros);
+		sha256_update(&f->sha, zeros, (param_aligned(n) - n) * sizeof *zeros);
 	}
 	return status;
 }

@@ -14,14 +14,7 @@
 #include "common/model/hf_checkpoint.h"
 #include "common/ops/gemm.h"
 
-enum { ALIGN_FLOATS = 16 };
-
 /* --- layout --- */
-
-static size_t aligned(size_t n_floats)
-{
-	return (n_floats + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;
-}
 
 /* Adds an item to the flat block and gives its place; the layout owns the name. */
 static size_t add_item(struct param_layout *layout, char *name, int layer, int rows, int cols,
@@ -38,7 +31,7 @@ static size_t add_item(struct param_layout *layout, char *name, int layer, int r
 						    .packed_offset = SIZE_MAX,
 						    .decays = decays,
 						    .name = name};
-	layout->n_floats += aligned((size_t)rows * (size_t)cols);
+	layout->n_floats += param_aligned((size_t)rows * (size_t)cols);
 	return offset;
 }
 
@@ -46,7 +39,7 @@ static size_t add_panels(struct param_layout *layout, int n, int k)
 {
 	size_t at = layout->n_packed_floats;
 
-	layout->n_packed_floats += aligned(gemm_packed_floats(n, k));
+	layout->n_packed_floats += param_aligned(gemm_packed_floats(n, k));
 	return at;
 }
 

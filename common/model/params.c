@@ -14,11 +14,9 @@
 #include "common/base/die.h"
 #include "common/ops/gemm.h"
 
-enum { ALIGN_FLOATS = 16 };
-
-static size_t aligned(size_t n_floats)
+size_t param_aligned(size_t n_floats)
 {
-	return (n_floats + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;
+	return (n_floats + PARAM_ALIGN_FLOATS - 1) / PARAM_ALIGN_FLOATS * PARAM_ALIGN_FLOATS;
 }
 
 static int *index_slot(const struct param_layout *layout, enum param_id id, int layer)
@@ -39,7 +37,7 @@ static struct param *add(struct param_layout *layout, enum param_id id, int laye
 				.cols = cols,
 				.offset = layout->n_floats,
 				.packed_offset = SIZE_MAX};
-	layout->n_floats += aligned((size_t)rows * (size_t)cols);
+	layout->n_floats += param_aligned((size_t)rows * (size_t)cols);
 	*index_slot(layout, id, layer) = layout->n++;
 	return param;
 }
@@ -62,7 +60,7 @@ static struct param *add_matrix(struct param_layout *layout, enum param_id id, i
 static void pack_too(struct param_layout *layout, struct param *param)
 {
 	param->packed_offset = layout->n_packed_floats;
-	layout->n_packed_floats += aligned(gemm_packed_floats(param->rows, param->cols));
+	layout->n_packed_floats += param_aligned(gemm_packed_floats(param->rows, param->cols));
 }
 
 static void add_norm(struct param_layout *layout, enum param_id scale, enum norm_kind kind,
@@ -178,7 +176,8 @@ void param_layout_freeze(struct param_layout *layout)
 
 		param->offset = is_packed ? SIZE_MAX : layout->n_floats;
 		if (!is_packed)
-			layout->n_floats += aligned((size_t)param->rows * (size_t)param->cols);
+			layout->n_floats +=
+				param_aligned((size_t)param->rows * (size_t)param->cols);
 	}
 }
 

@@ -68,6 +68,10 @@ struct param_layout {
 	int n_layers;
 };
 
+/* The place after n_floats where a parameter may start, in every block of floats. */
+enum { PARAM_ALIGN_FLOATS = 16 };
+size_t param_aligned(size_t n_floats);
+
 /* has_score_bias: keep PARAM_SCORE_BIAS. */
 void param_layout_init(struct param_layout *layout, const struct model_config *config,
 		       bool has_score_bias);
