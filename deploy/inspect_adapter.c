@@ -43,13 +43,6 @@ static bool says_true(const struct json *root, const char *key)
 	return value && json_type(value) == JSON_BOOL && json_bool(value);
 }
 
-static const char *text_of(const struct json *root, const char *key)
-{
-	const struct json *value = json_get(root, key);
-
-	return value && json_type(value) == JSON_STRING ? json_string(value, NULL) : NULL;
-}
-
 /* The rank that every pair has unless rank_pattern says otherwise; 0 if it is wrong. */
 static int describe_scale(struct inspection *in, const struct json *root, const char *path)
 {
@@ -80,7 +73,7 @@ static int describe_config(struct inspection *in, const char *dir)
 	char *path = path_join(dir, "adapter_config.json");
 	struct error err;
 	struct json *root = json_read_object(path, MAX_CONFIG_BYTES, &err);
-	const char *type = text_of(root, "peft_type"), *base, *task;
+	const char *type = json_string_or_null(json_get(root, "peft_type")), *base, *task;
 	int r = 0;
 
 	if (!root)
@@ -89,8 +82,8 @@ static int describe_config(struct inspection *in, const char *dir)
 		hf_problems_add(&in->problems, "%s: peft_type is %.60s, expected LORA", path,
 				type ? type : "missing");
 	if (root) {
-		base = text_of(root, "base_model_name_or_path");
-		task = text_of(root, "task_type");
+		base = json_string_or_null(json_get(root, "base_model_name_or_path"));
+		task = json_string_or_null(json_get(root, "task_type"));
 		inspection_text(in, "base", base ? base : "not said");
 		inspection_text(in, "task", task ? task : "not said");
 		r = describe_scale(in, root, path);

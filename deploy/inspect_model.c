@@ -49,11 +49,6 @@ static const char *known_model(size_t n_parameters)
 
 /* --- description --- */
 
-static const char *string_or(const struct json *value, const char *fallback)
-{
-	return value && json_type(value) == JSON_STRING ? json_string(value, NULL) : fallback;
-}
-
 static void describe_shape(struct inspection *in, const struct model_config *c)
 {
 	inspection_line(in, "shape",
@@ -358,10 +353,10 @@ static void describe_config(struct inspection *in, const struct hf_examination *
 			    const struct json *root, const char *dir)
 {
 	const struct model_config *config = &found->config;
-	const struct json *architectures = json_get(root, "architectures");
+	const char *architecture = json_string_or_null(json_first(json_get(root, "architectures")));
 
 	inspection_text(in, "family", hf_family_name(config->family));
-	inspection_text(in, "architecture", string_or(json_first(architectures), "not said"));
+	inspection_text(in, "architecture", architecture ? architecture : "not said");
 	describe_parameters(in, found);
 	describe_shape(in, config);
 	describe_positions(in, config);

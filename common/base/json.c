@@ -628,6 +628,11 @@ const char *json_string(const struct json *value, size_t *length)
 	return string->valuestring;
 }
 
+const char *json_string_or_null(const struct json *value)
+{
+	return cJSON_IsString(node(value)) ? json_string(value, NULL) : NULL;
+}
+
 const struct json *json_get(const struct json *object, const char *key)
 {
 	if (!cJSON_IsObject(node(object)))

@@ -39,6 +39,8 @@ double json_number(const struct json *value);
 bool json_int64(const struct json *value, int64_t *out);
 /* NUL-terminated; *length (may be NULL) counts embedded NULs. */
 const char *json_string(const struct json *value, size_t *length);
+/* The same of what may be something else: NULL where value is NULL or no string. */
+const char *json_string_or_null(const struct json *value);
 
 /* Member of an object, NULL when absent or when object is not an object. */
 const struct json *json_get(const struct json *object, const char *key);

@@ -49,8 +49,9 @@ static enum status check_class_types(const struct hf_reader *r)
 static enum status read_family(const struct hf_reader *r, struct model_config *config)
 {
 	const struct json *architectures = json_given(r->root, "architectures");
-	const char *architecture = architectures ? hf_string(json_first(architectures)) : NULL;
-	const char *type = hf_string(json_given(r->root, "model_type"));
+	const char *architecture =
+		architectures ? json_string_or_null(json_first(architectures)) : NULL;
+	const char *type = json_string_or_null(json_given(r->root, "model_type"));
 	const struct hf_family *named =
 		architecture ? hf_family_of_architecture(architecture) : NULL;
 	const struct hf_family *family = type ? hf_family_find(type) : named;
@@ -215,7 +216,7 @@ static enum status read_activation(const struct hf_reader *r, struct model_confi
 
 	if (status != STATUS_OK)
 		return status;
-	name = value ? hf_string(value) : keys->default_activation;
+	name = value ? json_string_or_null(value) : keys->default_activation;
 	if (family->means_tanh_gelu && strcmp(name, "gelu") == 0) /* as its first files do */
 		name = keys->default_activation;
 	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
@@ -372,7 +373,7 @@ static enum status read_layer_types(const struct hf_reader *r, const struct json
 	if (json_type(types) != JSON_ARRAY)
 		return hf_check_type(r, types, "layer_types", JSON_ARRAY, "a list");
 	for (const struct json *item = json_first(types); item; item = json_next(item), layer++) {
-		const char *type = hf_string(item);
+		const char *type = json_string_or_null(item);
 		bool is_sliding = type && strcmp(type, "sliding_attention") == 0;
 
 		if (!is_sliding && (!type || strcmp(type, "full_attention") != 0))
@@ -589,7 +590,7 @@ static const char *wrapped_member(const struct json *root)
 {
 	const struct json *base = json_get(root, "base_config");
 	const struct json *text = json_get(root, "text_config");
-	const char *type = hf_string(json_get(root, "model_type"));
+	const char *type = json_string_or_null(json_get(root, "model_type"));
 
 	if (base && json_type(base) == JSON_OBJECT)
 		return "base_config";

@@ -83,13 +83,6 @@ static enum status find_tensors(struct hf_head *head, struct hf_store *store,
 	return STATUS_OK;
 }
 
-static const char *string_member(const struct json *root, const char *key)
-{
-	const struct json *value = json_get(root, key);
-
-	return value && json_type(value) == JSON_STRING ? json_string(value, NULL) : NULL;
-}
-
 /* What a wrapping config.json subtracts from every score. */
 static enum status read_offset(struct hf_head *head, const struct json *root, const char *path,
 			       struct error *err)
@@ -129,12 +122,12 @@ enum status hf_head_find(struct hf_head *head, struct hf_store *store,
 {
 	char *path = path_join(store->dir, "config.json");
 	struct json *root = json_read_object(path, MAX_CONFIG_BYTES, err);
+	const char *prefix = json_string_or_null(json_get(root, "value_head_prefix"));
 	enum status status = STATUS_BAD_INPUT;
 
 	*head = (struct hf_head){0};
 	if (root)
-		status = find_tensors(head, store, config, string_member(root, "value_head_prefix"),
-				      err);
+		status = find_tensors(head, store, config, prefix, err);
 	if (status == STATUS_OK)
 		status = read_offset(head, root, path, err);
 	if (status == STATUS_OK && head->weight)

@@ -53,11 +53,6 @@ enum status hf_get_bool(const struct hf_reader *r, const char *key, bool fallbac
 	return STATUS_OK;
 }
 
-const char *hf_string(const struct json *value)
-{
-	return value && json_type(value) == JSON_STRING ? json_string(value, NULL) : NULL;
-}
-
 enum status hf_check_type(const struct hf_reader *r, const struct json *value, const char *key,
 			  enum json_type type, const char *expected)
 {

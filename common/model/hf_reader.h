@@ -27,8 +27,6 @@ enum status hf_get_positive(const struct hf_reader *r, const struct json *object
 enum status hf_get_not_negative(const struct hf_reader *r, const struct json *object,
 				const char *key, double fallback, double *out);
 enum status hf_get_bool(const struct hf_reader *r, const char *key, bool fallback, bool *out);
-/* NULL unless value is a string. */
-const char *hf_string(const struct json *value);
 /* Refuses a value that is there and of another type; expected is for the message. */
 enum status hf_check_type(const struct hf_reader *r, const struct json *value, const char *key,
 			  enum json_type type, const char *expected);

@@ -344,16 +344,15 @@ static enum status set_rotary_dim(const struct hf_reader *r, struct model_config
 /* Refuses an object in which there are others: positions by kind of layer. */
 static enum status check_flat(const struct hf_reader *r, const struct json *object, const char *key)
 {
+	const char *type = json_string_or_null(json_given(r->root, "model_type"));
+
 	for (const struct json *item = json_first(object); item; item = json_next(item))
 		if (json_type(item) == JSON_OBJECT)
-			return error_set(
-				r->err, STATUS_BAD_INPUT,
-				"%s: %s.%.40s: positions by kind of layer are not "
-				"supported for %s",
-				r->where, key, json_key(item),
-				hf_string(json_given(r->root, "model_type"))
-					? json_string(json_given(r->root, "model_type"), NULL)
-					: "this family");
+			return error_set(r->err, STATUS_BAD_INPUT,
+					 "%s: %s.%.40s: positions by kind of layer are not "
+					 "supported for %s",
+					 r->where, key, json_key(item),
+					 type ? type : "this family");
 	return STATUS_OK;
 }
 

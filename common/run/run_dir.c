@@ -132,13 +132,6 @@ static enum status take_lock(struct run_dir *run, struct error *err)
 
 /* --- the record --- */
 
-static const char *string_member(const struct json *object, const char *key)
-{
-	const struct json *value = json_get(object, key);
-
-	return value && json_type(value) == JSON_STRING ? json_string(value, NULL) : NULL;
-}
-
 static enum status read_record(struct run_dir *run, const char *path, struct error *err)
 {
 	enum status status = STATUS_OK;
@@ -148,8 +141,8 @@ static enum status read_record(struct run_dir *run, const char *path, struct err
 
 	if (!record)
 		return STATUS_BAD_INPUT;
-	id = string_member(record, "id");
-	command = string_member(record, "command");
+	id = json_string_or_null(json_get(record, "id"));
+	command = json_string_or_null(json_get(record, "command"));
 	if (!id || uuid_parse(id, uuid) != 0)
 		status = error_set(err, STATUS_BAD_INPUT, "%s: \"id\" is %s%.64s, expected a uuid",
 				   path, id ? "" : "missing", id ? id : "");
@@ -310,8 +303,8 @@ bool run_dir_state(const char *path, char state[16], int64_t *step)
 {
 	char *record_path = path_join(path, "run.json");
 	struct json *record = json_read_object(record_path, MAX_RECORD_BYTES, NULL);
-	const char *text = record ? string_member(record, "state") : NULL;
-	const struct json *number = record ? json_get(record, "step") : NULL;
+	const char *text = json_string_or_null(json_get(record, "state"));
+	const struct json *number = json_get(record, "step");
 	bool found = text && strlen(text) < 16 &&
 		     strspn(text, "abcdefghijklmnopqrstuvwxyz") == strlen(text) && number &&
 		     json_int64(number, step);

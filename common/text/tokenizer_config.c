@@ -438,11 +438,9 @@ static enum status read_switches(struct tokenizer_config *config, enum tokenizer
 
 static const char *class_name(const struct tokenizer_config *config)
 {
-	const struct json *value = json_get(config->files[FILE_CONFIG], "tokenizer_class");
-
 	if (config->class->name)
 		return config->class->name;
-	return value && json_type(value) == JSON_STRING ? json_string(value, NULL) : NULL;
+	return json_string_or_null(json_get(config->files[FILE_CONFIG], "tokenizer_class"));
 }
 
 /* --- all of it --- */

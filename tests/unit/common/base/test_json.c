@@ -430,6 +430,21 @@ static void test_a_member_is_found_where_it_stands(void **state)
 	assert_true(begin == 7 && end == 7);
 }
 
+static void test_what_is_no_string_has_no_text(void **state)
+{
+	static const char text[] = "{\"a\": \"x\", \"b\": 1, \"c\": null, \"d\": [\"x\"]}";
+	struct json *root = json_parse(text, strlen(text), "text", NULL);
+
+	(void)state;
+	assert_string_equal(json_string_or_null(json_get(root, "a")), "x");
+	assert_null(json_string_or_null(json_get(root, "b")));
+	assert_null(json_string_or_null(json_get(root, "c")));
+	assert_null(json_string_or_null(json_get(root, "d")));
+	assert_null(json_string_or_null(json_get(root, "e")));
+	assert_null(json_string_or_null(NULL));
+	json_free(root);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -448,6 +463,7 @@ int main(void)
 		cmocka_unit_test(test_a_large_vocabulary_parses_in_linear_time),
 		cmocka_unit_test(test_truncated_or_damaged_text_never_crashes),
 		cmocka_unit_test(test_a_member_is_found_where_it_stands),
+		cmocka_unit_test(test_what_is_no_string_has_no_text),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
