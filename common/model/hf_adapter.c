@@ -12,16 +12,14 @@
 
 #include "common/base/die.h"
 #include "common/base/file.h"
+#include "common/model/hf_adapter_files.h"
 #include "common/model/hf_checkpoint.h"
 #include "common/model/hf_source.h"
 #include "common/model/lora.h"
 #include "common/model/safetensors.h"
 #include "common/ops/elementwise.h"
 
-#define CONFIG "adapter_config.json"
-#define WEIGHTS "adapter_model.safetensors"
-#define PREFIX "base_model.model."
-enum { MAX_CONFIG_BYTES = 1 << 22, MAX_RANK = 65536, NAME_BYTES = 256 };
+enum { MAX_CONFIG_BYTES = 1 << 22, NAME_BYTES = 256 };
 
 /* --- plans --- */
 
@@ -68,15 +66,6 @@ static void module_of_tensor(const struct model *model, int i, char out[NAME_BYT
 		*dot = '\0';
 }
 
-/* PEFT's rule for layers that are adapted: the whole name, or what follows one of its dots. */
-static bool is_named(const char *module, const char *entry)
-{
-	size_t n = strlen(module), end = strlen(entry);
-
-	return strcmp(module, entry) == 0 ||
-	       (n > end && module[n - end - 1] == '.' && strcmp(module + n - end, entry) == 0);
-}
-
 /* What transformers 5 calls the output matrix of every family beside its stored name. */
 #define COMMON_HEAD "lm_head"
 
@@ -99,12 +88,6 @@ static bool saves(const struct model *model, int i, const char *name)
 static bool is_null(const struct json *value)
 {
 	return !value || json_type(value) == JSON_NULL;
-}
-
-static bool is_string(const struct json *value, const char *text)
-{
-	return value && json_type(value) == JSON_STRING &&
-	       strcmp(json_string(value, NULL), text) == 0;
 }
 
 /* A parameter that is trained whole must be stored as one tensor that stands for
@@ -169,7 +152,7 @@ static enum status target(struct planning *planning, const struct json *entry, i
 				 name);
 	for (int i = 0; i < planning->n; i++) {
 		module_of_tensor(planning->model, i, module);
-		if (!is_named(module, name))
+		if (!hf_adapter_names(module, name))
 			continue;
 		if (planning->linears[i].module[0]) {
 			planning->plan.r[i] = r;
@@ -195,7 +178,8 @@ static enum status target(struct planning *planning, const struct json *entry, i
 static bool has_layer(const struct planning *planning, const char *name)
 {
 	for (int i = 0; i < planning->n; i++)
-		if (planning->linears[i].module[0] && is_named(planning->linears[i].module, name))
+		if (planning->linears[i].module[0] &&
+		    hf_adapter_names(planning->linears[i].module, name))
 			return true;
 	return false;
 }
@@ -243,14 +227,15 @@ static enum status plan_targets(struct planning *planning, const struct adapter_
 {
 	double divisor = options->use_rslora ? sqrt((double)options->r) : (double)options->r;
 	float scale = (float)(options->lora_alpha / divisor);
+	const char *name = json_string_or_null(options->target_modules);
 	enum status status = STATUS_OK;
 	struct json *list;
 
 	if (is_null(options->target_modules))
 		default_targets(planning, targets);
-	else if (is_string(options->target_modules, "all-linear"))
+	else if (name && strcmp(name, "all-linear") == 0)
 		all_linear(planning, targets);
-	else if (json_type(options->target_modules) == JSON_STRING)
+	else if (name)
 		quote_name(options->target_modules, targets);
 	else
 		json_print(options->target_modules, false, targets);
@@ -377,155 +362,11 @@ enum status hf_adapter_attach(struct model *model, const struct adapter_options 
 			     : create_adapter(model, options, pool, err);
 }
 
-/* --- reading: the config --- */
-
-/* The keys of variants: each must be absent, null, false or empty. */
-static const char *const variants[] = {
-	"use_dora",	    "use_qalora",	   "use_bdlora",
-	"layer_replication", "trainable_token_indices", "target_parameters",
-	"lora_bias",	    "loftq_config",	   "eva_config",
-	"corda_config",	    "lora_ga_config",	   "arrow_config",
-	"kasa_config",	    "monteclora_config",   "velora_config",
-	"alora_invocation_tokens",
-};
-
-static bool is_off(const struct json *value)
-{
-	if (is_null(value))
-		return true;
-	switch (json_type(value)) {
-	case JSON_BOOL:
-		return !json_bool(value);
-	case JSON_ARRAY:
-	case JSON_OBJECT:
-		return !json_first(value);
-	default:
-		return false;
-	}
-}
-
-struct adapter_config {
-	struct json *root;
-	const char *path;
-	int64_t r;
-	double alpha;
-	bool use_rslora;
-};
-
-static enum status refuse(const struct adapter_config *config, const char *key,
-			  const char *expected, struct error *err)
-{
-	struct buf text = BUF_INIT;
-	const struct json *value = json_get(config->root, key);
-	enum status status;
-
-	if (value)
-		json_print(value, false, &text);
-	status = error_set(err, STATUS_BAD_INPUT, "%s: \"%s\" is %.100s, expected %s", config->path,
-			   key, value ? text.data : "missing", expected);
-	buf_release(&text);
-	return status;
-}
-
-static enum status check_config(struct adapter_config *config, struct error *err)
-{
-	const struct json *root = config->root, *r = json_get(root, "r");
-	const struct json *alpha = json_get(root, "lora_alpha"), *bias = json_get(root, "bias");
-	const struct json *init = json_get(root, "init_lora_weights");
-	const struct json *rslora = json_get(root, "use_rslora");
-
-	if (!is_string(json_get(root, "peft_type"), "LORA"))
-		return refuse(config, "peft_type", "\"LORA\"", err);
-	for (size_t i = 0; i < sizeof variants / sizeof *variants; i++)
-		if (!is_off(json_get(root, variants[i])))
-			return refuse(config, variants[i],
-				      "plain LoRA; that variant cannot be computed", err);
-	if (!is_null(bias) && !is_string(bias, "none"))
-		return refuse(config, "bias", "\"none\"", err);
-	/* What changes the base weights needs the changed ones. */
-	if (!is_null(init) && json_type(init) != JSON_BOOL && !is_string(init, "gaussian") &&
-	    !is_string(init, "orthogonal"))
-		return refuse(config, "init_lora_weights",
-			      "true, false, \"gaussian\" or \"orthogonal\"; the others change the "
-			      "base",
-			      err);
-	config->r = 8;
-	if (r && (!json_int64(r, &config->r) || config->r < 1 || config->r > MAX_RANK))
-		return refuse(config, "r", "a whole number from 1 to 65536", err);
-	config->alpha = 8;
-	if (alpha && (json_type(alpha) != JSON_NUMBER || !isfinite(json_number(alpha))))
-		return refuse(config, "lora_alpha", "a number", err);
-	if (alpha)
-		config->alpha = json_number(alpha);
-	if (rslora && json_type(rslora) != JSON_BOOL)
-		return refuse(config, "use_rslora", "true or false", err);
-	config->use_rslora = rslora && json_bool(rslora);
-	return STATUS_OK;
-}
-
-/* The value of a pattern ("rank_pattern") for a module, NULL if none is for it.  Keys
- * are names that match as those of target_modules do. */
-static enum status find_pattern(const struct adapter_config *config, const char *pattern,
-				const char *module, const struct json **value, struct error *err)
-{
-	const struct json *patterns = json_get(config->root, pattern);
-
-	*value = NULL;
-	if (!is_null(patterns) && json_type(patterns) != JSON_OBJECT)
-		return refuse(config, pattern, "an object", err);
-	for (const struct json *member = is_null(patterns) ? NULL : json_first(patterns); member;
-	     member = json_next(member)) {
-		const char *key = json_key(member);
-
-		if (key[strspn(key, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				    "0123456789_.")])
-			return error_set(err, STATUS_BAD_INPUT,
-					 "%s: %s has the key \"%.100s\", expected the name of a "
-					 "layer; regular expressions are not read",
-					 config->path, pattern, key);
-		if (json_type(member) != JSON_NUMBER)
-			return error_set(err, STATUS_BAD_INPUT,
-					 "%s: %s of \"%.100s\" is %s, expected a number",
-					 config->path, pattern, key, json_type_name(member));
-		if (!*value && is_named(module, key))
-			*value = member;
-	}
-	return STATUS_OK;
-}
-
-/* r and s of a module as the config has them. */
-static enum status find_rank(const struct adapter_config *config, const char *module, int64_t *r,
-			     float *scale, struct error *err)
-{
-	const struct json *rank, *alpha;
-	double a = config->alpha;
-	enum status status = find_pattern(config, "rank_pattern", module, &rank, err);
-
-	if (status == STATUS_OK)
-		status = find_pattern(config, "alpha_pattern", module, &alpha, err);
-	if (status != STATUS_OK)
-		return status;
-	*r = config->r;
-	if (rank && (!json_int64(rank, r) || *r < 1 || *r > MAX_RANK))
-		return error_set(err, STATUS_BAD_INPUT,
-				 "%s: rank_pattern of %s is not a whole number from 1 to %d",
-				 config->path, module, MAX_RANK);
-	if (alpha)
-		a = json_number(alpha);
-	*scale = (float)(a / (config->use_rslora ? sqrt((double)*r) : (double)*r));
-	if (!isfinite(*scale))
-		return error_set(err, STATUS_BAD_INPUT,
-				 "%s: %s over r of %s is more than a float holds", config->path,
-				 alpha ? "alpha_pattern" : "lora_alpha", module);
-	return STATUS_OK;
-}
-
-/* --- reading: the tensors --- */
+/* --- reading --- */
 
 struct reader {
 	struct planning planning;
-	struct adapter_config config;
-	struct safetensors file;
+	struct hf_adapter_files files;
 	const struct tensor_view **a, **b, **saved; /* by stored tensor of the model */
 };
 
@@ -561,67 +402,52 @@ static int find_tensor(const struct model *model, const char *name)
 	return -1;
 }
 
-static enum status unexpected(const struct reader *reader, const struct tensor_view *view,
-			      const char *why, struct error *err)
+static enum status unexpected(const struct tensor_view *view, const char *why, struct error *err)
 {
-	return error_set(err, STATUS_BAD_INPUT, "%s: tensor \"%.150s\" %s", reader->file.path,
-			 view->name, why);
+	return error_set(err, STATUS_BAD_INPUT, "%s: tensor \"%.150s\" %s", view->path, view->name,
+			 why);
 }
 
 /* Which tensor of the model a tensor of the file belongs to. */
 static enum status place_tensor(struct reader *reader, const struct tensor_view *view,
 				struct error *err)
 {
-	const char *name = view->name + strlen(PREFIX), *suffix;
-	bool is_b;
+	const char *name = view->name + strlen(HF_ADAPTER_PREFIX);
+	const char *half = hf_adapter_half(view->name);
 	int i;
 
-	if (view->dtype == DTYPE_OTHER)
-		return unexpected(reader, view, "is of a type that is not read", err);
-	if (strncmp(view->name, PREFIX, strlen(PREFIX)) != 0)
-		return unexpected(reader, view, "does not begin with \"" PREFIX "\"", err);
-	if (strstr(name, ".lora_embedding_"))
-		return unexpected(reader, view, "adapts an embedding, which is not supported", err);
-	suffix = strstr(name, ".lora_B.weight");
-	is_b = suffix != NULL;
-	if (!suffix)
-		suffix = strstr(name, ".lora_A.weight");
-	if (suffix) {
-		i = find_linear(&reader->planning, name, (size_t)(suffix - name));
-		if (i < 0 || suffix[strlen(".lora_A.weight")])
-			return unexpected(reader, view,
+	if (half) {
+		i = find_linear(&reader->planning, name, (size_t)(half - name));
+		if (i < 0)
+			return unexpected(view,
 					  "adapts no linear layer inside the layers of this model",
 					  err);
-		(is_b ? reader->b : reader->a)[i] = view;
+		(half[strlen(".lora_")] == 'A' ? reader->a : reader->b)[i] = view;
 		return STATUS_OK;
 	}
 	i = find_tensor(reader->planning.model, name);
 	if (i < 0)
-		return unexpected(reader, view, "belongs to no module of this model", err);
+		return unexpected(view, "belongs to no module of this model", err);
 	reader->saved[i] = view;
-	return save_tensor(&reader->planning, i, name, reader->file.path, err);
+	return save_tensor(&reader->planning, i, name, view->path, err);
 }
 
-/* A and B of a linear layer against the config and each other. */
+/* A and B of a linear layer, whose ranks are those of the config. */
 static enum status check_module(struct reader *reader, int i, struct error *err)
 {
 	const struct hf_linear *linear = &reader->planning.linears[i];
 	const struct tensor_view *a = reader->a[i], *b = reader->b[i];
 	int64_t r;
-	enum status status = find_rank(&reader->config, linear->module, &r,
-				       &reader->planning.plan.scale[i], err);
+	enum status status = hf_adapter_scale(&reader->files, linear->module, &r,
+					      &reader->planning.plan.scale[i], err);
 
 	if (status != STATUS_OK)
 		return status;
-	if (!a || !b)
-		return error_set(err, STATUS_BAD_INPUT, "%s: lora_%c of %s is missing",
-				 reader->file.path, a ? 'B' : 'A', linear->module);
 	if (!has_shape(a, r, linear->param->cols) || !has_shape(b, linear->rows, r))
 		return error_set(err, STATUS_BAD_INPUT,
 				 "%s: lora_A and lora_B of %s do not have the shapes [%" PRId64
 				 ", %d] and [%d, %" PRId64 "]",
-				 reader->file.path, linear->module, r, linear->param->cols,
-				 linear->rows, r);
+				 a->path, linear->module, r, linear->param->cols, linear->rows, r);
 	reader->planning.plan.r[i] = (int)r;
 	return STATUS_OK;
 }
@@ -635,33 +461,27 @@ static enum status check_saved(struct reader *reader, int i, struct error *err)
 	hf_tensor_describe(reader->planning.model, i, &tensor);
 	same = view->rank == tensor.rank && view->shape[0] == tensor.shape[0] &&
 	       (tensor.rank == 1 || view->shape[1] == tensor.shape[1]);
-	return same ? STATUS_OK : unexpected(reader, view, "does not have the model's shape", err);
+	return same ? STATUS_OK : unexpected(view, "does not have the model's shape", err);
 }
 
 static enum status plan_tensors(struct reader *reader, struct error *err)
 {
+	const struct safetensors *weights = &reader->files.weights;
 	enum status status = STATUS_OK;
-	int n_modules = 0;
 
-	for (size_t i = 0; i < reader->file.n && status == STATUS_OK; i++)
-		status = place_tensor(reader, &reader->file.tensors[i], err);
+	for (size_t i = 0; i < weights->n && status == STATUS_OK; i++)
+		status = place_tensor(reader, &weights->tensors[i], err);
 	for (int i = 0; i < reader->planning.n && status == STATUS_OK; i++) {
-		if (reader->a[i] || reader->b[i]) {
+		if (reader->a[i])
 			status = check_module(reader, i, err);
-			n_modules++;
-		} else if (reader->saved[i]) {
+		else if (reader->saved[i])
 			status = check_saved(reader, i, err);
-			n_modules++;
-		}
 	}
-	if (status == STATUS_OK && n_modules == 0)
-		status = error_set(err, STATUS_BAD_INPUT, "%s: holds no tensors", reader->file.path);
 	return status;
 }
 
 /* All of a tensor, finite; the caller frees it. */
-static enum status read_values(const struct reader *reader, const struct tensor_view *view,
-			       float **out, struct error *err)
+static enum status read_values(const struct tensor_view *view, float **out, struct error *err)
 {
 	float *values = xmalloc(view->n_elements * sizeof *values);
 	enum status status = tensor_read(view, 0, view->n_elements, values, err);
@@ -670,7 +490,7 @@ static enum status read_values(const struct reader *reader, const struct tensor_
 	if (status == STATUS_OK) {
 		bad = first_non_finite(values, view->n_elements, NULL);
 		if (bad < view->n_elements)
-			status = unexpected(reader, view, "holds a number that is not finite", err);
+			status = unexpected(view, "holds a number that is not finite", err);
 	}
 	if (status == STATUS_OK)
 		*out = values;
@@ -683,10 +503,10 @@ static enum status read_module(const struct reader *reader, const struct lora *l
 			       const struct lora_module *module, struct error *err)
 {
 	float *a = NULL, *b = NULL;
-	enum status status = read_values(reader, reader->a[module->tensor], &a, err);
+	enum status status = read_values(reader->a[module->tensor], &a, err);
 
 	if (status == STATUS_OK)
-		status = read_values(reader, reader->b[module->tensor], &b, err);
+		status = read_values(reader->b[module->tensor], &b, err);
 	if (status == STATUS_OK) {
 		memcpy(lora->values + module->a, a,
 		       (size_t)module->r * (size_t)module->param->cols * sizeof *a);
@@ -708,7 +528,7 @@ static enum status read_saved(const struct reader *reader, struct model *model, 
 
 		if (!reader->saved[i])
 			continue;
-		if (read_values(reader, reader->saved[i], &values, err) != STATUS_OK)
+		if (read_values(reader->saved[i], &values, err) != STATUS_OK)
 			return STATUS_BAD_INPUT;
 		hf_tensor_scatter(model, i, values, model->weights);
 		free(values);
@@ -745,69 +565,43 @@ static enum status read_adapter(struct reader *reader, struct model *model, stru
 	return status;
 }
 
-static enum status open_files(struct reader *reader, const char *dir, struct buf *text,
-			      struct error *err)
-{
-	char *path = path_join(dir, WEIGHTS);
-	enum status status = file_read(reader->config.path, MAX_CONFIG_BYTES, text, err);
-
-	if (status == STATUS_OK) {
-		reader->config.root =
-			json_parse(text->data, text->length, reader->config.path, err);
-		status = reader->config.root ? check_config(&reader->config, err)
-					     : STATUS_BAD_INPUT;
-	}
-	if (status == STATUS_OK && !file_exists(path))
-		status = error_set(err, STATUS_BAD_INPUT,
-				   "%s: is missing; other formats have to be converted to "
-				   "safetensors",
-				   path);
-	if (status == STATUS_OK)
-		status = safetensors_open(&reader->file, path, err);
-	free(path);
-	return status;
-}
-
 enum status hf_adapter_load(struct model *model, const char *dir, struct pool *pool,
 			    struct error *err)
 {
-	char *path = path_join(dir, CONFIG);
-	struct reader reader = {.config = {.path = path}};
+	struct reader reader;
+	struct hf_problems problems = {0};
 	size_t n = (size_t)hf_tensor_count(model);
-	struct buf text = BUF_INIT;
-	enum status status = open_files(&reader, dir, &text, err);
+	enum status status;
 
-	if (status != STATUS_OK)
-		goto done;
 	planning_init(&reader.planning, model);
 	reader.a = xcalloc(n, sizeof *reader.a);
 	reader.b = xcalloc(n, sizeof *reader.b);
 	reader.saved = xcalloc(n, sizeof *reader.saved);
-	status = read_adapter(&reader, model, pool, err);
+	hf_adapter_open(&reader.files, dir, &problems);
+	status = hf_problems_complain(&problems, err);
 	if (status == STATUS_OK)
-		buf_append(&model->lora->config, text.data, text.length);
+		status = read_adapter(&reader, model, pool, err);
+	if (status == STATUS_OK)
+		buf_append(&model->lora->config, reader.files.text.data, reader.files.text.length);
+	hf_problems_release(&problems);
+	hf_adapter_close(&reader.files);
 	free(reader.a);
 	free(reader.b);
 	free(reader.saved);
 	planning_release(&reader.planning);
-	safetensors_close(&reader.file);
-done:
-	json_free(reader.config.root);
-	buf_release(&text);
-	free(path);
 	return status;
 }
 
 enum status hf_adapter_labels(int *n_labels, const char *dir, struct error *err)
 {
-	char *path = path_join(dir, WEIGHTS);
+	char *path = path_join(dir, HF_ADAPTER_WEIGHTS);
 	struct safetensors file;
 	enum status status = safetensors_open(&file, path, err);
 	const struct tensor_view *view;
 
 	*n_labels = 0;
 	if (status == STATUS_OK) {
-		view = safetensors_find(&file, PREFIX "score.weight");
+		view = safetensors_find(&file, HF_ADAPTER_PREFIX "score.weight");
 		if (view && view->rank == 2 && view->shape[0] > 0 && view->shape[0] < INT32_MAX)
 			*n_labels = (int)view->shape[0];
 		safetensors_close(&file);
@@ -856,7 +650,7 @@ enum status hf_load_adapted(struct model **model, const char *dir, const char *a
 
 enum status hf_adapter_base(char **base, const char *dir, struct error *err)
 {
-	char *path = path_join(dir, CONFIG);
+	char *path = path_join(dir, HF_ADAPTER_CONFIG);
 	struct json *root = json_read_object(path, MAX_CONFIG_BYTES, err);
 	const struct json *name = json_get(root, "base_model_name_or_path");
 	enum status status = root ? STATUS_OK : STATUS_BAD_INPUT;
@@ -901,11 +695,11 @@ static void gather_module(const struct model *model, const struct lora_module *m
 
 	hf_linear_describe(model, module->tensor, &linear);
 	a = add_written(list, n, 2, module->r, module->param->cols, n_a);
-	snprintf(a->name, sizeof a->name, PREFIX "%s.lora_A.weight", linear.module);
+	snprintf(a->name, sizeof a->name, HF_ADAPTER_PREFIX "%s.lora_A.weight", linear.module);
 	memcpy(a->values, lora->values + module->a, n_a * sizeof *a->values);
 	b = add_written(list, n, 2, module->rows, module->r,
 			(size_t)module->rows * (size_t)module->r);
-	snprintf(b->name, sizeof b->name, PREFIX "%s.lora_B.weight", linear.module);
+	snprintf(b->name, sizeof b->name, HF_ADAPTER_PREFIX "%s.lora_B.weight", linear.module);
 	hf_linear_gather(model, module->tensor, lora->values + module->b, module->r, b->values);
 }
 
@@ -913,7 +707,7 @@ static void gather_module(const struct model *model, const struct lora_module *m
 static bool names_common_head(const struct lora *lora)
 {
 	const struct buf *text = &lora->config;
-	struct json *root = json_parse(text->data, text->length, CONFIG, NULL);
+	struct json *root = json_parse(text->data, text->length, HF_ADAPTER_CONFIG, NULL);
 	const struct json *names = json_get(root, "modules_to_save");
 	bool found = false;
 
@@ -941,7 +735,7 @@ static void gather_saved(const struct model *model, struct written *list, int *n
 			snprintf(tensor.name, sizeof tensor.name, COMMON_HEAD ".weight");
 		saved = add_written(list, n, tensor.rank, tensor.shape[0], tensor.shape[1],
 				    tensor.n_elements);
-		snprintf(saved->name, sizeof saved->name, PREFIX "%s", tensor.name);
+		snprintf(saved->name, sizeof saved->name, HF_ADAPTER_PREFIX "%s", tensor.name);
 		hf_tensor_gather(model, i, model->weights, saved->values);
 	}
 }
@@ -1000,7 +794,8 @@ static enum status write_config(const struct lora *lora, const char *path, struc
 enum status hf_adapter_write(const struct model *model, const char *dir, struct error *err)
 {
 	const struct lora *lora = model->lora;
-	char *config = path_join(dir, CONFIG), *weights = path_join(dir, WEIGHTS);
+	char *config = path_join(dir, HF_ADAPTER_CONFIG),
+	     *weights = path_join(dir, HF_ADAPTER_WEIGHTS);
 	size_t bad = first_non_finite(lora->values, lora->layout.n_floats, NULL);
 	struct written *list = xcalloc((size_t)lora->layout.n, sizeof *list);
 	int n = 0;

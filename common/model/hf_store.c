@@ -39,7 +39,7 @@ void hf_problems_release(struct hf_problems *problems)
 	*problems = (struct hf_problems){0};
 }
 
-static enum status first_problem(const struct hf_problems *problems, struct error *err)
+enum status hf_problems_complain(const struct hf_problems *problems, struct error *err)
 {
 	int more = problems->n - 1;
 
@@ -228,7 +228,7 @@ enum status hf_store_open(struct hf_store *store, const char *dir, struct error 
 	store->used = xcalloc(store->n, sizeof *store->used);
 	free(single);
 	free(index);
-	return first_problem(&store->problems, err);
+	return hf_problems_complain(&store->problems, err);
 }
 
 void hf_store_close(struct hf_store *store)

@@ -22,6 +22,9 @@ struct hf_problems {
 void hf_problems_add(struct hf_problems *problems, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 void hf_problems_release(struct hf_problems *problems);
+/* STATUS_BAD_INPUT with the first of them, and how many more there are; STATUS_OK if there
+ * is none. */
+enum status hf_problems_complain(const struct hf_problems *problems, struct error *err);
 
 struct hf_store {
 	char *dir;

@@ -104,19 +104,69 @@ tensor() { # NAME BEGIN: of shape [2, 2]
 }
 adapter() { # SECOND-NAME
 	local header
-	header="{$(tensor m.q.lora_A.weight 0),$(tensor "$1" 16)}"
+	header="{$(tensor base_model.model.q.lora_A.weight 0),$(tensor "$1" 16)}"
 	printf '%b\0\0\0\0\0\0\0%s%32s' "\\x$(printf %x ${#header})" "$header" '' >adapter/adapter_model.safetensors
 }
-adapter m.q.lora_B.weight
+adapter base_model.model.q.lora_B.weight
 echo '{"peft_type":"LORA","r":2,"lora_alpha":4,"target_modules":["q"],"task_type":"CAUSAL_LM"}' >adapter/adapter_config.json
 sound adapter
 found '^kind +LoRA adapter$' '^scale +alpha 4, rank 2$' '^targets +q$' '^parameters +8 in 2 tensors$'
-adapter m.k.lora_B.weight
+adapter base_model.model.k.lora_B.weight
 unsound 2 adapter
-found 'lora_A.weight" is there without "m.q.lora_B.weight"' '"m.k.lora_B.weight" is there without'
+found 'lora_A.weight" is there without "base_model.model.q.lora_B.weight"' '"base_model.model.k.lora_B.weight" is there without'
 echo '{"peft_type":"IA3","r":0,"lora_alpha":0,"use_dora":true}' >adapter/adapter_config.json
-unsound 6 adapter
-found 'peft_type is IA3, expected LORA' 'r is not a whole number' 'lora_alpha is not' 'use_dora is not supported'
+unsound 5 adapter
+found '"peft_type" is "IA3", expected "LORA"' '"r" is 0, expected a whole number' '"use_dora" is true'
+
+# What is sound is what a command loads, and what is not is refused there.
+base=$golden/models/llama-gqa
+cp -r "$golden/adapters/llama-rslora" plain
+cat >plain/adapter_config.json <<-'JSON'
+	{"peft_type": "LORA",
+	 "r": 3,
+	 "lora_alpha": 5,
+	 "bias": "none",
+	 "rank_pattern": {"v_proj": 2},
+	 "use_rslora": true}
+JSON
+same() { # 0-OR-2 WHAT: of the adapter in other
+	local rc=0
+	"$RLHF" logprobs --model "$base" --adapter other --input prompts.jsonl >/dev/null 2>log || rc=$?
+	[ $rc -eq "$1" ] || fail "$2: logprobs: exit $rc: $(cat log)"
+	rc=0
+	"$RLHF" inspect other >out 2>log || rc=$?
+	[ $rc -eq "$1" ] || fail "$2: inspect: exit $rc: $(cat out log)"
+}
+says() { # 0-OR-2 MEMBER: in the place of one of that name
+	local key=${2%%:*}
+	rm -rf other
+	cp -r plain other
+	sed -i "/^ $key:/d; 1s/{/{$2,/" other/adapter_config.json
+	same "$1" "$2"
+	[ "$1" -eq 0 ] || grep -q "${key//\"/}" out || fail "$2: $(cat out)"
+}
+says 0 '"lora_alpha": -1'
+says 0 '"lora_alpha": 0'
+says 2 '"lora_alpha": "x"'
+says 2 '"bias": "all"'
+says 2 '"init_lora_weights": "pissa"'
+says 0 '"init_lora_weights": "gaussian"'
+says 2 '"layer_replication": [[0, 1]]'
+says 2 '"trainable_token_indices": [1]'
+says 2 '"rank_pattern": {".*v_proj": 2}'
+says 2 '"alpha_pattern": {"v_proj": "x"}'
+renamed() { # 0-OR-2 SCRIPT: the names of tensors, which keep their lengths
+	rm -rf other
+	cp -r plain other
+	LC_ALL=C sed -i "1,/}}/$2" other/adapter_model.safetensors
+	same "$1" "$2"
+}
+renamed 0 's/nothing/as it is/'
+renamed 2 's/base_model\.model\./base-model.model./g'
+renamed 2 's/lora_B\.weight/lora_B.weighX/'
+renamed 2 's/lora_A\.weight/lora_C.weight/'
+mv other/adapter_model.safetensors other/adapter_model.bin
+same 2 'other formats'
 
 # --- JSON ---
 for path in policy judge bad run adapter "$golden/malformed/ok.safetensors" "$golden/malformed/bad-hole.safetensors"; do
