@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/hash.h"
 #include "common/model/lora.h"
 #include "common/ops/elementwise.h"
 #include "common/run/fault.h"
@@ -24,13 +25,25 @@ struct adapter_options adapter_options(const struct run_config *config, const ch
 					.seed = (uint64_t)config->run.seed};
 }
 
+/* 0 of an outline. */
+static uint64_t hash_weights(const struct model *model)
+{
+	return model->weights
+		       ? hash64(model->weights, model->layout.n_floats * sizeof *model->weights)
+		       : 0;
+}
+
 enum status adapter_attach(struct model *model, const struct adapter_options *options,
 			   const char *dir, struct pool *pool, struct error *err)
 {
 	const char *slash = dir ? strrchr(dir, '/') : NULL;
+	/* Of the base alone: what is trained whole goes into the weights. */
+	uint64_t base_hash = hash_weights(model);
 	enum status status = dir ? hf_adapter_load(model, dir, pool, err)
 				 : hf_adapter_attach(model, options, pool, err);
 
+	if (status == STATUS_OK)
+		model->lora->base_hash = base_hash;
 	if (status == STATUS_OK && dir && fault_omits(slash ? slash + 1 : dir)) {
 		zero_fill(model->lora->values, model->lora->layout.n_floats, pool);
 		lora_pack(model, pool);

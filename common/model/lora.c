@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "common/base/die.h"
-#include "common/base/hash.h"
 #include "common/base/rng.h"
 #include "common/model/hf_checkpoint.h"
 #include "common/ops/gemm.h"
@@ -142,7 +141,6 @@ void lora_attach(struct model *model, const struct lora_plan *plan)
 		memcpy(lora->values + lora->saved[i].at, model->weights + param->offset,
 		       (size_t)param->rows * (size_t)param->cols * sizeof *lora->values);
 	}
-	lora->base_hash = hash64(model->weights, model->layout.n_floats * sizeof *model->weights);
 }
 
 static bool is_same_param(const struct param *a, const struct param *b)

@@ -42,7 +42,7 @@ struct lora {
 	int n_layers;
 	struct lora_saved *saved;
 	int n_saved;
-	uint64_t base_hash; /* of the weights as they were when it was attached */
+	uint64_t base_hash; /* of the weights before it was attached; learner/adapter.c sets it */
 	struct buf config;  /* adapter_config.json */
 };
 
