@@ -150,8 +150,10 @@ void config_release(struct run_config *config);
 void config_print_documented(enum command command, struct buf *out);
 
 /* Compares the resolved config of a checkpoint with the present one.  Keys that
- * may change on resume: the run's length, roles, checkpoint, reward.sources,
- * log, run.dir, run.threads, run.heartbeat_timeout; any other difference is an error naming the key and
- * both values.  A key that the checkpoint's config does not know has its default. */
+ * may change on resume, KEY_MAY_CHANGE in config_table.c: the run's length
+ * (ppo.iterations, train.steps), run.dir, run.threads, run.heartbeat_timeout, roles,
+ * model.save_dtype, reward.sources, rollout.kv_cache_mb, ppo.recompute, train.recompute,
+ * checkpoint and log; any other difference is an error naming the key and both values.  A key that
+ * the checkpoint's config does not know has its default. */
 enum status config_check_resume(enum command command, const char *old_text,
 				const struct run_config *now, struct error *err);
