@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -19,7 +20,8 @@
 #include "common/base/hash.h"
 #include "common/base/memory.h"
 
-enum { CHUNK_BYTES = 1 << 20 };
+/* USUAL_OPEN_FILES: what systems let a process open from the start. */
+enum { CHUNK_BYTES = 1 << 20, USUAL_OPEN_FILES = 1024 };
 
 static enum status system_error(struct error *err, const char *path, const char *what)
 {
@@ -33,6 +35,17 @@ void file_keep_streams_apart(void)
 		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", flags) != fd)
 			die("/dev/null: cannot open: %s", strerror(errno));
 	}
+}
+
+void file_allow_open(size_t n)
+{
+	struct rlimit limit;
+	rlim_t wanted = USUAL_OPEN_FILES + n;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
+		return; /* RLIM_INFINITY is the largest number */
+	limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 /* O_NONBLOCK keeps a FIFO from holding us. */

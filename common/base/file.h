@@ -28,6 +28,8 @@ struct file_map {
 enum status file_map(struct file_map *map, const char *path, struct error *err);
 void file_unmap(struct file_map *map);
 
+/* Lets n files be open beside the usual number, as far as the system's limit may be raised. */
+void file_allow_open(size_t n);
 /* Opens a regular file for reading: its descriptor, or -1. */
 int file_open(const char *path, uint64_t *size, struct error *err);
 /* Reads n bytes at an offset; it is an error if the file ends before them. */

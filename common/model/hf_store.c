@@ -175,6 +175,7 @@ static void open_shards(struct hf_store *store, const struct json *index, const 
 		n = 0;
 	}
 	store->files = xcalloc(n + 1, sizeof *store->files);
+	file_allow_open(n); /* all at a time */
 	for (size_t i = 0; i < n; i++)
 		add_file(store, names[i]);
 	if (store->problems.n == 0)

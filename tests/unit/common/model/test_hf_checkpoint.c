@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 #include <inttypes.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -124,6 +125,20 @@ static void test_loading_and_saving_give_the_same_bytes(void **state)
 	(void)state;
 	assert_true(for_each_model(false, "config.json", check_saving_of_lm) > 0);
 	assert_true(for_each_model(true, "config.json", check_saving_of_classifier) > 0);
+}
+
+/* Every shard is open until all is read. */
+static void test_more_shards_than_files_may_be_open_are_loaded(void **state)
+{
+	struct rlimit usual, small;
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &usual), 0);
+	small = usual;
+	small.rlim_cur = 5; /* the standard streams and two more */
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &small), 0);
+	model_destroy(load(MODELS "llama-gqa-sharded", HEAD_LM));
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &usual), 0);
 }
 
 static void test_a_sharded_checkpoint_is_the_same_as_a_single_file(void **state)
@@ -1721,6 +1736,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(test_loading_and_saving_give_the_same_bytes),
 		CASE(test_a_sharded_checkpoint_is_the_same_as_a_single_file),
+		CASE(test_more_shards_than_files_may_be_open_are_loaded),
 		CASE(test_describing_gives_the_model_that_loading_gives),
 		CASE(test_names_without_prefix_and_mask_buffers_load),
 		CASE(test_frequencies_among_the_weights_are_no_weights),
