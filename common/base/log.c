@@ -5,6 +5,7 @@
  * what a pipe takes as one piece.  Longer lines are cut. */
 #include "common/base/log.h"
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -77,20 +78,23 @@ void log_error(const char *format, ...)
 /* Whether this text has not been written yet, among the first SAID_MAX. */
 static bool is_new(const char *format, va_list args)
 {
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of what follows */
 	static uint64_t said[SAID_MAX];
 	static int n_said;
+	bool is_known = false;
 	char text[LINE_BYTES];
 	va_list copy;
 	va_copy(copy, args);
 	vsnprintf(text, sizeof text, format, copy);
 	va_end(copy);
 	uint64_t hash = hash64(text, strlen(text));
-	for (int i = 0; i < n_said; i++)
-		if (said[i] == hash)
-			return false;
-	if (n_said < SAID_MAX)
+	pthread_mutex_lock(&lock);
+	for (int i = 0; i < n_said && !is_known; i++)
+		is_known = said[i] == hash;
+	if (!is_known && n_said < SAID_MAX)
 		said[n_said++] = hash;
-	return true;
+	pthread_mutex_unlock(&lock);
+	return !is_known;
 }
 
 void log_warn(const char *format, ...)

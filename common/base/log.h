@@ -1,8 +1,9 @@
 /* Lines for people, on standard error.  A clean run prints nothing at ERROR.
  *
- * Every line is written with one write().  The same warning is written once.  Where several ranks run, log_info
- * and log_warn print on the lead rank alone; log_rank prints wherever called,
- * with the process's name ("actor.1") in front. */
+ * Every line is written with one write().  The same warning is written once, whatever
+ * threads it comes from.  Where several ranks run, log_info and log_warn print on the lead
+ * rank alone; log_rank prints wherever called, with the process's name ("actor.1") in
+ * front. */
 #pragma once
 
 #include <stdbool.h>
