@@ -150,12 +150,13 @@ static enum status load_tensors(struct model *model, struct hf_source *source, s
 static void create_score_head(struct model *model, uint64_t seed)
 {
 	float *weight = model_view(model, model->weights, PARAM_SCORE_WEIGHT, -1);
-	int width = model->config.n_embedding, n = model->config.n_labels * width;
+	int width = model->config.n_embedding;
+	size_t n = (size_t)model->config.n_labels * (size_t)width;
 	double std = 1 / sqrt(width + 1.0);
 
-	for (int i = 0; i < n; i++)
-		weight[i] = (float)(std * rng_normal(seed, RNG_INIT, PARAM_SCORE_WEIGHT, 0, 0,
-						     (uint32_t)i));
+	for (size_t i = 0; i < n; i++)
+		weight[i] = (float)(std * rng_normal(seed, RNG_INIT, PARAM_SCORE_WEIGHT, 0,
+						     (uint32_t)(i >> 32), (uint32_t)i));
 }
 
 static void subtract_offset(struct model *model, double offset)
