@@ -2,6 +2,7 @@
  *
  * tests/golden/models were written by the reference implementation, so what is loaded
  * and saved must come back byte for byte.  Damaged directories are made here. */
+#include <errno.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,6 +16,7 @@
 #include <inttypes.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "common/base/die.h"
@@ -1137,6 +1139,39 @@ static void assert_config_says(const char *key, const char *value)
 	free(path);
 }
 
+/* In the place of the system's: a disk that fails under the weights. */
+static bool fails_to_sync_weights;
+
+int fsync(int fd)
+{
+	char link[40], path[400] = "";
+
+	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+	if (fails_to_sync_weights && readlink(link, path, sizeof path - 1) > 0 &&
+	    strstr(path, "/model.safetensors")) {
+		errno = EIO;
+		return -1;
+	}
+	return (int)syscall(SYS_fsync, fd);
+}
+
+static void test_weights_that_cannot_be_synced_are_not_saved(void **state)
+{
+	struct hf_save_options options = {.source_dir = MODELS "gpt2"};
+	struct model *model = load(MODELS "gpt2", HEAD_LM);
+	struct error err = {""};
+
+	(void)state;
+	fails_to_sync_weights = true;
+	assert_int_equal(hf_save(model, saved, &options, &err), STATUS_BAD_INPUT);
+	fails_to_sync_weights = false;
+	assert_non_null(strstr(err.text, "model.safetensors: cannot be synced: "));
+	assert_false(file_exists(saved));
+	save(model, &options);
+	assert_same_file(MODELS "gpt2", saved, "model.safetensors");
+	model_destroy(model);
+}
+
 static void test_weights_are_saved_in_the_type_that_they_came_in(void **state)
 {
 	static const enum dtype dtypes[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_F64};
@@ -1774,6 +1809,7 @@ int main(void)
 		CASE(test_a_save_that_fails_keeps_what_was_there),
 		CASE(test_config_text_is_kept_but_for_what_changed),
 		CASE(test_weights_that_are_not_finite_are_not_written),
+		CASE(test_weights_that_cannot_be_synced_are_not_saved),
 		CASE(test_weights_are_saved_in_the_type_that_they_came_in),
 		CASE(test_weights_are_saved_in_the_type_that_is_asked_for),
 		CASE(test_the_state_of_a_run_keeps_bits_and_remembers_the_type),
