@@ -69,19 +69,22 @@ bool jinja_is_named(struct value name, const char *word)
 
 /* --- operands --- */
 
+/* Behind each backslash of raw there is a character: a quote there would not have ended it. */
 static struct value unescape(struct jinja *j, struct value raw)
 {
+	static const char known[] = "ntr\\'\"", meant[] = "\n\t\r\\'\"";
+	static const char others[] = "xuUN01234567abfv\n\r";
 	char *text = jinja_take(j, raw.n, 1);
 	size_t n = 0;
 
 	for (size_t i = 0; i < raw.n; i++) {
-		const char *known = raw.text[i] == '\\' && i + 1 < raw.n
-					    ? strchr("n\nt\tr\r\\\\'\'\"\"", raw.text[i + 1])
-					    : NULL;
-		if (raw.text[i] == '\\' && i + 1 < raw.n && strchr("xuUN0", raw.text[i + 1]))
+		bool is_escape = raw.text[i] == '\\';
+		const char *found = is_escape ? strchr(known, raw.text[i + 1]) : NULL;
+
+		if (is_escape && strchr(others, raw.text[i + 1])) /* a NUL, too */
 			return jinja_unknown(j);
-		text[n++] = known ? known[1] : raw.text[i];
-		i += known != NULL;
+		text[n++] = found ? meant[found - known] : raw.text[i];
+		i += found != NULL;
 	}
 	return jinja_text(text, n);
 }

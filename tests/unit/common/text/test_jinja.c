@@ -95,6 +95,31 @@ static void test_the_clock_stands_still(void **state)
 	check_ended("{{ strftime_now('%999999999d') }}");
 }
 
+static void test_a_backslash_ends_a_string_only_behind_another(void **state)
+{
+	static const char *const strings[][2] = {{"'a\\\\'", "a\\"},   {"'\\\\\\\\'", "\\\\"},
+						 {"'a\\''", "a'"},     {"\"\\q\\\\\"", "\\q\\"},
+						 {"'ax\\\\'", "ax\\"}, {"'\\\t\\n'", "\\\t\n"}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof strings / sizeof *strings; i++) {
+		struct buf template = BUF_INIT, out = BUF_INIT;
+
+		buf_printf(&template, "{{ %s }}", strings[i][0]);
+		assert_int_equal(render(template.data, &out), JINJA_DONE);
+		assert_string_equal(out.data, strings[i][1]);
+		buf_release(&template);
+		buf_release(&out);
+	}
+	check_ended("{{ 'a\\' }}");
+	check_ended("{{ 'a\\\\\\' }}");
+	check_ended("{{ 'a\\");
+	/* Escapes of Python that are not done here. */
+	check_ended("{{ 'a\\\nb' }}");
+	check_ended("{{ '\\a' }}");
+	check_ended("{{ '\\1' }}");
+}
+
 /* Repeats a piece n times. */
 static void check_many_ended(const char *piece, int n)
 {
@@ -146,6 +171,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_text_equals_jinja),
 		cmocka_unit_test(test_the_clock_stands_still),
+		cmocka_unit_test(test_a_backslash_ends_a_string_only_behind_another),
 		cmocka_unit_test(test_hostile_templates_end_soon),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
