@@ -29,6 +29,17 @@ score judge rows.jsonl | diff - <(sed 's/,"label.*/}/' plain) || fail 'regressio
 sed -i 's/"regression"/"multi_label_classification"/' judge/config.json
 score judge rows.jsonl | grep -qE '"labels":\[("[^]]*")?\]\}' || fail 'no list of labels'
 
+# One label has no name, so a wrong one does no harm; of several it is refused.
+sed 's/"LABEL_0": 0/"LABEL_0": 7/; s/"0": "LABEL_0"/"0": 5/' "$golden/rm-llama/config.json" >config.json
+cp -r "$golden/rm-llama" unnamed
+score unnamed rows.jsonl >plain
+cp config.json unnamed
+score unnamed rows.jsonl | cmp - plain || fail 'the name of the only label counts'
+sed -i 's/"0": "bad"/"0": 5/' judge/config.json
+rc=0
+"$RLHF" score --model judge --input rows.jsonl >out 2>log || rc=$?
+[ $rc -eq 2 ] || fail "exit $rc of a name that is a number: $(cat log)"
+
 # Each rule reads the position that the same ids, cut behind it, end with.
 "$make_model" scorer reward 24 2
 sed -i 's/"bos_token_id": 0/"bos_token_id": 0, "pad_token_id": 0/; s/"eos_token_id": 23/"eos_token_id": 2/' scorer/config.json
