@@ -73,7 +73,7 @@ static void describe_positions(struct inspection *in, const struct model_config 
 	};
 	int n_windowed = 0;
 
-	for (int layer = 0; c->window > 0 && layer < c->n_layers; layer++)
+	for (int layer = 0; layer < c->n_layers; layer++)
 		n_windowed += config_has_window(c, layer);
 	if (c->position == POSITION_LEARNED) {
 		inspection_line(in, "positions", "%d, learned", c->max_positions);

@@ -11,6 +11,12 @@ found() { # PATTERN...: in the report of the last inspection
 	done
 }
 
+lacks() { # PATTERN...: nowhere in it
+	for pattern in "$@"; do
+		! grep -qE "$pattern" out || fail "\"$pattern\" in: $(cat out)"
+	done
+}
+
 sound() { # PATH ARGUMENTS...
 	"$RLHF" inspect "$@" >out 2>log || fail "$*: $(cat log)"
 	[ "$(tail -n 1 out)" = sound ] || fail "$*: $(cat out)"
@@ -42,6 +48,13 @@ found '^model.layers.1.self_attn.q_proj.weight +F32 +\[32, 32\]$' '^shape +2 lay
 on 3 "$RLHF" inspect policy --tensors >thrice 2>log || fail "$(cat log)"
 cmp out thrice || fail 'another report under mpirun'
 sound "$golden/malformed/ok.safetensors"
+# Which of the layers have a window: none, some or all of two.
+sound "$golden/models/llama-gqa"
+lacks '^window'
+sound "$golden/models/qwen2-window"
+found '^window +4, in 1 of the layers$'
+sound "$golden/models/mistral-window"
+found '^window +5, in 2 of the layers$'
 
 # --- warnings ---
 cp -r judge odd
@@ -50,6 +63,39 @@ sound odd
 found '^warning +odd: pad_token_id equals eos_token_id' \
 	'^warning +odd/config.json: bos_token_id 99 is outside the vocabulary of 24' \
 	'^warning +odd/config.json: attention_dropout is 0.1'
+sound policy
+lacks '^warning'
+ids() { # BOS EOS: of policy
+	rm -rf odd
+	cp -r policy odd
+	sed -i "s/\"bos_token_id\": 0/\"bos_token_id\": $1/; s/\"eos_token_id\": 23/\"eos_token_id\": $2/" odd/config.json
+	sound odd
+}
+ids 23 -1
+lacks '^warning'
+ids 24 '[22, -2, 25]'
+found 'bos_token_id 24 is outside the vocabulary of 24 and' 'eos_token_id -2 is outside' \
+	'eos_token_id 25 is outside'
+lacks 'eos_token_id 22'
+# A head's bias, here in a second file, is warned of where the head is the model's own.
+beside() { # MODEL HEADER BYTES NAME: a file of zeros beside its own
+	rm -rf odd
+	cp -r "$1" odd
+	mv odd/model.safetensors odd/one.safetensors
+	printf '%b\0\0\0\0\0\0\0%s' "\\x$(printf %x ${#2})" "$2" >odd/two.safetensors
+	head -c "$3" /dev/zero >>odd/two.safetensors
+	printf '{"weight_map":{"model.norm.weight":"one.safetensors","%s":"two.safetensors"}}\n' "$4" \
+		>odd/model.safetensors.index.json
+	sound odd
+}
+sound judge
+lacks 'the head has a bias'
+beside judge '{"score.bias":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}' 4 score.bias
+found '^warning +odd: the head has a bias, which'
+beside policy '{"v_head.weight":{"dtype":"F32","shape":[1,32],"data_offsets":[0,128]},"v_head.bias":{"dtype":"F32","shape":[1],"data_offsets":[128,132]}}' \
+	132 v_head.bias
+found '^head +next token; beside it a score head, v_head.weight$'
+lacks 'the head has a bias'
 
 # --- all that is wrong, at once ---
 cp -r policy bad
