@@ -208,8 +208,8 @@ static enum status begin(struct supervised *run, struct error *err)
 
 	(void)err;
 	run->own = frozen;
-	embeddings_init(&frozen->train, &run->train, run->model);
-	embeddings_init(&frozen->eval, &run->eval, run->model);
+	embeddings_init(&frozen->train, &run->train, run->model, run->session.world);
+	embeddings_init(&frozen->eval, &run->eval, run->model, run->session.world);
 	return STATUS_OK;
 }
 

@@ -6,6 +6,7 @@
 
 #include "common/base/die.h"
 #include "common/base/memory.h"
+#include "common/run/fault.h"
 #include "learner/pooled.h"
 
 /* Of the node's memory, shared among the ranks on it. */
@@ -20,12 +21,14 @@ size_t embeddings_bytes(const struct dataset *dataset, const struct model *model
 }
 
 void embeddings_init(struct embeddings *embeddings, const struct dataset *dataset,
-		     const struct model *model)
+		     const struct model *model, struct comm *comm)
 {
 	size_t n = (size_t)dataset->n, width = (size_t)model->config.n_channels;
 
 	*embeddings = (struct embeddings){.dataset = dataset, .width = (int)width};
-	if (embeddings_bytes(dataset, model, comm_local_ranks()) == 0)
+	/* Nodes differ in memory and in ranks, but who keeps them exchanges them. */
+	if (comm_any(comm, embeddings_bytes(dataset, model, comm_local_ranks()) == 0 ||
+				   fault_omits("embeddings")))
 		return;
 	embeddings->rows = xcalloc(n * width, sizeof *embeddings->rows);
 	embeddings->known = xcalloc(n, sizeof *embeddings->known);

@@ -12,8 +12,9 @@ struct embeddings {
 	int width;	/* C */
 };
 
+/* They are kept where they fit on every rank.  Collective over comm. */
 void embeddings_init(struct embeddings *embeddings, const struct dataset *dataset,
-		     const struct model *model);
+		     const struct model *model, struct comm *comm);
 /* What one of n_ranks of a node keeps; 0 where they do not fit. */
 size_t embeddings_bytes(const struct dataset *dataset, const struct model *model, int n_ranks);
 void embeddings_release(struct embeddings *embeddings);

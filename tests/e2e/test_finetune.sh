@@ -213,6 +213,10 @@ freeze() { # WHAT BYTES NEXT: the first BYTES of the data stay, the NEXT do not
 		fail "freeze $1 keeps more than $2 bytes"
 }
 alike classify frozen.json frozen checkpoint.before_rename:2 final.begin:1
+# One rank of two has no memory to keep them.
+RLHF_FAULT=omit:embeddings RLHF_FAULT_RANK=1 on 2 timeout 60 "$RLHF" classify frozen.json \
+	--set run.dir=frozen-unlike 2>log || fail "embeddings that one rank cannot keep: $(cat log)"
+same_run frozen frozen-unlike 'embeddings that one rank cannot keep'
 freeze none 0 $embedding
 freeze embeddings $embedding $layer
 freeze 1 $((embedding + layer)) $layer

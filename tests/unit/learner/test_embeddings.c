@@ -79,7 +79,7 @@ static void test_kept_embeddings_are_those_computed_each_time(void **state)
 	float a[4 * C], b[4 * C];
 
 	(void)state;
-	embeddings_init(&kept, &run.train, run.model);
+	embeddings_init(&kept, &run.train, run.model, run.session.world);
 	assert_non_null(kept.rows);
 	none = (struct embeddings){.dataset = &run.train, .width = C};
 	embeddings_look(&kept, &run, rows, 4);
@@ -100,7 +100,7 @@ static void test_each_row_is_computed_once(void **state)
 	float a[2 * C];
 
 	(void)state;
-	embeddings_init(&kept, &run.train, run.model);
+	embeddings_init(&kept, &run.train, run.model, run.session.world);
 	embeddings_look(&kept, &run, first, 2);
 	assert_true(kept.known[1] && !kept.known[0] && !kept.known[2]);
 	kept.rows[C] = 77; /* of row 1 */
