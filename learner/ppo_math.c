@@ -91,5 +91,7 @@ double ppo_value_loss(double value, double old_value, double ret, double clip, d
 
 double ppo_adapt_kl(double coef, double kl, double target, double horizon, double n)
 {
+	if (!isfinite(kl))
+		return coef;
 	return coef * (1 + clamp(kl / target - 1, -0.2, 0.2) * n / horizon);
 }

@@ -26,5 +26,6 @@ struct ppo_token ppo_policy_loss(double new_logprob, double old_logprob, double 
 /* 0.5 max((V - ret)^2, (Vc - ret)^2) and its derivative; clip <= 0: no clipping. */
 double ppo_value_loss(double value, double old_value, double ret, double clip, double *dvalue,
 		      int *clipped);
-/* After an iteration of n episodes with kl nats a sequence (Ziegler et al. 2019). */
+/* After an iteration of n episodes with kl nats a sequence (Ziegler et al. 2019); one whose
+ * kl is not finite changes nothing, as it does not change the weights. */
 double ppo_adapt_kl(double coef, double kl, double target, double horizon, double n);

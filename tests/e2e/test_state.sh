@@ -65,6 +65,13 @@ rollouts_bytes
 kl_coef
 PARTS
 
+# One log-probability that is not finite costs the updates of its step, not those of all steps
+# after it.
+RLHF_FAULT=nan:actor.logprob:60 "$RLHF" ppo config.json --set run.dir=one-nan \
+	--set ppo.kl.controller=adaptive --set ppo.verify=0 2>log || fail "one bad number: $(cat log)"
+[ "$(grep -c '"objective/kl_coef":null' one-nan/metrics.jsonl)" -eq 0 ] ||
+	fail 'one bad number spoils the KL coefficient'
+
 # Ten bad gradients in a row end a run before another step: a model that has diverged is not
 # called finished. So they do where it was killed between two of them.
 lost() { # the run in lost, begun or gone on with

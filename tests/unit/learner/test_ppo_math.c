@@ -272,6 +272,8 @@ static void test_kl_controller_moves_as_the_golden_one(void **state)
 	CLOSE(ppo_adapt_kl(.15, 6, 6, 1e4, 512), .15);
 	CLOSE(ppo_adapt_kl(.15, 9, 6, 1e4, 512), .151536);
 	CLOSE(ppo_adapt_kl(.15, 12, 6, 1e4, 512), .151536);
+	CLOSE(ppo_adapt_kl(.15, NAN, 6, 1e4, 512), .15);
+	CLOSE(ppo_adapt_kl(.15, INFINITY, 6, 1e4, 512), .15);
 }
 
 int main(void)
