@@ -372,6 +372,16 @@ static void warn_of_skip(const struct ppo *ppo, const char *what)
 		 ppo->step + 1, what);
 }
 
+/* The same proof of all of a step's first minibatch, over all learners: of each ratio that it
+ * is 1.  (A logarithm that is not a number deviates from nothing: that update is skipped.) */
+static void verify_ratios(const struct ppo *ppo, double deviation)
+{
+	if (deviation > 0 && ppo->config->ppo.verify > 0)
+		die("step %" PRId64 ": the actors' log-probabilities are not all the learners' ones: "
+		    "the first ratios deviate from 1 by %g together; do all ranks read the same policy?",
+		    ppo->step + 1, deviation);
+}
+
 /* One optimizer step of both models; adds this inner step to the report. */
 static void update_minibatch(struct iteration *it, const int *order, int n, int inner,
 			     double learning_rate, double critic_rate, struct ppo_report *report)
@@ -398,6 +408,8 @@ static void update_minibatch(struct iteration *it, const int *order, int n, int 
 		warn_of_skip(ppo, "policy");
 	report->actor_norm += norm;
 	free(lengths);
+	if (minibatch.is_first)
+		verify_ratios(ppo, policy[POLICY_DEVIATION]);
 
 	report->policy_loss += policy[POLICY_LOSS] / minibatch.n_tokens;
 	report->approxkl += policy[POLICY_APPROXKL] / minibatch.n_tokens;
