@@ -25,5 +25,5 @@ void actor_plan(struct ledger *ledger, const struct run_config *config, const st
 		bool has_base, const struct topology *topology, int node_ranks, int n_threads,
 		int n_prompt);
 /* MESSAGE_WEIGHTS: takes the version.  MESSAGE_PROMPTS: generates all of them and
- * sends finished ones to its reward rank in groups as they come. */
+ * sends finished ones to the reward ranks in turn, in groups as they come. */
 void actor_handle(struct actor *actor, struct message *message);

@@ -6,7 +6,7 @@
  *
  * Written into step-X.tmp, synced, renamed; only then are older ones removed,
  * renamed first.  On start the newest that verifies is used; a rejected one is
- * named with its reason.  Lead learner only, but for checkpoint_find. */
+ * named with its reason.  Lead learner only. */
 #pragma once
 
 #include <stdint.h>

@@ -81,6 +81,20 @@ static enum status read_library(struct session *session, const struct json *stat
 	return STATUS_OK;
 }
 
+/* Whether a count of updates skipped in a row is not 0. */
+static bool tells_of_skips(const struct json *state)
+{
+	static const char *const counts[] = {"skipped_in_a_row", "policy_skipped_in_a_row",
+					     "critic_skipped_in_a_row"};
+	int64_t n;
+
+	for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+		if (json_get(state, counts[i]) && json_int64(json_get(state, counts[i]), &n) &&
+		    n > 0)
+			return true;
+	return false;
+}
+
 /* A resumed run keeps the kernels that it began with. */
 static enum status resume_isa(struct session *session, struct error *err)
 {
@@ -102,6 +116,7 @@ static enum status resume_isa(struct session *session, struct error *err)
 		session->isa = recorded;
 	if (status == STATUS_OK && recorded == ISA_PORTABLE)
 		status = read_library(session, state, path, err);
+	session->is_skipping = tells_of_skips(state);
 	json_free(state);
 	free(path);
 	return status;
@@ -361,7 +376,7 @@ static enum status begin_run(struct session *session, struct error *err)
 	session->has_begun = status == STATUS_OK;
 	if (status == STATUS_OK)
 		status = write_config(session, err);
-	if (status == STATUS_OK && session->checkpoint)
+	if (status == STATUS_OK && session->checkpoint && !session->is_skipping)
 		status = checkpoint_tidy(session->run.path, session->step,
 					 (int)session->config.checkpoint.keep, err);
 	return status;

@@ -21,6 +21,7 @@ struct session {
 	char *library;	    /* that a resumed run's portable kernels use; lead rank only */
 	struct run_dir run; /* held by the lead rank only */
 	bool has_run;
+	bool is_skipping; /* what is resumed had skipped its last update; lead rank only */
 	bool has_begun;	  /* session_begin has been passed; lead rank only */
 	char *checkpoint; /* directory to go on from, NULL: a new run; on every rank */
 	int64_t step;	  /* its step */

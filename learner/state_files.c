@@ -1,6 +1,7 @@
 /* Saving and reading the parts of a checkpoint; see state_files.h. */
 #include "learner/state_files.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,6 +30,16 @@ static enum status save_moments(const struct state_save *save, const char *dir, 
 	return status;
 }
 
+/* How many checkpoints stay.  While updates are skipped all do: if that does not end, a run goes
+ * back to one before. */
+static int kept(const struct state_save *save)
+{
+	for (int i = 0; i < 2; i++)
+		if (save->trainers[i] && save->trainers[i]->skipped_in_a_row > 0)
+			return INT_MAX;
+	return (int)save->keep;
+}
+
 enum status state_save(const struct state_save *save, struct error *err)
 {
 	struct checkpoint_writer writer = {0};
@@ -43,7 +54,7 @@ enum status state_save(const struct state_save *save, struct error *err)
 	if (status == STATUS_OK)
 		status = save_moments(save, writer.directory, err);
 	if (is_lead && status == STATUS_OK)
-		status = checkpoint_publish(&writer, (int)save->keep, err);
+		status = checkpoint_publish(&writer, kept(save), err);
 	else if (is_lead)
 		checkpoint_abandon(&writer);
 	return comm_agree(save->learners, status, err);

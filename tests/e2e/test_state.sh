@@ -93,6 +93,14 @@ gradients() { # FIRST LAST
 	fail 'a diverged run of ppo did not stop'
 grep -q '"state": "failed"' lost-ppo/run.json && grep -q '"step": 4,' lost-ppo/run.json ||
 	fail "$(cat lost-ppo/run.json)"
+# Checkpoints of that time do not push out those before it, nor does going on from one.
+rm -rf lost
+for i in 1 2; do
+	(RLHF_FAULT=$(gradients $((i == 1 ? 7 : 1)) 20) "$RLHF" pretrain pretrain.json --set train.steps=20 \
+		--set checkpoint.every_steps=2 --set checkpoint.keep=2 --set run.dir=lost) 2>log &&
+		fail 'a diverged run did not stop'
+	[ -d lost/checkpoints/step-00000006 ] || fail "no checkpoint is sound: $(ls lost/checkpoints)"
+done
 rm -rf lost
 (RLHF_FAULT=$(gradients 3 12),kill:checkpoint.after_rename:2 "$RLHF" pretrain pretrain.json \
 	--set train.steps=20 --set run.dir=lost) >log 2>&1 && fail 'it was not killed'
