@@ -1,13 +1,15 @@
 /* A tokenizer.model is a protobuf message.  Of its fields these count:
  *
  *     1  a piece, again and again, its place is its id: 1 text, 2 score, 3 kind
- *     2  how it was trained: 3 algorithm, 35 whether bytes stand in for what has no piece
+ *     2  how it was trained: 3 algorithm, 24 whether spaces end words, 35 whether bytes stand in
+ *        for what has no piece
  *     3  normalisation: 2 a table of characters, 3 whether a space comes first,
  *        4 whether spaces are dropped, 5 whether they are written as U+2581
  *
  * SentencePiece's BPE joins the two neighbours whose piece has the highest score; there is no
  * list of merges.  It is made here: each way to cut a piece in two pieces, by score, and of
- * one piece the longest left part first. */
+ * one piece the longest left part first.  Of two pieces with one score it joins the left one,
+ * which no list says.  The user's pieces are found before all others and never joined. */
 #include "common/text/sentencepiece.h"
 
 #include <stdint.h>
@@ -37,7 +39,7 @@ struct model {
 	struct piece *pieces; /* [n] */
 	size_t n, capacity;
 	uint64_t algorithm;
-	bool has_byte_fallback, has_table, adds_prefix, drops_spaces, escapes_spaces;
+	bool has_byte_fallback, ends_with_space, has_table, adds_prefix, drops_spaces, escapes_spaces;
 	int unknown; /* the piece, or -1 */
 };
 
@@ -169,6 +171,8 @@ static bool read_training(struct model *model, const struct field *whole)
 	while (next_field(&r, &field)) {
 		if (is_field(&field, 3, VARINT))
 			model->algorithm = field.value;
+		else if (is_field(&field, 24, VARINT))
+			model->ends_with_space = field.value != 0;
 		else if (is_field(&field, 35, VARINT))
 			model->has_byte_fallback = field.value != 0;
 	}
@@ -250,9 +254,49 @@ static enum status read_model(struct model *model, const char *bytes, size_t n, 
 				 model->has_table      ? "a table of characters"
 				 : model->drops_spaces ? "dropping spaces"
 						       : "leaving spaces as they are");
+	if (model->ends_with_space)
+		return error_set(err, STATUS_BAD_INPUT,
+				 "its words end with a space (treat_whitespace_as_suffix), not "
+				 "supported");
 	for (size_t i = 0; i < model->n; i++)
 		if (check_piece(model, i, err) != STATUS_OK)
 			return STATUS_BAD_INPUT;
+	return STATUS_OK;
+}
+
+/* Whether a piece is U+2581 alone, once or more. */
+static bool is_spaces(const struct piece *piece)
+{
+	uint32_t i = 0;
+
+	while (i + 3 <= piece->length && memcmp(piece->text + i, SPACE, 3) == 0)
+		i += 3;
+	return i == piece->length;
+}
+
+/* SentencePiece looks for the user's pieces when spaces are U+2581 and the first one is there,
+ * in front of the text alone; we look for them before that. */
+static enum status check_users_pieces(const struct model *model, struct sentencepiece_start start,
+				      struct error *err)
+{
+	bool adds_prefix = model->adds_prefix && !start.no_prefix;
+
+	for (size_t i = 0; i < model->n; i++) {
+		const struct piece *piece = &model->pieces[i];
+		bool has_space = memchr(piece->text, ' ', piece->length) ||
+				 memmem(piece->text, piece->length, SPACE, 3);
+		if (piece->kind != USER_DEFINED)
+			continue;
+		if (has_space && (adds_prefix || !is_spaces(piece)))
+			return error_set(err, STATUS_BAD_INPUT,
+					 "piece %zu is user-defined and has a space, not supported",
+					 i);
+		if (adds_prefix && start.is_legacy)
+			return error_set(err, STATUS_BAD_INPUT,
+					 "piece %zu is user-defined and texts begin with a space, "
+					 "not supported together",
+					 i);
+	}
 	return STATUS_OK;
 }
 
@@ -283,18 +327,22 @@ static uint32_t count_chars(const char *text, uint32_t n)
 	return chars;
 }
 
-/* Every way to cut a piece in two that are pieces. */
-static void cut(struct merges *merges, const struct hashmap *known, const struct piece *piece)
+/* Every way to cut a piece in two that are pieces; of the user's ones only the user's. */
+static void cut(struct merges *merges, const struct model *model, const struct hashmap *known,
+		const struct piece *piece)
 {
 	uint32_t chars = count_chars(piece->text, piece->length), left_chars = 0;
-	int32_t id;
+	int32_t left, right;
 
 	for (uint32_t i = 1; i < piece->length; i++) {
 		if (((unsigned char)piece->text[i] & 0xC0) == 0x80)
 			continue;
 		left_chars++;
-		if (!hashmap_find(known, piece->text, i, &id) ||
-		    !hashmap_find(known, piece->text + i, piece->length - i, &id))
+		if (!hashmap_find(known, piece->text, i, &left) ||
+		    !hashmap_find(known, piece->text + i, piece->length - i, &right))
+			continue;
+		if (piece->kind == NORMAL && (model->pieces[left].kind == USER_DEFINED ||
+					      model->pieces[right].kind == USER_DEFINED))
 			continue;
 		if (merges->n == merges->capacity) {
 			merges->capacity = merges->capacity ? 2 * merges->capacity : 1024;
@@ -308,12 +356,14 @@ static void cut(struct merges *merges, const struct hashmap *known, const struct
 	}
 }
 
-/* The highest score first, then the longer left part, the longer right one, the lower id. */
+/* The user's pieces first, then the highest score, then the longer left part, the longer right one, the lower id. */
 static int compare_merges(const void *a, const void *b)
 {
 	const struct merge *x = a, *y = b;
 
-	if (x->whole->score != y->whole->score)
+	if (x->whole->kind != y->whole->kind)
+		return x->whole->kind == USER_DEFINED ? -1 : 1;
+	if (x->whole->kind == NORMAL && x->whole->score != y->whole->score)
 		return x->whole->score > y->whole->score ? -1 : 1;
 	if (x->left_chars != y->left_chars)
 		return x->left_chars > y->left_chars ? -1 : 1;
@@ -332,6 +382,7 @@ static enum status append_merges(struct buf *json, const struct model *model, st
 {
 	struct hashmap known, merged;
 	struct merges merges = {0};
+	const struct piece *tied = NULL;
 	size_t twice = model->n;
 
 	hashmap_init(&known, model->n);
@@ -346,12 +397,16 @@ static enum status append_merges(struct buf *json, const struct model *model, st
 	}
 	for (size_t i = 0; i < model->n && twice == model->n; i++)
 		if (is_merged(&model->pieces[i]))
-			cut(&merges, &merged, &model->pieces[i]);
+			cut(&merges, model, &merged, &model->pieces[i]);
 	if (merges.n > 0)
 		qsort(merges.data, merges.n, sizeof *merges.data, compare_merges);
 	buf_append_string(json, ",\"merges\":[");
 	for (size_t i = 0; i < merges.n; i++) {
 		const struct merge *merge = &merges.data[i];
+		if (i > 0 && merge->whole->kind == NORMAL && merge[-1].whole->kind == NORMAL &&
+		    merge->whole != merge[-1].whole &&
+		    merge->whole->score == merge[-1].whole->score)
+			tied = merge->whole;
 		append_string(json, i > 0 ? ",[" : "[", merge->whole->text, merge->left);
 		append_string(json, ",", merge->whole->text + merge->left,
 			      merge->whole->length - merge->left);
@@ -363,6 +418,11 @@ static enum status append_merges(struct buf *json, const struct model *model, st
 	hashmap_release(&merged);
 	if (twice < model->n)
 		return error_set(err, STATUS_BAD_INPUT, "piece %zu is there twice", twice);
+	if (tied)
+		return error_set(err, STATUS_BAD_INPUT,
+				 "piece %zu and another have the score %g, so that no list of "
+				 "merges gives their ids; not supported",
+				 (size_t)(tied - model->pieces), (double)tied->score);
 	return STATUS_OK;
 }
 
@@ -388,8 +448,9 @@ static void append_added(struct buf *json, const struct model *model)
 			continue;
 		buf_printf(json, "%s{\"id\":%zu", is_first ? "" : ",", i);
 		append_string(json, ",\"content\":", piece->text, piece->length);
-		buf_printf(json, ",\"special\":%s,\"normalized\":false}",
-			   piece->kind == USER_DEFINED ? "false" : "true");
+		buf_printf(json, ",\"special\":%s,\"normalized\":%s}",
+			   piece->kind == USER_DEFINED ? "false" : "true",
+			   piece->kind == USER_DEFINED && is_spaces(piece) ? "true" : "false");
 		is_first = false;
 	}
 }
@@ -425,6 +486,8 @@ enum status sentencepiece_append_json(struct buf *json, const char *bytes, size_
 	struct model model;
 	enum status status = read_model(&model, bytes, n, err);
 
+	if (status == STATUS_OK)
+		status = check_users_pieces(&model, start, err);
 	if (status == STATUS_OK) {
 		buf_append_string(json, "{\"added_tokens\":[");
 		append_added(json, &model);

@@ -187,6 +187,33 @@ static void test_what_is_no_bpe_is_refused_with_the_reason(void **state)
 	CHECK(PIECE("a") "\x13", "is no model of SentencePiece, or damaged");
 }
 
+/* A piece of two letters and its score, -1; one of the user's. */
+#define SCORED(letters) "\x0a\x09\x0a\x02" letters "\x15\x00\x00\x80\xbf"
+#define USERS(letters) "\x0a\x08\x0a\x04" letters "\x18\x04"
+#define NO_PREFIX "\x1a\x04\x18\x00\x20\x00"
+
+static void test_what_no_list_of_merges_says_is_refused(void **state)
+{
+	static const char legacy[] = PIECE("a") USERS("<ab>") IS_BPE KEEPS_SPACES;
+	struct buf json = BUF_INIT;
+	(void)state;
+
+	CHECK(PIECE("a") PIECE("b") SCORED("ab") SCORED("ba") IS_BPE KEEPS_SPACES,
+	      "piece 3 and another have the score -1");
+	assert_int_equal(try(PIECE("a") SCORED("aa") SCORED("bb") IS_BPE KEEPS_SPACES, 35),
+			 STATUS_OK); /* never made: there is no b */
+	CHECK(PIECE("a") "\x12\x05\x18\x02\xc0\x01\x01" KEEPS_SPACES, "words end with a space");
+	CHECK(PIECE("a") USERS("<a b") IS_BPE NO_PREFIX, "piece 1 is user-defined and has a space");
+	CHECK(PIECE("a") USERS("\xe2\x96\x81" "b") IS_BPE NO_PREFIX, "piece 1 is user-defined");
+	assert_int_equal(sentencepiece_append_json(&json, legacy, sizeof legacy - 1,
+						   (struct sentencepiece_start){.is_legacy = true},
+						   &err),
+			 STATUS_BAD_INPUT);
+	assert_non_null(strstr(err.text, "piece 1 is user-defined and texts begin with a space"));
+	assert_int_equal(try(legacy, sizeof legacy - 1), STATUS_OK);
+	buf_release(&json);
+}
+
 static void test_no_damage_does_harm(void **state)
 {
 	struct buf bytes = BUF_INIT;
@@ -216,6 +243,7 @@ int main(void)
 		cmocka_unit_test(test_ids_and_texts_are_those_of_sentencepiece),
 		cmocka_unit_test(test_switches_beside_it_are_heeded),
 		cmocka_unit_test(test_what_is_no_bpe_is_refused_with_the_reason),
+		cmocka_unit_test(test_what_no_list_of_merges_says_is_refused),
 		cmocka_unit_test(test_no_damage_does_harm),
 	};
 
