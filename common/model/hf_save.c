@@ -515,6 +515,14 @@ static enum status copy_file(const char *from, const char *to, const char *name,
 	return status;
 }
 
+static bool is_template(const char *name)
+{
+	const char *dot = strrchr(name, '.');
+
+	return dot && strcmp(dot, ".jinja") == 0;
+}
+
+/* Those that transformers reads. */
 static enum status copy_templates(const char *from, const char *to, struct error *err)
 {
 	char *source = path_join(from, TEMPLATES), *target = path_join(to, TEMPLATES);
@@ -528,7 +536,7 @@ static enum status copy_templates(const char *from, const char *to, struct error
 			status = file_make_dirs(target, err);
 	}
 	for (size_t i = 0; i < n; i++) {
-		if (status == STATUS_OK)
+		if (status == STATUS_OK && is_template(names[i]))
 			status = copy_file(source, target, names[i], err);
 		free(names[i]);
 	}
@@ -567,13 +575,6 @@ static bool is_of_checkpoint(const char *name)
 static bool is_config(const char *name)
 {
 	return strcmp(name, "config.json") == 0;
-}
-
-static bool is_template(const char *name)
-{
-	const char *dot = strrchr(name, '.');
-
-	return dot && strcmp(dot, ".jinja") == 0;
 }
 
 /* Whether all that a directory holds is its own, as is_own says of a name; so is what a file

@@ -1580,6 +1580,8 @@ static void test_files_that_go_with_a_model_are_copied(void **state)
 	assert_int_equal(file_make_dirs(templates, &err), STATUS_OK);
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		write_bytes(dir, names[i], names[i], strlen(names[i]) - i % 2);
+	/* What else is with the templates is not: the second round could not replace it. */
+	write_bytes(dir, "additional_chat_templates/README.md", "-", 1);
 	for (int round = 0; round < 2; round++) {
 		save(model, &options);
 		for (size_t i = 0; i < sizeof names / sizeof *names; i++)
