@@ -39,7 +39,8 @@ struct model {
 	struct piece *pieces; /* [n] */
 	size_t n, capacity;
 	uint64_t algorithm;
-	bool has_byte_fallback, ends_with_space, has_table, adds_prefix, drops_spaces, escapes_spaces;
+	bool has_byte_fallback, ends_with_space, has_table, adds_prefix, drops_spaces,
+		escapes_spaces;
 	int unknown; /* the piece, or -1 */
 };
 
@@ -356,7 +357,8 @@ static void cut(struct merges *merges, const struct model *model, const struct h
 	}
 }
 
-/* The user's pieces first, then the highest score, then the longer left part, the longer right one, the lower id. */
+/* The user's pieces first, then the highest score, then the longer left part, the longer right one,
+ * the lower id. */
 static int compare_merges(const void *a, const void *b)
 {
 	const struct merge *x = a, *y = b;

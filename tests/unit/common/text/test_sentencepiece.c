@@ -204,7 +204,9 @@ static void test_what_no_list_of_merges_says_is_refused(void **state)
 			 STATUS_OK); /* never made: there is no b */
 	CHECK(PIECE("a") "\x12\x05\x18\x02\xc0\x01\x01" KEEPS_SPACES, "words end with a space");
 	CHECK(PIECE("a") USERS("<a b") IS_BPE NO_PREFIX, "piece 1 is user-defined and has a space");
-	CHECK(PIECE("a") USERS("\xe2\x96\x81" "b") IS_BPE NO_PREFIX, "piece 1 is user-defined");
+	CHECK(PIECE("a") USERS("\xe2\x96\x81"
+			       "b") IS_BPE NO_PREFIX,
+	      "piece 1 is user-defined");
 	assert_int_equal(sentencepiece_append_json(&json, legacy, sizeof legacy - 1,
 						   (struct sentencepiece_start){.is_legacy = true},
 						   &err),
