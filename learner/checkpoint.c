@@ -216,10 +216,34 @@ static enum status evict(const char *dir, int64_t step, int keep, struct error *
 	return status == STATUS_OK ? file_sync_dir(dir, err) : status;
 }
 
+/* What is newer than the step that a run goes on from was rejected: it is no checkpoint any more,
+ * but stays to be looked at. */
+static enum status set_rejected_aside(const char *dir, int64_t step, struct error *err)
+{
+	char **names;
+	size_t n;
+	enum status status = list_checkpoints(dir, &names, &n, err);
+
+	for (size_t i = 0; i < n && status == STATUS_OK && step_of(names[i]) > step; i++) {
+		char *path = path_join(dir, names[i]), *aside = xasprintf("%s.rejected", path);
+
+		status = file_remove_tree(aside, err);
+		if (status == STATUS_OK && rename(path, aside) != 0)
+			status = system_error(err, path, "cannot rename");
+		free(path);
+		free(aside);
+	}
+	free_names(names, n);
+	return status;
+}
+
 enum status checkpoint_tidy(const char *run_path, int64_t step, int keep, struct error *err)
 {
 	char *dir = checkpoints_of(run_path);
-	enum status status = file_exists(dir) ? evict(dir, step, keep, err) : STATUS_OK;
+	enum status status = file_exists(dir) ? set_rejected_aside(dir, step, err) : STATUS_OK;
+
+	if (status == STATUS_OK && file_exists(dir))
+		status = evict(dir, step, keep, err);
 
 	free(dir);
 	return status;

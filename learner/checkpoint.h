@@ -25,8 +25,9 @@ enum status checkpoint_begin(struct checkpoint_writer *writer, const char *run_p
 /* Hashes all files of the directory, writes the manifest, publishes, and removes
  * all but the newest `keep`. */
 enum status checkpoint_publish(struct checkpoint_writer *writer, int keep, struct error *err);
-/* Finishes what an interrupted publication left: removes the checkpoints before
- * `step` but the newest keep - 1 of them. */
+/* Before a run goes on from `step`: rejected ones, of later steps, become step-X.rejected, so that
+ * none counts as kept; and what an interrupted publication left is finished: the checkpoints
+ * before it are removed but the newest keep - 1 of them. */
 enum status checkpoint_tidy(const char *run_path, int64_t step, int keep, struct error *err);
 void checkpoint_abandon(struct checkpoint_writer *writer); /* removes the temporary directory */
 

@@ -4,6 +4,7 @@
 #include "learner/session.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -376,9 +377,10 @@ static enum status begin_run(struct session *session, struct error *err)
 	session->has_begun = status == STATUS_OK;
 	if (status == STATUS_OK)
 		status = write_config(session, err);
-	if (status == STATUS_OK && session->checkpoint && !session->is_skipping)
-		status = checkpoint_tidy(session->run.path, session->step,
-					 (int)session->config.checkpoint.keep, err);
+	if (status == STATUS_OK && session->checkpoint)
+		status = checkpoint_tidy(
+			session->run.path, session->step,
+			session->is_skipping ? INT_MAX : (int)session->config.checkpoint.keep, err);
 	return status;
 }
 

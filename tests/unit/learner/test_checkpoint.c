@@ -239,6 +239,26 @@ static void test_rejected_one_never_costs_the_one_just_published(void **state)
 	assert_int_equal(find(), 9);
 }
 
+static void test_rejected_ones_are_not_kept_in_place_of_sound_ones(void **state)
+{
+	(void)state;
+	must(save(4, 2));
+	must(save(6, 2));
+	write_file(inside("step-00000006"), "state.json", "{ }");
+	assert_int_equal(find(), 4);
+	must(checkpoint_tidy(run, 4, 2, &err));
+	must(save(7, 2));
+	assert_true(file_exists(inside("step-00000006.rejected/model/model.safetensors")));
+	assert_false(file_exists(inside("step-00000006")));
+	assert_int_equal(find(), 7);
+	write_file(inside("step-00000007"), "state.json", "{ }");
+	assert_int_equal(find(), 4);
+	must(checkpoint_tidy(run, 4, 2, &err));
+	must(save(6, 2));
+	must(save(7, 2));
+	assert_int_equal(find(), 7);
+}
+
 static void test_leftover_temporaries_are_removed(void **state)
 {
 	(void)state;
@@ -323,6 +343,7 @@ int main(void)
 		TEST(test_manifest_without_files_is_refused),
 		TEST(test_no_valid_one_among_some_is_an_error_of_its_own),
 		TEST(test_rejected_one_never_costs_the_one_just_published),
+		TEST(test_rejected_ones_are_not_kept_in_place_of_sound_ones),
 		TEST(test_leftover_temporaries_are_removed),
 		TEST(test_abandoned_one_leaves_nothing),
 	};
