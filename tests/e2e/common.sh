@@ -38,7 +38,7 @@ fingerprint() { # RUN
 		cd "$1"
 		sha256sum final/*.safetensors
 		[ ! -e best ] || sha256sum best/*.safetensors
-		find checkpoints -name '*.safetensors' | sort | xargs sha256sum
+		find checkpoints -name '*.safetensors' -not -path '*.rejected/*' | sort | xargs sha256sum
 		[ ! -e evaluation.json ] || sha256sum evaluation.json
 		[ ! -e rollouts.jsonl ] || sha256sum rollouts.jsonl
 		sed -E 's/,"(time|perf)\/[^"]*":[^,}]*//g' metrics.jsonl | sha256sum

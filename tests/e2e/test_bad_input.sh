@@ -446,6 +446,7 @@ printf x | dd of=damaged/checkpoints/step-00000004/model/model.safetensors bs=1 
 works --set run.dir=damaged
 grep -q 'warning: checkpoint step-00000004 rejected: .*SHA-256' log || fail "no warning: $(cat log)"
 same_run whole damaged 'after a damaged checkpoint'
+[ -d damaged/checkpoints/step-00000004.rejected ] || fail 'the damaged checkpoint was not set aside'
 # All are: nothing is guessed and nothing written over.
 for step in run/checkpoints/*; do
 	truncate -s -1 "$step/critic/model.safetensors"
