@@ -91,9 +91,5 @@ int merge_main(int argc, char **argv)
 	log_init(LOG_INFO, comm_is_lead(world));
 	if (comm_is_lead(world))
 		status = run(&merge, &err);
-	status = comm_agree(world, status, &err);
-	if (status != STATUS_OK && comm_is_lead(world))
-		log_error("%s", err.text);
-	comm_finalize();
-	return status;
+	return comm_end(status, &err);
 }

@@ -429,9 +429,5 @@ int report_main(int argc, char **argv)
 	world = comm_init();
 	if (comm_is_lead(world))
 		status = write_report(dir, output, &err);
-	status = comm_agree(world, status, &err);
-	if (status != STATUS_OK && comm_is_lead(world))
-		log_error("%s", err.text);
-	comm_finalize();
-	return status;
+	return comm_end(status, &err);
 }

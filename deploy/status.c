@@ -7,7 +7,6 @@
 #include "common/base/buf.h"
 #include "common/base/file.h"
 #include "common/base/json.h"
-#include "common/base/log.h"
 #include "common/run/options.h"
 #include "common/run/run_dir.h"
 #include "deploy/commands.h"
@@ -92,9 +91,5 @@ int status_main(int argc, char **argv)
 	world = comm_init();
 	if (comm_is_lead(world))
 		status = print_run(dir, &err);
-	status = comm_agree(world, status, &err);
-	if (status != STATUS_OK && comm_is_lead(world))
-		log_error("%s", err.text);
-	comm_finalize();
-	return status;
+	return comm_end(status, &err);
 }

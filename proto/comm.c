@@ -324,14 +324,19 @@ enum status comm_agree(struct comm *comm, enum status status, struct error *err)
 	return status;
 }
 
-enum status comm_refuse(enum status status, struct error *err)
+enum status comm_end(enum status status, struct error *err)
 {
-	comm_init();
 	status = comm_agree(world, status, err);
-	if (comm_is_lead(world))
+	if (status != STATUS_OK && comm_is_lead(world))
 		log_error("%s", err->text);
 	comm_finalize();
 	return status;
+}
+
+enum status comm_refuse(enum status status, struct error *err)
+{
+	comm_init();
+	return comm_end(status, err);
 }
 
 /* --- tree sums --- */

@@ -59,6 +59,10 @@ void comm_allgather_buf(struct comm *comm, const struct buf *mine, struct buf *o
  * same on all ranks.  Prints nothing. */
 enum status comm_agree(struct comm *comm, enum status status, struct error *err);
 
+/* Ends a command: all ranks get the status of the first that failed, rank 0 prints its sentence,
+ * MPI is left.  Returns the status for main.  Collective over all ranks. */
+enum status comm_end(enum status status, struct error *err);
+
 /* For a command line that is refused before comm_init: prints the sentence once,
  * by rank 0 of what the launcher started, and returns the status for main.  All
  * ranks must meet here first: a launcher ends the others when one has exited, and
