@@ -286,7 +286,7 @@ bool tokenizer_exists(const char *dir)
 		return kind == TOKENIZER_WHOLE;
 	/* Of damaged files tokenizer_load tells. */
 	exists = tokenizer_config_load(&config, dir, kind, NULL) != STATUS_OK ||
-		 tokenizer_files_serve(kind, &config);
+		 tokenizer_files_serve(&config);
 	tokenizer_config_release(&config);
 	return exists;
 }

@@ -416,13 +416,12 @@ static enum status read_start(struct tokenizer_config *config, struct error *err
 	return STATUS_OK;
 }
 
-static enum status read_switches(struct tokenizer_config *config, enum tokenizer_kind kind,
-				 struct error *err)
+static enum status read_switches(struct tokenizer_config *config, struct error *err)
 {
 	const struct json *root = config->files[FILE_CONFIG];
 	const struct tokenizer_class *class = config->class;
-	bool is_model = kind == TOKENIZER_MODEL;
-	bool heeds_ends = class->heeds_ends || kind == TOKENIZER_PAIR || is_model;
+	bool is_model = config->kind == TOKENIZER_MODEL;
+	bool heeds_ends = class->heeds_ends || config->kind == TOKENIZER_PAIR || is_model;
 	enum config_flag no_end = class->has_own_ends || is_model ? CONFIG_FALSE : CONFIG_UNSAID;
 
 	if (read_flag(root, "add_bos_token", heeds_ends, is_model ? CONFIG_TRUE : no_end,
@@ -450,7 +449,7 @@ enum status tokenizer_config_load(struct tokenizer_config *config, const char *d
 {
 	enum status status;
 
-	*config = (struct tokenizer_config){0};
+	*config = (struct tokenizer_config){.kind = kind};
 	status = read_file(config, dir, FILE_CONFIG, err);
 	for (int file = FILE_MAP;
 	     file < TOKENIZER_CONFIG_FILES && status == STATUS_OK && !has_decoder(config); file++)
@@ -459,7 +458,7 @@ enum status tokenizer_config_load(struct tokenizer_config *config, const char *d
 		return status;
 	config->class = class_of(config->files[FILE_CONFIG], kind);
 	config->class_name = class_name(config);
-	if (read_switches(config, kind, err) != STATUS_OK ||
+	if (read_switches(config, err) != STATUS_OK ||
 	    (has_decoder(config) ? add_newer(config, err) : add_older(config, err)) != STATUS_OK)
 		return error_prefix(err, STATUS_BAD_INPUT, "%s/%s", dir,
 				    tokenizer_config_files[config->at]);

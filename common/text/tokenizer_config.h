@@ -38,6 +38,7 @@ struct tokenizer_config {
 	enum config_flag adds_prefix_space;  /* and this a ByteLevel that stands alone */
 	bool splits_special;		     /* special tokens in a text are text */
 	const char *class_name; /* as transformers names it today, if it does; NULL: none */
+	enum tokenizer_kind kind;	  /* what they stand beside */
 	struct sentencepiece_start start; /* of texts, where tokenizer.model is read */
 	/* private to tokenizer_config.c */
 	struct json *files[TOKENIZER_CONFIG_FILES];

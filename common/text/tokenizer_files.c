@@ -36,23 +36,24 @@ enum tokenizer_kind tokenizer_files_find(const char *dir)
 	return has_file(dir, MODEL) ? TOKENIZER_MODEL : TOKENIZER_NONE;
 }
 
-bool tokenizer_files_serve(enum tokenizer_kind kind, const struct tokenizer_config *config)
+bool tokenizer_files_serve(const struct tokenizer_config *config)
 {
 	static const char *const classes[][2] = {
 		[TOKENIZER_PAIR] = {"GPT2Tokenizer", "CodeGenTokenizer"},
 		[TOKENIZER_MODEL] = {"LlamaTokenizer", "GemmaTokenizer"},
 	};
 	const char *name = config->class_name;
+	enum tokenizer_kind kind = config->kind;
 
 	if (kind == TOKENIZER_NONE || kind == TOKENIZER_WHOLE || !name)
 		return kind != TOKENIZER_NONE;
 	return strcmp(name, classes[kind][0]) == 0 || strcmp(name, classes[kind][1]) == 0;
 }
 
-static enum status check_class(enum tokenizer_kind kind, const char *dir,
-			       const struct tokenizer_config *config, struct error *err)
+static enum status check_class(const char *dir, const struct tokenizer_config *config,
+			       struct error *err)
 {
-	if (tokenizer_files_serve(kind, config))
+	if (tokenizer_files_serve(config))
 		return STATUS_OK;
 	return error_set(err, STATUS_BAD_INPUT,
 			 "%s: a %.60s without tokenizer.json is not supported: vocab.json and "
@@ -146,14 +147,14 @@ enum status tokenizer_files_read(struct buf *text, char **where, const char *dir
 				 const struct tokenizer_config *config, struct error *err)
 {
 	static const int first[] = {[TOKENIZER_PAIR] = VOCABULARY, [TOKENIZER_MODEL] = MODEL};
-	enum tokenizer_kind kind = tokenizer_files_find(dir);
+	enum tokenizer_kind kind = config->kind;
 
 	if (kind == TOKENIZER_NONE || kind == TOKENIZER_WHOLE) {
 		*where = path_join(dir, tokenizer_files[WHOLE]);
 		return file_read(*where, MAX_FILE, text, err);
 	}
 	*where = path_join(dir, tokenizer_files[first[kind]]);
-	if (check_class(kind, dir, config, err) != STATUS_OK)
+	if (check_class(dir, config, err) != STATUS_OK)
 		return STATUS_BAD_INPUT;
 	return kind == TOKENIZER_PAIR ? read_pair(text, *where, dir, err)
 				      : read_model(text, *where, config, err);

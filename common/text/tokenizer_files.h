@@ -15,9 +15,9 @@ extern const char *const tokenizer_files[TOKENIZER_FILES];
 
 /* What dir has; each counts where there is none of those before it. */
 enum tokenizer_kind tokenizer_files_find(const char *dir);
-/* Whether the files of a kind are read for the class of transformers that config names: one
+/* Whether files of config's kind are read for the class of transformers that it names: one
  * with GPT-2's words for the pair, Llama's or Gemma's for the model; or none. */
-bool tokenizer_files_serve(enum tokenizer_kind kind, const struct tokenizer_config *config);
+bool tokenizer_files_serve(const struct tokenizer_config *config);
 /* Appends the text of dir/tokenizer.json, or of the one that transformers makes of the other
  * files for the class.  *where, the caller's to free in any case, names what is read in
  * errors. */
