@@ -577,35 +577,61 @@ static bool is_config(const char *name)
 	return strcmp(name, "config.json") == 0;
 }
 
-/* Whether all that a directory holds is its own, as is_own says of a name; so is what a file
- * is written as before it has that name (file.c). */
-static enum status check_names(const char *dir, bool (*is_own)(const char *name), struct error *err)
+/* What a directory of a checkpoint may hold: files, and directories of their own kinds. */
+struct contents {
+	const char *name; /* the directory's */
+	bool (*is_file)(const char *name);
+	const struct contents *inner; /* [n_inner] */
+	size_t n_inner;
+};
+static const struct contents INNER[] = {
+	{.name = HF_ADAPTER_MODEL, .is_file = is_config},
+	{.name = TEMPLATES, .is_file = is_template},
+};
+static const struct contents CHECKPOINT = {
+	.is_file = is_of_checkpoint, .inner = INNER, .n_inner = sizeof INNER / sizeof *INNER};
+
+static const struct contents *find_inner(const struct contents *contents, const char *name)
 {
-	static const struct {
-		const char *name;
-		bool (*is_own)(const char *name);
-	} inner[] = {{HF_ADAPTER_MODEL, is_config}, {TEMPLATES, is_template}};
+	for (size_t i = 0; i < contents->n_inner; i++)
+		if (strcmp(contents->inner[i].name, name) == 0)
+			return &contents->inner[i];
+	return NULL;
+}
+
+/* Whether a name is a file's, or what one is written as before it has its name (file.c). */
+static bool is_file_of(const struct contents *contents, const char *name)
+{
+	size_t n = strlen(name);
+	bool is_unfinished = n > 4 && strcmp(name + n - 4, ".tmp") == 0;
+	char *whole = xstrndup(name, is_unfinished ? n - 4 : n);
+	bool is_file = contents->is_file(whole);
+
+	free(whole);
+	return is_file;
+}
+
+/* Refuses a directory with anything else in it. */
+static enum status check_contents(const char *dir, const struct contents *contents,
+				  struct error *err)
+{
 	char **names = NULL;
 	size_t n = 0;
 	enum status status = file_list(dir, &names, &n, err);
 
 	for (size_t i = 0; i < n; i++) {
-		char *path = path_join(dir, names[i]), *name = xstrdup(names[i]);
-		size_t length = strlen(name), k;
+		char *path = path_join(dir, names[i]);
+		bool is_dir = file_is_dir(path);
+		const struct contents *inner = is_dir ? find_inner(contents, names[i]) : NULL;
 
-		for (k = 0; k < 2 && strcmp(name, inner[k].name) != 0;)
-			k++;
-		if (length > 4 && strcmp(name + length - 4, ".tmp") == 0)
-			name[length - 4] = '\0';
-		if (status == STATUS_OK && is_own == is_of_checkpoint && k < 2 && file_is_dir(path))
-			status = check_names(path, inner[k].is_own, err);
-		else if (status == STATUS_OK && (!is_own(name) || file_is_dir(path)))
+		if (status == STATUS_OK && inner)
+			status = check_contents(path, inner, err);
+		else if (status == STATUS_OK && (is_dir || !is_file_of(contents, names[i])))
 			status = error_set(err, STATUS_BAD_INPUT,
 					   "%s: holds %.100s, which is no file of a checkpoint; "
 					   "expected a new directory or a checkpoint to replace",
 					   dir, names[i]);
 		free(path);
-		free(name);
 		free(names[i]);
 	}
 	free(names);
@@ -620,7 +646,7 @@ static enum status check_replaceable(const char *dir, struct error *err)
 		return error_set(
 			err, STATUS_BAD_INPUT,
 			"%s: is a file, expected a new directory or a checkpoint to replace", dir);
-	return check_names(dir, is_of_checkpoint, err);
+	return check_contents(dir, &CHECKPOINT, err);
 }
 
 enum status hf_check_target(const char *dir, struct error *err)
