@@ -240,11 +240,10 @@ static enum status set_rejected_aside(const char *dir, int64_t step, struct erro
 enum status checkpoint_tidy(const char *run_path, int64_t step, int keep, struct error *err)
 {
 	char *dir = checkpoints_of(run_path);
-	enum status status = file_exists(dir) ? set_rejected_aside(dir, step, err) : STATUS_OK;
+	enum status status = set_rejected_aside(dir, step, err);
 
 	if (status == STATUS_OK && file_exists(dir))
 		status = evict(dir, step, keep, err);
-
 	free(dir);
 	return status;
 }

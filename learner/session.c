@@ -73,12 +73,12 @@ static enum status check_equal(struct session *session, struct error *err)
 static enum status read_library(struct session *session, const struct json *state, const char *path,
 				struct error *err)
 {
-	const struct json *name = json_get(state, "library");
+	const char *name = json_string_or_null(json_get(state, "library"));
 
-	if (!name || json_type(name) != JSON_STRING)
+	if (!name)
 		return error_set(err, STATUS_BAD_INPUT, "%s: library is missing or not a string",
 				 path);
-	session->library = xstrdup(json_string(name, NULL));
+	session->library = xstrdup(name);
 	return STATUS_OK;
 }
 
@@ -96,17 +96,16 @@ static bool tells_of_skips(const struct json *state)
 	return false;
 }
 
-/* A resumed run keeps the kernels that it began with. */
-static enum status resume_isa(struct session *session, struct error *err)
+/* A resumed run keeps the kernels that it began with, and checkpoints as its state says. */
+static enum status resume_state(struct session *session, struct error *err)
 {
 	char *path = path_join(session->checkpoint, "state.json");
 	struct json *state = json_read_object(path, 1 << 20, err);
-	const struct json *name = json_get(state, "isa");
+	const char *name = json_string_or_null(json_get(state, "isa"));
 	enum status status = state ? STATUS_OK : STATUS_BAD_INPUT;
 	enum isa recorded;
 
-	if (state && (!name || json_type(name) != JSON_STRING ||
-		      !isa_parse(json_string(name, NULL), &recorded)))
+	if (state && (!name || !isa_parse(name, &recorded)))
 		status = error_set(err, STATUS_BAD_INPUT, "%s: isa is missing or unknown", path);
 	else if (state && recorded > session->isa)
 		status = error_set(err, STATUS_BAD_INPUT,
@@ -209,7 +208,7 @@ static enum status open_run(struct session *session, bool *finished, struct erro
 	if (status == STATUS_OK && session->checkpoint)
 		status = check_length(session, err);
 	if (status == STATUS_OK && session->checkpoint)
-		status = resume_isa(session, err);
+		status = resume_state(session, err);
 	if (status != STATUS_OK)
 		return status;
 	*finished = is_finished(session);
