@@ -39,8 +39,8 @@ void attention_backward(float *dqkv, const float *dout, const float *out, const 
 			const struct attention_shape *shape, struct pool *pool);
 
 /* Keys and values of one sequence in one layer, in blocks of 64 positions that may
- * lie anywhere.  A block is k [K][4][D][16] and then v [K][64][D]; a group of 16 keys is
- * [16][D] until it is full. */
+ * lie anywhere.  A block is k [K][4][D][16], 16 keys side by side, and then
+ * v [K][64][D]. */
 struct attention_cache {
 	float *const *blocks; /* [ceil(positions / 64)], borrowed */
 	size_t offset;	      /* of this layer's part from the beginning of each block */

@@ -415,7 +415,6 @@ struct decode {
 	_Alignas(64) float q[MAX_HEADS][MAX_D]; /* times scale */
 	vf m[MAX_HEADS], l[MAX_HEADS];		/* all lanes alike */
 	_Alignas(64) float s[BLOCK];
-	_Alignas(64) float rest[MAX_D * GROUP]; /* [d][16], of a group that is not full */
 };
 
 static void append(const struct attention_position *to)
@@ -424,12 +423,8 @@ static void append(const struct attention_position *to)
 	float *group = to->keys + (size_t)(to->number % BLOCK - lane) * d;
 
 	memcpy(to->values + (size_t)(to->number % BLOCK) * d, to->v, (size_t)d * sizeof *to->v);
-	memcpy(group + (size_t)lane * d, to->k, (size_t)d * sizeof *to->k);
-	if (lane == GROUP - 1) {
-		float rows[GROUP * MAX_D];
-		memcpy(rows, group, (size_t)d * GROUP * sizeof *rows);
-		LEVELED(gemm_kernels).transpose(group, GROUP, rows, (size_t)d, GROUP, d);
-	}
+	for (int i = 0; i < d; i++)
+		group[i * GROUP + lane] = to->k[i];
 }
 
 /* What is read next is on its way meanwhile: so many lines of it in each step. */
@@ -440,10 +435,11 @@ ALWAYS_INLINE void fetch_lines(const float *next, size_t step, const int lines)
 		__builtin_prefetch(next + (step * (size_t)lines + (size_t)i) * GROUP, 0, 2);
 }
 
-/* Scores of one query with the keys of some groups. */
-ALWAYS_INLINE void score_groups(float *s, const float *q, const float *const *k, int d,
-				const float *next, const int groups)
+/* Scores of one query with the keys of some groups, [d][16] each. */
+ALWAYS_INLINE void score_groups(float *s, const float *q, const float *k, int d, const float *next,
+				const int groups)
 {
+	const size_t group = (size_t)d * GROUP;
 	vf sum[GROUPS][GROUP_VECTORS];
 
 	UNROLL
@@ -455,8 +451,8 @@ ALWAYS_INLINE void score_groups(float *s, const float *q, const float *const *k,
 		UNROLL
 		for (int g = 0; g < groups; g++)
 			for (int v = 0; v < GROUP_VECTORS; v++)
-				sum[g][v] = vf_fma(y, vf_load(k[g] + (size_t)i * GROUP + v * VL),
-						   sum[g][v]);
+				sum[g][v] = vf_fma(y, vf_load(k + g * group + v * VL), sum[g][v]);
+		k += GROUP;
 		if (next)
 			fetch_lines(next, (size_t)i, groups);
 	}
@@ -468,22 +464,21 @@ ALWAYS_INLINE void score_groups(float *s, const float *q, const float *const *k,
 
 /* A block of keys that a query meets. */
 struct key_block {
-	const float *groups[GROUPS]; /* [d][16] each */
-	int n;			     /* keys */
-	int begin;		     /* keys before this one are outside of the window */
-	const float *values;
+	const float *keys, *values;
+	int n;	   /* keys */
+	int begin; /* keys before this one are outside of the window */
 	/* What is on its way while these are used, or NULL. */
 	const float *next_keys, *next_values;
 };
 
 /* Scores with the keys of a block; -infinity for those before `begin` and up to the
- * next multiple of 16. */
+ * next multiple of 16, where there may be anything in place of keys. */
 static void score_block(float *s, const float *q, const struct key_block *block, int d, float cap)
 {
 	const int n_groups = round_up(block->n, GROUP) / GROUP;
 
 	for (int g = 0; g < n_groups; g += GROUPS_AT_ONCE) {
-		const float *const *k = block->groups + g;
+		const float *k = block->keys + (size_t)g * GROUP * d;
 		float *to = s + g * GROUP;
 		switch (min_int(GROUPS_AT_ONCE, n_groups - g)) {
 		case 1:
@@ -612,26 +607,14 @@ static void find_next(struct key_block *block, const struct attention_step *step
 }
 
 /* The block from `at` on, of which the query sees what is in its window. */
-static struct key_block find_block(struct decode *w, const struct attention_step *step, int at)
+static struct key_block find_block(const struct attention_step *step, int at)
 {
-	const float *k = step->blocks[at / BLOCK] + step->k;
-	struct key_block block = {
+	return (struct key_block){
+		.keys = step->blocks[at / BLOCK] + step->k,
+		.values = step->blocks[at / BLOCK] + step->v,
 		.n = min_int(BLOCK, step->length - at),
 		.begin = step->window > 0 ? step->length - step->window - at : 0,
-		.values = step->blocks[at / BLOCK] + step->v,
 	};
-	const int full = block.n / GROUP, rest = block.n % GROUP;
-
-	for (int g = 0; g < full; g++)
-		block.groups[g] = k + (size_t)g * GROUP * step->d;
-	if (rest > 0) {
-		memset(w->rest, 0, (size_t)step->d * GROUP * sizeof *w->rest);
-		LEVELED(gemm_kernels)
-			.transpose(w->rest, GROUP, k + (size_t)full * GROUP * step->d,
-				   (size_t)step->d, rest, step->d);
-		block.groups[full] = w->rest;
-	}
-	return block;
 }
 
 /* Heads begin .. end - 1 of the group; a block of keys is used by all of them
@@ -650,7 +633,7 @@ static void decode_heads(struct decode *w, const struct attention_step *step, in
 	}
 	memset(out, 0, (size_t)(end - begin) * d * sizeof *out);
 	for (int at = first_block(step->length - 1, step->window); at < step->length; at += BLOCK) {
-		struct key_block block = find_block(w, step, at);
+		struct key_block block = find_block(step, at);
 
 		find_next(&block, step, at, next);
 		for (int h = 0; h < end - begin; h++) {
