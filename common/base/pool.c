@@ -8,7 +8,10 @@
  * Nobody therefore waits for sleeping workers when the work is already done.
  *
  * Waiting spins briefly and then sleeps on a futex word: workers on wakeups,
- * which every loop counts up, the caller on n_done. */
+ * which every loop counts up, the caller on n_done.
+ *
+ * Walks are ranges of iterations, one for each thread: its owner takes from the front and
+ * whoever is through from the back. */
 #include "common/base/pool.h"
 
 #include <limits.h>
@@ -191,6 +194,100 @@ void pool_run(struct pool *pool, int n, void (*work)(void *args, int i, int thre
 	wake_workers(pool);
 	run_iterations(pool, 0);
 	wait_for_all(pool, (uint32_t)n);
+}
+
+/* ---- walks ---- */
+
+enum { WALKS_MAX = 256 };
+
+/* Iterations that no walk has been given yet: the first in the low half, the one after
+ * the last in the high half.  None comes back once it has been given, so a range that
+ * is found unchanged is the same one. */
+struct range {
+	_Alignas(64) _Atomic uint64_t left;
+};
+
+struct walks {
+	struct range ranges[WALKS_MAX];
+	int n;
+	void (*walk_on)(void *args, struct pool_walk *walk, int thread);
+	void *args;
+};
+
+struct pool_walk {
+	struct walks *all;
+	struct range *own;
+};
+
+static uint64_t range_of(uint32_t begin, uint32_t end)
+{
+	return (uint64_t)end << 32 | begin;
+}
+
+static uint32_t range_length(uint64_t left)
+{
+	return (uint32_t)(left >> 32) - (uint32_t)left;
+}
+
+/* The later half of the longest range becomes this walk's own, which is empty. */
+static bool take_half(struct pool_walk *walk)
+{
+	for (;;) {
+		struct range *longest = walk->own;
+		uint64_t left = 0;
+		for (int i = 0; i < walk->all->n; i++) {
+			uint64_t other = atomic_load(&walk->all->ranges[i].left);
+			if (range_length(other) > range_length(left)) {
+				longest = &walk->all->ranges[i];
+				left = other;
+			}
+		}
+		if (range_length(left) == 0)
+			return false;
+		uint32_t end = (uint32_t)(left >> 32), middle = end - (range_length(left) + 1) / 2;
+		if (atomic_compare_exchange_strong(&longest->left, &left,
+						   range_of((uint32_t)left, middle))) {
+			atomic_store(&walk->own->left, range_of(middle, end));
+			return true;
+		}
+	}
+}
+
+int pool_walk_next(struct pool_walk *walk)
+{
+	do {
+		uint64_t left = atomic_load(&walk->own->left);
+		while (range_length(left) > 0) {
+			if (atomic_compare_exchange_weak(&walk->own->left, &left, left + 1))
+				return (int)(uint32_t)left;
+		}
+	} while (take_half(walk));
+	return -1;
+}
+
+static void begin_walk(void *args, int i, int thread)
+{
+	struct walks *all = args;
+	struct pool_walk walk = {all, &all->ranges[i]};
+	all->walk_on(all->args, &walk, thread);
+}
+
+static int min_int(int a, int b)
+{
+	return a < b ? a : b;
+}
+
+void pool_run_walks(struct pool *pool, int n, int most,
+		    void (*walk_on)(void *args, struct pool_walk *walk, int thread), void *args)
+{
+	struct walks all;
+	all.n = min_int(min_int(n, most), min_int(pool_threads(pool), WALKS_MAX));
+	all.walk_on = walk_on;
+	all.args = args;
+	for (int i = 0; i < all.n; i++)
+		all.ranges[i].left = range_of((uint32_t)((int64_t)n * i / all.n),
+					      (uint32_t)((int64_t)n * (i + 1) / all.n));
+	pool_run(pool, all.n, begin_walk, &all);
 }
 
 int pool_cores(void)

@@ -16,18 +16,19 @@
  * every path through this file gives the same result.
  *
  * Packed W is [panel][K][width]: a panel is `width` columns of Y and the last
- * one is filled up with zeros.  A task walks down one panel after the other, as
- * they lie in memory; a block of a panel stays in the second-level cache while
- * all tiles of rows use it.  So blocks are deep: each start and end of a tile
+ * one is filled up with zeros.  A task is one panel and the rows of A that meet it; each
+ * thread walks from task to task as panels lie in memory, and one that is through takes
+ * tasks from the end of another's walk.  A block of a panel stays in the second-level
+ * cache while all tiles of rows use it.  So blocks are deep: each start and end of a tile
  * costs about as much as 40 of its steps.  A is read in place, if it lies in
- * rows.  Where B lies in rows, as in the backward products, a task copies each block
- * of it into a panel just before the rows of A meet it; where A lies transposed, its
- * rows of it into tiles.  So copies are used from the second-level cache.
+ * rows.  Where B lies in rows, as in the backward products, a thread copies each block
+ * of it into a panel just before the rows of A meet it; where A lies transposed, the
+ * rows of it that a task needs into tiles, which the tasks after it use too.  So copies
+ * are used from the second-level cache.
  *
- * Where that cache is large, nothing waits for memory but at the beginning of a task: of
+ * Where that cache is large, nothing waits for memory but at the beginning of a walk: of
  * each block, tiles fetch, or copy, the next one, and the part of C that comes next.  So
- * tasks are few there, one for each thread where A is in place, and packed W meets no more
- * rows of A at once than leave room for it.
+ * packed W meets no more rows of A at once than leave room for it.
  *
  * Packed W may be in bfloat16.  The first tile of rows widens a block, into scratch
  * memory if more follow.
@@ -59,18 +60,18 @@ enum {
 	FLAT_FLOATS = 72 << 10, /* of W that stay in a cache while panels pass by */
 	TASK_ROWS = 512,	/* rows of A that do, more if they are short */
 	TASK_ROWS_LEAST = 64,
-	TASK_ROWS_COPIED = 256,	     /* that do where tasks copy them; each of them copies B too */
+	TASK_ROWS_COPIED = 256,	     /* that do where they are copied; each part of them copies B */
 	TASK_FLOATS = 192 << 10,     /* of A that meet a panel in one task */
 	TASK_FLOATS_NEAR = 96 << 10, /* the same of packed B where the cache is large */
 	TASK_FLOATS_LARGE = 256 << 10, /* of copied A where the cache is large */
-	STAGE_DEPTH = 4096,	       /* of A that a task copies */
+	STAGE_DEPTH = 4096,	       /* of A that is copied */
 	STAGE_DEPTH_LARGE = 768,       /* where the cache is large: more rows meet a copy of B */
-	LITTLE_MADDS = 32 << 20,       /* are one task a thread where tasks copy A */
-	TASK_MADDS = 256 << 10,	       /* multiply-adds that are worth a task, of 8 rows or more */
-	COPY_FLOATS = 32 << 10,	       /* copied by one task */
-	FLAT_ROWS = 192,	       /* of x, up to which W is read in place where it is flat */
-	A_AHEAD = 128,		       /* of a row of W, is fetched a tile ahead */
-	PREFETCH_NEAR = 1024,	       /* bytes ahead of use, in place of GEMM_PREFETCH_FAR */
+	TASKS_PER_THREAD = 4,	       /* at least, where there are so many rows and panels */
+	TASK_MADDS = 256 << 10, /* multiply-adds that are worth a thread, of 8 rows or more */
+	COPY_FLOATS = 32 << 10, /* copied by one task */
+	FLAT_ROWS = 192,	/* of x, up to which W is read in place where it is flat */
+	A_AHEAD = 128,		/* of a row of W, is fetched a tile ahead */
+	PREFETCH_NEAR = 1024,	/* bytes ahead of use, in place of GEMM_PREFETCH_FAR */
 	LINE_FLOATS = 16,
 	COPYING_TILES = GEMM_ROW_STEP + 1, /* that copy a block */
 	LARGE_CACHE_BYTES = 5 << 18,
@@ -87,6 +88,11 @@ static int min_int(int a, int b)
 static int max_int(int a, int b)
 {
 	return a > b ? a : b;
+}
+
+static double min_double(double a, double b)
+{
+	return a < b ? a : b;
 }
 
 static int ceil_div(int a, int b)
@@ -265,7 +271,7 @@ struct stage {
 	const float *panels; /* B [panel][depth][width], or NULL: tasks copy it, or bfloat16 */
 	size_t panel_stride; /* floats */
 	int rows_per_task;   /* a multiple of kernels.rows */
-	int n_panels, n_panel_tasks;
+	int n_panels;
 };
 
 /* Floats of n columns in panels of `width`, `depth` rows of them. */
@@ -476,13 +482,20 @@ static void run_transposed(const struct product *p, gemm_tile_function *run, str
 	kernels->transpose(c, p->c_stride, sums, width, t->rows, t->columns);
 }
 
+/* A block of the depth of one panel, in a stage, and the rows of A that meet it. */
+struct place {
+	int task; /* of the stage, or -1: none is left */
+	int first, end;
+	int panel, k, depth;
+};
+
 /* The same as stage_block where C lies transposed. */
-static void stage_block_transposed(const struct stage *s, int panel, int k0, int depth, int first,
-				   int end)
+static void stage_block_transposed(const struct stage *s, const struct place *place)
 {
 	const struct product *p = s->product;
 	const struct gemm_kernels *kernels = p->kernels;
-	const int column = panel * kernels->width;
+	const int panel = place->panel, k0 = place->k, depth = place->depth;
+	const int column = panel * kernels->width, end = place->end;
 	const int columns = min_int(kernels->width, p->columns - column);
 	const bool is_last = s->k + k0 + depth == p->depth;
 	struct gemm_tile t = {
@@ -493,7 +506,7 @@ static void stage_block_transposed(const struct stage *s, int panel, int k0, int
 		.columns = columns,
 	};
 
-	for (int row = first; row < end; row += kernels->rows) {
+	for (int row = place->first; row < end; row += kernels->rows) {
 		t.rows = min_int(kernels->rows, end - row);
 		t.a = p->a + (size_t)row * p->depth + s->k + k0;
 		prefetch_a(&t, min_int(kernels->rows, end - row - t.rows));
@@ -502,11 +515,6 @@ static void stage_block_transposed(const struct stage *s, int panel, int k0, int
 			       is_last && p->bias ? p->bias + row : NULL);
 	}
 }
-
-/* A block of the depth of one panel, in a stage. */
-struct place {
-	int panel, k, depth;
-};
 
 /* What a task copies. */
 struct copies {
@@ -556,7 +564,7 @@ static int first_copying(const struct stage *s, const struct place *next, int ti
 	const struct product *p = s->product;
 	const bool is_full = (next->panel + 1) * p->kernels->width <= p->columns;
 
-	return p->b && !p->is_b_transposed && is_cache_large() && next->depth > 0 && is_full
+	return p->b && !p->is_b_transposed && is_cache_large() && next->task >= 0 && is_full
 		       ? tiles - COPYING_TILES
 		       : tiles;
 }
@@ -586,19 +594,19 @@ static bool take_rows(const struct stage *s, struct copies *copies, const struct
  * requests that crowd stand in the way of loads; of full panels, also where nothing of it
  * will be read, and not beside the few requests that packed B is fetched with. */
 static void fetch_c(const struct stage *s, const struct place *place, const struct place *next,
-		    struct gemm_tile *t, int row, int first, int end)
+		    struct gemm_tile *t, int row)
 {
 	const struct product *p = s->product;
 	const int tile = p->kernels->rows, width = p->kernels->width;
-	const bool is_here = row + tile < end;
+	const bool is_here = row + tile < place->end;
 	const int panel = is_here ? place->panel : next->panel;
-	const int from = is_here ? row + tile : first;
+	const int from = is_here ? row + tile : next->first;
 	const bool is_spread = is_cache_large() && (p->b || !t->accumulate);
-	const int rows = min_int(tile, end - from);
+	const int rows = min_int(tile, (is_here ? place->end : next->end) - from);
 	const float *c;
 
 	t->next_rows = 0;
-	if (!is_here && (!is_spread || next->depth == 0))
+	if (!is_here && (!is_spread || next->task < 0))
 		return;
 	c = p->c + (size_t)from * p->c_stride + (size_t)panel * width;
 	if (!is_spread) {
@@ -626,14 +634,14 @@ static gemm_tile_function *choose(const struct stage *s, struct copies *copies,
 	return block->bf16 ? choose_tile_bf16(block, t, number) : choose_tile(block, t, number);
 }
 
-/* Rows [first, end) of one panel of C, for one block of the depth; `next` comes after it,
- * and has no depth if none does. */
+/* One block, of one panel of C and some of its rows; `next` comes after it. */
 static void stage_block(const struct stage *s, struct copies *copies, const struct place *place,
-			const struct place *next, int first, int end)
+			const struct place *next)
 {
 	const struct product *p = s->product;
 	const struct gemm_kernels *kernels = p->kernels;
 	const int panel = place->panel, k0 = place->k, depth = place->depth;
+	const int first = place->first, end = place->end;
 	const size_t at = (size_t)panel * s->panel_stride + (size_t)k0 * kernels->width;
 	const int column = panel * kernels->width;
 	const int columns = min_int(kernels->width, p->columns - column);
@@ -669,7 +677,7 @@ static void stage_block(const struct stage *s, struct copies *copies, const stru
 		gemm_tile_function *run;
 
 		t.rows = min_int(kernels->rows, end - row);
-		fetch_c(s, place, next, &t, row, first, end);
+		fetch_c(s, place, next, &t, row);
 		t.c = p->c + (size_t)row * p->c_stride + column;
 		t.a = copies->a ? copies->a + (size_t)number * copies->a_tile +
 					  (size_t)k0 * kernels->rows
@@ -680,12 +688,6 @@ static void stage_block(const struct stage *s, struct copies *copies, const stru
 		else
 			run(&t);
 	}
-}
-
-/* Where part i of n begins, when so many things are cut evenly. */
-static int part_begin(int things, int n, int i)
-{
-	return (int)((int64_t)things * i / n);
 }
 
 static int most_depth(const struct product *p)
@@ -715,23 +717,20 @@ static size_t whole_lines(size_t floats)
 	return (floats + LINE_FLOATS - 1) / LINE_FLOATS * LINE_FLOATS;
 }
 
-/* Makes room for what a task of rows [first, end) copies, and copies these rows of A: tiles
- * are a line further apart than they are long, as the first-level cache would not hold a
- * line of each otherwise. */
-static struct copies make_copies(const struct stage *s, int first, int end, int block)
+/* Makes room for what the tasks of one thread copy, two blocks of B and the rows of A of
+ * one task: tiles of A are a line further apart than they are long, as the first-level
+ * cache would not hold a line of each otherwise. */
+static struct copies make_copies(const struct stage *s, int block)
 {
 	const struct product *p = s->product;
 	const int tile = p->kernels->rows;
 	const size_t a_tile = (size_t)s->depth * tile + LINE_FLOATS;
 	const size_t a_floats =
-		p->is_a_transposed ? whole_lines((size_t)ceil_div(end - first, tile) * a_tile) : 0;
+		p->is_a_transposed ? whole_lines((size_t)(s->rows_per_task / tile) * a_tile) : 0;
 	const size_t b_floats =
 		p->b && !p->is_c_transposed ? whole_lines((size_t)block * p->kernels->width) : 0;
 	float *memory = scratch_get(OF_TASK, a_floats + 2 * b_floats);
 
-	if (a_floats > 0)
-		p->kernels->copy_a(memory, a_tile, p->a + (size_t)s->k * p->rows + first, p->rows,
-				   s->depth, end - first);
 	return (struct copies){
 		.a = a_floats > 0 ? memory : NULL,
 		.a_tile = a_tile,
@@ -740,92 +739,81 @@ static struct copies make_copies(const struct stage *s, int first, int end, int 
 	};
 }
 
-static void stage_task(void *args, int task, int thread)
+static void copy_rows(const struct stage *s, struct copies *copies, const struct place *at)
+{
+	const struct product *p = s->product;
+
+	p->kernels->copy_a(copies->a, copies->a_tile, p->a + (size_t)s->k * p->rows + at->first,
+			   p->rows, s->depth, at->end - at->first);
+}
+
+/* The first block of the next task of a walk: one panel for some rows of A. */
+static struct place next_task(const struct stage *s, struct pool_walk *walk, int block)
+{
+	const int task = pool_walk_next(walk);
+	const int first = task / s->n_panels * s->rows_per_task;
+
+	return (struct place){
+		.task = task,
+		.first = first,
+		.end = min_int(s->product->rows, first + s->rows_per_task),
+		.panel = task % s->n_panels,
+		.depth = min_int(block, s->depth),
+	};
+}
+
+/* What follows a block: the next one of its panel, or another task. */
+static struct place next_place(const struct stage *s, const struct place *at,
+			       struct pool_walk *walk, int block)
+{
+	struct place next = *at;
+
+	next.k += at->depth;
+	if (next.k >= s->depth)
+		return next_task(s, walk, block);
+	next.depth = min_int(block, s->depth - next.k);
+	return next;
+}
+
+static void stage_walk(void *args, struct pool_walk *walk, int thread)
 {
 	const struct stage *s = args;
 	const struct product *p = s->product;
-	const int row = task / s->n_panel_tasks * s->rows_per_task;
-	const int end = min_int(p->rows, row + s->rows_per_task);
-	const int column_task = task % s->n_panel_tasks;
-	const int first_panel = part_begin(s->n_panels, s->n_panel_tasks, column_task);
-	const int end_panel = part_begin(s->n_panels, s->n_panel_tasks, column_task + 1);
 	const int block = even_piece(s->depth, most_depth(p));
-	struct copies copies = make_copies(s, row, end, block);
-	struct place at = {first_panel, 0, min_int(block, s->depth)};
+	struct copies copies = make_copies(s, block);
+	struct place at = next_task(s, walk, block), next;
+	int copied = -1; /* the first of the rows of A that are in copies.a */
+
 	(void)thread;
-	while (at.panel < end_panel) { /* without depth there is still the bias */
-		struct place next = {at.panel, at.k + at.depth, 0};
-		if (next.k >= s->depth)
-			next = (struct place){at.panel + 1, 0, 0};
-		if (next.panel < end_panel)
-			next.depth = min_int(block, s->depth - next.k);
+	for (; at.task >= 0; at = next) { /* without depth there is still the bias */
+		next = next_place(s, &at, walk, block);
+		if (copies.a && at.first != copied)
+			copy_rows(s, &copies, &at);
+		copied = at.first;
 		if (p->is_c_transposed)
-			stage_block_transposed(s, at.panel, at.k, at.depth, row, end);
+			stage_block_transposed(s, &at);
 		else
-			stage_block(s, &copies, &at, &next, row, end);
-		at = next;
+			stage_block(s, &copies, &at, &next);
 	}
 }
 
-/* Into how many parts of the rows of A, at least so many, to cut where tasks copy A: each
- * part of the columns copies A again, and each part of the rows B. */
-static int balanced_row_tasks(const struct product *p, int least, int wanted)
-{
-	double lowest = 0;
-	int best = least;
-
-	for (int n = wanted; n >= 1; n /= 2) {
-		const int row_tasks =
-			max_int(least, min_int(n, ceil_div(p->rows, TASK_ROWS_LEAST)));
-		const double cost = (double)p->rows * ceil_div(wanted, row_tasks) +
-				    (double)p->columns * row_tasks;
-
-		if (n == wanted || cost < lowest)
-			best = row_tasks, lowest = cost;
-	}
-	return best;
-}
-
-/* Some for each thread, so that they end together.  One where little work is copied, and
- * where blocks are fetched or copied ahead, which the first one of a task is not. */
-static int wanted_tasks(const struct stage *s, int threads)
-{
-	const struct product *p = s->product;
-	const double madds = (double)p->rows * p->columns * s->depth;
-
-	if (threads == 1)
-		return 1;
-	if (p->is_a_transposed ? madds < LITTLE_MADDS : is_cache_large())
-		return threads;
-	return 4 * threads;
-}
-
-/* Few tasks for little work, else as many for one thread as for the other: columns first,
- * then rows. */
+/* One task for each panel and part of the rows, panel after panel: threads begin far from
+ * each other and each walks on through memory.  Few threads for little work. */
 static void stage_run(struct stage *s, struct pool *pool)
 {
 	const struct product *p = s->product;
-	const int threads = pool_threads(pool), wanted = wanted_tasks(s, threads);
-	const int tile = p->kernels->rows;
-	const int least_row_tasks = ceil_div(p->rows, most_rows(s));
-	int n_row_tasks = p->is_a_transposed ? balanced_row_tasks(p, least_row_tasks, wanted)
-					     : least_row_tasks;
-	int rows = ceil_div(p->rows, n_row_tasks), n = ceil_div(wanted, n_row_tasks);
-	const double panel_madds =
-		(double)p->kernels->width * (s->depth + 1) * (rows < 8 ? 8 : rows);
-	const int least = 1 + (int)(TASK_MADDS / panel_madds);
+	const int wanted = TASKS_PER_THREAD * pool_threads(pool), tile = p->kernels->rows;
+	const double madds = (double)max_int(p->rows, 8) * p->columns * (s->depth + 1.0);
+	const double walks = min_double(pool_threads(pool), 1 + madds / TASK_MADDS);
+	int parts = ceil_div(p->rows, most_rows(s)), rows = ceil_div(p->rows, parts);
 
-	while (!p->is_a_transposed && n * n_row_tasks % threads != 0)
-		n++;
 	s->n_panels = ceil_div(p->columns, p->kernels->width);
-	s->n_panel_tasks = min_int(n, s->n_panels < least ? 1 : s->n_panels / least);
-	if (s->n_panel_tasks * n_row_tasks < wanted) {
-		n_row_tasks = ceil_div(wanted, s->n_panel_tasks);
-		rows = max_int(ceil_div(p->rows, n_row_tasks), TASK_ROWS_LEAST);
-	}
+	if (parts * s->n_panels < wanted && pool_threads(pool) > 1)
+		rows = max_int(ceil_div(p->rows, ceil_div(wanted, s->n_panels)),
+			       min_int(rows, TASK_ROWS_LEAST));
 	s->rows_per_task = ceil_div(rows, tile) * tile;
-	n_row_tasks = ceil_div(p->rows, s->rows_per_task);
-	pool_run(pool, n_row_tasks * s->n_panel_tasks, stage_task, s);
+	pool_run_walks(pool, ceil_div(p->rows, s->rows_per_task) * s->n_panels, (int)walks,
+		       stage_walk, s);
 }
 
 /* B in panels or copied block by block, A in place or copied in tiles. */

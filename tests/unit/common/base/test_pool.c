@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 #include "common/base/clock.h"
@@ -89,6 +90,72 @@ static void test_pool_waits_for_workers_slower_than_the_caller(void **state)
 	pool_destroy(pool);
 }
 
+/* --- walks --- */
+
+enum { WALKED = 500, WALK_THREADS = 5 };
+
+struct walked {
+	_Atomic int ran[WALKED];
+	_Atomic int n_ran, n_walks, jumps;
+	int waits_for; /* iterations: number 0 lasts until so many others have run */
+};
+
+static void walk_on(void *args, struct pool_walk *walk, int thread)
+{
+	struct walked *walked = args;
+	int last = -1;
+	(void)thread;
+	atomic_fetch_add(&walked->n_walks, 1);
+	for (int i = pool_walk_next(walk); i >= 0; last = i, i = pool_walk_next(walk)) {
+		atomic_fetch_add(&walked->ran[i], 1);
+		atomic_fetch_add(&walked->n_ran, i > 0);
+		if (last >= 0 && i != last + 1)
+			atomic_fetch_add(&walked->jumps, 1);
+		for (int ms = 0; i == 0 && walked->n_ran < walked->waits_for && ms < 20000; ms++)
+			clock_sleep(1e-3);
+	}
+}
+
+static void check_walks(struct pool *pool, int n, int most)
+{
+	struct walked *walked = calloc(1, sizeof *walked);
+	pool_run_walks(pool, n, most, walk_on, walked);
+	for (int i = 0; i < WALKED; i++)
+		assert_int_equal(walked->ran[i], i < n);
+	assert_true(walked->n_walks <= most && walked->n_walks <= pool_threads(pool));
+	if (pool_threads(pool) == 1)
+		assert_int_equal(walked->jumps, 0);
+	free(walked);
+}
+
+static void test_walks_give_each_iteration_once(void **state)
+{
+	static const int sizes[] = {0, 1, 2, 3, 17, WALKED};
+	(void)state;
+	for (int n_threads = 1; n_threads <= WALK_THREADS; n_threads++) {
+		struct pool *pool = n_threads == 1 ? NULL : pool_create(n_threads);
+		for (int loop = 0; loop < 600; loop++)
+			check_walks(pool, sizes[loop % 6], 1 + loop % 7);
+		pool_destroy(pool);
+	}
+}
+
+/* While the walk of one thread stays at its first iteration, the other takes the rest of
+ * it: later halves, so that it jumps seldom. */
+static void test_a_walk_that_is_through_takes_from_a_slow_one(void **state)
+{
+	struct pool *pool = pool_create(2);
+	struct walked *walked = calloc(1, sizeof *walked);
+	(void)state;
+	walked->waits_for = WALKED - 1;
+	pool_run_walks(pool, WALKED, 2, walk_on, walked);
+	for (int i = 0; i < WALKED; i++)
+		assert_int_equal(walked->ran[i], 1);
+	assert_true(walked->jumps >= 1 && walked->jumps <= 10);
+	free(walked);
+	pool_destroy(pool);
+}
+
 static void test_waiting_costs_no_core(void **state)
 {
 	(void)state;
@@ -121,6 +188,8 @@ int main(void)
 		cmocka_unit_test(test_pool_runs_each_iteration_once),
 		cmocka_unit_test(test_pool_works_after_its_workers_fell_asleep),
 		cmocka_unit_test(test_pool_waits_for_workers_slower_than_the_caller),
+		cmocka_unit_test(test_walks_give_each_iteration_once),
+		cmocka_unit_test(test_a_walk_that_is_through_takes_from_a_slow_one),
 		cmocka_unit_test(test_waiting_costs_no_core),
 		cmocka_unit_test(test_clock_sleeps_at_least_as_long_as_asked),
 	};
