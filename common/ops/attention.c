@@ -1,9 +1,8 @@
 /* Attention: which head of which sequence is worked on by which thread.
  *
- * Forward tasks are (sequence, query head) pairs, backward tasks are (sequence,
- * key/value head) pairs and decode tasks some of these in a row, so that every sum
- * belongs to one task and its order to attention_kernel.c, whatever the number of
- * threads. */
+ * Forward tasks are (sequence, query head) pairs, backward tasks and those of decoding
+ * (sequence, key/value head) pairs, so that every sum belongs to one task and its order
+ * to attention_kernel.c, whatever the number of threads. */
 #include "common/ops/attention.h"
 
 #include <string.h>
@@ -12,10 +11,7 @@
 #include "common/ops/attention_kernel.h"
 #include "common/ops/isa.h"
 
-enum {
-	BLOCK = ATTENTION_KEY_BLOCK,
-	TASKS_PER_THREAD = 8, /* of decoding, so that threads end together */
-};
+enum { BLOCK = ATTENTION_KEY_BLOCK };
 
 static const struct attention_kernels *current_kernels(void)
 {
@@ -63,7 +59,6 @@ struct task {
 	const float *qkv;
 	const int *offsets;
 	const struct attention_cache *caches;
-	int n_items, items_per_task; /* heads of keys and values to decode */
 	float *out, *lse;
 	const float *kept_out, *kept_lse, *dout;
 	float *dqkv;
@@ -255,43 +250,36 @@ static struct attention_step step_of(const struct task *task, int item)
 	};
 }
 
-static void decode_task(void *args, int i, int thread)
+static void decode_walk(void *args, struct pool_walk *walk, int thread)
 {
 	const struct task *task = args;
 	const struct layout *at = &task->layout;
-	int kv_heads = task->shape->n_kv_heads, item = i * task->items_per_task;
-	int end = item + task->items_per_task < task->n_items ? item + task->items_per_task
-							      : task->n_items;
-	struct attention_step step, next = step_of(task, item);
+	int kv_heads = task->shape->n_kv_heads, item = pool_walk_next(walk), after;
 
 	(void)thread;
-	for (; item < end; item++) {
+	for (; item >= 0; item = after) {
 		int seq = item / kv_heads, kv_head = item % kv_heads;
+		struct attention_step step = step_of(task, item), next;
 
-		step = next;
-		if (item + 1 < end)
-			next = step_of(task, item + 1);
+		after = pool_walk_next(walk);
+		if (after >= 0)
+			next = step_of(task, after);
 		append(task, &task->caches[seq], step.length - 1, kv_head,
 		       task->qkv + (size_t)seq * at->row + at->k +
 			       (size_t)kv_head * (size_t)step.d);
-		task->kernels->decode(&step, item + 1 < end ? &next : NULL);
+		task->kernels->decode(&step, after >= 0 ? &next : NULL);
 	}
 }
 
 void attention_decode(float *out, const float *qkv, const struct attention_cache *caches, int n,
 		      const struct attention_shape *shape, struct pool *pool)
 {
-	int n_items = n * shape->n_kv_heads, tasks = TASKS_PER_THREAD * pool_threads(pool);
 	struct task task = {.kernels = current_kernels(),
 			    .shape = shape,
 			    .layout = layout_of(shape),
 			    .qkv = qkv,
 			    .caches = caches,
-			    .n_items = n_items,
-			    .items_per_task = (n_items + tasks - 1) / tasks,
 			    .out = out};
 
-	if (n_items > 0)
-		pool_run(pool, (n_items + task.items_per_task - 1) / task.items_per_task,
-			 decode_task, &task);
+	pool_run_walks(pool, n * shape->n_kv_heads, pool_threads(pool), decode_walk, &task);
 }
