@@ -48,17 +48,16 @@ static enum status create_generator(struct actor *actor, int node_ranks, struct 
 {
 	const struct run_config *config = actor->config;
 	int slots = count_slots(config, actor->topology);
-	int64_t longest = config->data.max_length + config->rollout.max_new_tokens;
+	int longest = model_generation_length(
+		&actor->model->config, config->data.max_length + config->rollout.max_new_tokens);
 	size_t bytes = generator_cache_bytes(config->rollout.kv_cache_mb, node_ranks);
 
-	if (longest > actor->model->config.max_positions)
-		longest = actor->model->config.max_positions;
 	actor->generator = generator_create(actor->model, slots, bytes, actor->pool);
 	if (longest - 1 <= generator_positions(actor->generator))
 		return STATUS_OK;
 	return error_set(err, STATUS_BAD_INPUT,
 			 "rollout.kv_cache_mb: %zu MiB hold the keys and values of %d positions, "
-			 "expected %" PRId64 " or more: data.max_length and "
+			 "expected %d or more: data.max_length and "
 			 "rollout.max_new_tokens together",
 			 bytes >> 20, generator_positions(actor->generator), longest);
 }

@@ -61,7 +61,7 @@ static void describe_shape(struct inspection *in, const struct model_config *c)
 			  "\"head_dim\": %d, \"feed_forward\": %d, \"vocabulary\": %d, "
 			  "\"positions\": %d}",
 			  c->n_layers, c->n_channels, c->n_heads, c->n_kv_heads, c->head_dim,
-			  c->n_ff, c->n_vocab, c->max_positions);
+			  c->n_ff, c->n_vocab, model_position_limit(c));
 }
 
 static void describe_positions(struct inspection *in, const struct model_config *c)
@@ -82,7 +82,7 @@ static void describe_positions(struct inspection *in, const struct model_config 
 		inspection_line(in, "positions",
 				"%d, rotary, %s, theta %g, %d of %d elements of a "
 				"head",
-				c->max_positions, kinds[c->rotary.kind], c->rotary.theta,
+				model_position_limit(c), kinds[c->rotary.kind], c->rotary.theta,
 				c->rotary_dim, c->head_dim);
 		inspection_member(in, "position_kind", "\"rotary\"");
 		inspection_member(in, "rope_type", "\"%s\"", kinds[c->rotary.kind]);

@@ -34,21 +34,22 @@ static enum status check_length(struct line_job *job, const struct row *row, int
 {
 	const struct model_config *config = &job->model->config;
 	struct judge *judge = job->command->context;
+	int limit = model_position_limit(config);
 
 	if (row->n == 0)
 		return error_set(err, STATUS_BAD_INPUT,
 				 "%s: line %d: no ids, expected at least one", job->input.path,
 				 line);
-	if (row->n <= config->max_positions)
+	if (row->n <= limit)
 		return STATUS_OK;
 	if (config->position == POSITION_LEARNED)
 		return error_set(err, STATUS_BAD_INPUT,
 				 "%s: line %d: %d ids, the model has %d learned positions",
-				 job->input.path, line, row->n, config->max_positions);
+				 job->input.path, line, row->n, limit);
 	if (!judge->warned)
 		log_warn("%s: line %d: %d ids are more than the %d positions that the model was "
 			 "made for",
-			 job->input.path, line, row->n, config->max_positions);
+			 job->input.path, line, row->n, limit);
 	judge->warned = true;
 	return STATUS_OK;
 }

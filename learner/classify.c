@@ -95,7 +95,8 @@ static enum status load_data(struct supervised *run, struct dataset *dataset, co
 				   run->config->model.path, labels.n, labels.n == 1 ? "" : "s");
 	if (status == STATUS_OK)
 		status = dataset_load_labelled(dataset, path, &context, run->config,
-					       run->model->config.max_positions, &labels, err);
+					       model_position_limit(&run->model->config), &labels,
+					       err);
 	hf_labels_release(&labels);
 	return status;
 }

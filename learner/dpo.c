@@ -36,7 +36,8 @@ static enum status load_data(struct supervised *run, struct dataset *dataset, co
 	struct row_context context = supervised_rows(run);
 
 	return dataset_load_pairs(dataset, path, &context, run->config,
-				  run->model->config.max_positions, supervised_eos(run), true, err);
+				  model_position_limit(&run->model->config), supervised_eos(run),
+				  true, err);
 }
 
 /* --- the reference --- */

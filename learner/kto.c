@@ -25,9 +25,9 @@ static enum status load_data(struct supervised *run, struct dataset *dataset, co
 			     struct error *err)
 {
 	struct row_context context = supervised_rows(run);
-	enum status status =
-		dataset_load_judged(dataset, path, &context, run->config,
-				    run->model->config.max_positions, supervised_eos(run), err);
+	enum status status = dataset_load_judged(dataset, path, &context, run->config,
+						 model_position_limit(&run->model->config),
+						 supervised_eos(run), err);
 
 	if (status == STATUS_OK && dataset->n < 2) {
 		dataset_release(dataset);
@@ -45,7 +45,7 @@ static void mismatch_all(struct dataset *out, const struct dataset *dataset,
 			 const struct supervised *run)
 {
 	struct row_context context = supervised_rows(run);
-	int max_length = run->model->config.max_positions, *partner;
+	int max_length = model_position_limit(&run->model->config), *partner;
 
 	if (run->config->data.max_length < max_length)
 		max_length = (int)run->config->data.max_length;

@@ -451,15 +451,14 @@ static enum status load_models(struct ppo *ppo, struct error *err)
 static enum status reserve_critic(struct ppo *ppo, struct error *err)
 {
 	const struct run_config *config = ppo->config;
-	int64_t longest = config->data.max_length + config->rollout.max_new_tokens;
+	int longest = model_generation_length(
+		&ppo->policy->config, config->data.max_length + config->rollout.max_new_tokens);
 	char where[256];
 
-	if (longest > model_generation_limit(&ppo->policy->config))
-		longest = model_generation_limit(&ppo->policy->config);
 	snprintf(where, sizeof where, "%.200s, for the critic",
 		 ppo->setup.checkpoint ? ppo->setup.checkpoint
 				       : critic_origin(config, ppo->policy));
-	return model_check_positions(&ppo->critic->config, (int)longest, where, err);
+	return model_check_positions(&ppo->critic->config, longest, where, err);
 }
 
 /* Longest prompt that leaves room for the completion. */

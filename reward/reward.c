@@ -29,15 +29,6 @@ struct reward {
 	struct workspace workspace;
 };
 
-/* Positions that the longest sequence of the run takes. */
-static int longest_sequence(const struct run_config *config, const struct model_config *policy)
-{
-	int64_t longest = config->data.max_length + config->rollout.max_new_tokens;
-	int limit = model_generation_limit(policy);
-
-	return longest < limit ? (int)longest : limit;
-}
-
 /* The policy as it starts: where its adapter is new, that is its base. */
 static enum status share_base(struct reward *reward, const struct model *base, struct error *err)
 {
@@ -122,7 +113,8 @@ static enum status load_reference(struct reward *reward, const struct model *bas
 				   policy.n_vocab);
 	if (status != STATUS_OK)
 		return status;
-	*n_positions = longest_sequence(config, &policy);
+	*n_positions = model_generation_length(&policy, config->data.max_length +
+								config->rollout.max_new_tokens);
 	return model_check_positions(&reward->reference->config, *n_positions, path, err);
 }
 

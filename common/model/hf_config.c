@@ -130,7 +130,7 @@ static enum status read_dimensions(const struct hf_reader *r, struct model_confi
 	    (status = get_count(r, &keys->ff,
 				keys->ff.fallback ? keys->ff.fallback : 4 * config->n_channels,
 				MAX_DIMENSION, &config->n_ff)) != STATUS_OK ||
-	    (status = get_count(r, &keys->positions, keys->positions.fallback, HF_MAX_POSITIONS,
+	    (status = get_count(r, &keys->positions, keys->positions.fallback, MODEL_MAX_POSITIONS,
 				&config->max_positions)) != STATUS_OK ||
 	    (status = hf_get_int(r, "vocab_size", keys->vocab, 1, MAX_DIMENSION,
 				 &config->n_vocab)) != STATUS_OK)

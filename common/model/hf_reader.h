@@ -15,8 +15,6 @@ struct hf_reader {
 	struct error *err;
 };
 
-enum { HF_MAX_POSITIONS = 1 << 26 };
-
 /* A whole number in [min, max]; missing or null, or key NULL: fallback. */
 enum status hf_get_int(const struct hf_reader *r, const char *key, int64_t fallback, int64_t min,
 		       int64_t max, int *out);

@@ -112,8 +112,8 @@ static enum status read_original(const struct rotary_reader *from,
 
 	*out = config->max_positions;
 	if (!config->family->has_local_rotary && (fallback || json_given(from->r->root, key)))
-		return hf_get_int(from->r, key, fallback, 1, HF_MAX_POSITIONS, out);
-	return object ? hf_get_int(&inner, key, 1, 1, HF_MAX_POSITIONS, out) : STATUS_OK;
+		return hf_get_int(from->r, key, fallback, 1, MODEL_MAX_POSITIONS, out);
+	return object ? hf_get_int(&inner, key, 1, 1, MODEL_MAX_POSITIONS, out) : STATUS_OK;
 }
 
 /* Numbers of yarn's that are 0 count as missing. */

@@ -41,7 +41,7 @@ static struct model *create(const struct model_config *config, bool has_score_bi
 
 	model->config = *config;
 	param_layout_init(&model->layout, config, has_score_bias);
-	model->n_angles = at_most(config->max_positions, MAX_ANGLES);
+	model->n_angles = at_most(model_position_limit(config), MAX_ANGLES);
 	if (config->position == POSITION_ROTARY)
 		model->angles[0] = make_angles(config, &config->rotary, model->n_angles);
 	if (config->has_local_rotary)
@@ -121,11 +121,25 @@ static int fixed_length(const struct model_config *config)
 					: n;
 }
 
+int model_position_limit(const struct model_config *config)
+{
+	int stretched = config->has_local_rotary ? 0 : rotary_stretched_length(&config->rotary);
+
+	return stretched > config->max_positions ? stretched : config->max_positions;
+}
+
 int model_generation_limit(const struct model_config *config)
 {
 	if (config->position == POSITION_LEARNED)
 		return config->max_positions;
-	return at_most(config->max_positions, fixed_length(config));
+	return at_most(model_position_limit(config), fixed_length(config));
+}
+
+int model_generation_length(const struct model_config *config, int64_t n)
+{
+	int limit = model_generation_limit(config);
+
+	return n < limit ? (int)n : limit;
 }
 
 const char *model_limit_name(const struct model_config *config)

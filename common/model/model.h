@@ -119,9 +119,15 @@ void model_init_random(struct model *model, uint64_t seed, double std);
  * names the model. */
 enum status model_check_positions(const struct model_config *config, int n, const char *where,
 				  struct error *err);
+/* The longest sequence that a model serves: max_position_embeddings or, where a rotary
+ * scaling stretches the original positions further, so many.  In Gemma 3, whose layers with
+ * a window have angles of their own, max_position_embeddings counts the stretched ones. */
+int model_position_limit(const struct model_config *config);
 /* The longest sequence that can be generated.  Keys that were rotated for one length
  * cannot serve another, so angles that depend on the length set a bound of their own. */
 int model_generation_limit(const struct model_config *config);
+/* n positions, or as many as that limit leaves. */
+int model_generation_length(const struct model_config *config, int64_t n);
 /* What that bound is, to follow its number in a sentence: "positions". */
 const char *model_limit_name(const struct model_config *config);
 

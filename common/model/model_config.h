@@ -29,7 +29,7 @@ enum head_kind { HEAD_LM, HEAD_SCORE }; /* next-token logits; labels (reward, va
 /* Bits of model_config.biases. */
 enum { BIAS_QKV = 1, BIAS_O = 2, BIAS_MLP = 4, BIAS_HEAD = 8 };
 
-enum { MODEL_MAX_LAYERS = 4096 };
+enum { MODEL_MAX_LAYERS = 4096, MODEL_MAX_POSITIONS = 1 << 26 };
 
 /* Angles of rotary positions; formulas in rotary.c. */
 enum rotary_kind {
@@ -72,7 +72,7 @@ struct model_config {
 	int n_layers;	     /* L */
 	int n_vocab;	     /* V: rows of the embedding */
 	int n_embedding;     /* W: projected from and to C where they differ */
-	int max_positions;   /* P: no sequence may exceed learned positions */
+	int max_positions;   /* P; see model_position_limit */
 	int position_offset; /* row of the position table for position 0 */
 	int rotary_dim;	     /* elements of each head that rotate; 0 for learned */
 	int rotary_width;    /* that their frequencies count: rotary_dim, or one less */

@@ -111,6 +111,16 @@ int rotary_fixed_length(const struct rotary *rotary)
 	return varies ? rotary->original : INT_MAX;
 }
 
+/* llama3 divides the longest waves alone by its factor, and longrope each by its own: how far
+ * either was trained is for max_position_embeddings to say. */
+int rotary_stretched_length(const struct rotary *rotary)
+{
+	bool stretches = rotary->kind == ROTARY_LINEAR || rotary->kind == ROTARY_DYNAMIC ||
+			 rotary->kind == ROTARY_YARN;
+
+	return stretches ? (int)fmin(rotary->original * rotary->factor, MODEL_MAX_POSITIONS) : 0;
+}
+
 void rotary_row(float *row, const float *frequencies, const struct rotary *rotary, int width,
 		int position)
 {

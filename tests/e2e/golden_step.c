@@ -1,6 +1,6 @@
 /* One step of gradient descent at rate 1 against the golden gradients.
  *
- *     golden_step rows DIR           the golden sequences as rows of ids
+ *     golden_step rows DIR TENSOR    golden ids [T] or [N, T] as rows of ids
  *     golden_step check DIR FINAL    each tensor of FINAL must be that of DIR without its
  *                                    golden gradient
  *
@@ -25,23 +25,21 @@ static void open_file(struct safetensors *file, const char *dir, const char *nam
 	free(path);
 }
 
-static int print_rows(const struct safetensors *golden)
+static int print_rows(const struct safetensors *golden, const char *name)
 {
-	const struct tensor_view *view = safetensors_find(golden, "input_ids");
-	int64_t *ids;
+	const struct tensor_view *view = safetensors_find(golden, name);
+	int64_t *ids, n;
 	struct error err;
 
-	if (!view || view->rank != 2 || strcmp(view->dtype_name, "I64") != 0)
-		die("%s: input_ids is missing or not I64 of two dimensions", golden->path);
+	if (!view || view->rank < 1 || view->rank > 2 || strcmp(view->dtype_name, "I64") != 0)
+		die("%s: %s is missing or not I64 of one or two dimensions", golden->path, name);
 	ids = xcalloc(view->n_elements, sizeof *ids);
 	if (tensor_read_bytes(view, ids, &err) != STATUS_OK)
 		die("%s", err.text);
-	for (int64_t r = 0; r < view->shape[0]; r++) {
-		for (int64_t i = 0; i < view->shape[1]; i++)
-			printf("%s%" PRId64, i ? "," : "{\"input_ids\":[",
-			       ids[r * view->shape[1] + i]);
-		printf("]}\n");
-	}
+	n = view->shape[view->rank - 1];
+	for (size_t i = 0; i < view->n_elements; i++)
+		printf("%s%" PRId64 "%s", (int64_t)i % n ? "," : "{\"input_ids\":[", ids[i],
+		       (int64_t)(i + 1) % n ? "" : "]}\n");
 	free(ids);
 	return 0;
 }
@@ -115,10 +113,11 @@ int main(int argc, char **argv)
 	struct safetensors golden;
 	int exit_code;
 
-	if (argc < 3)
-		die("usage: golden_step rows DIR | check DIR FINAL");
+	if (argc < 4)
+		die("usage: golden_step rows DIR TENSOR | check DIR FINAL");
 	open_file(&golden, argv[2], "golden.safetensors");
-	exit_code = argc > 3 ? check(&golden, argv[2], argv[3]) : print_rows(&golden);
+	exit_code = strcmp(argv[1], "rows") == 0 ? print_rows(&golden, argv[3])
+						 : check(&golden, argv[2], argv[3]);
 	safetensors_close(&golden);
 	return exit_code;
 }

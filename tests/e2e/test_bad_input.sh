@@ -274,6 +274,13 @@ ppo_refused 0 'long.jsonl: line 11: 9 tokens, expected at most 8' --set data.pro
 	--set data.max_length=8
 ppo_refused 0 'max_new_tokens is 128, but the policy policy has 128 positions' \
 	--set rollout.max_new_tokens=128
+edited policy stretched \
+	's/"max_position_embeddings": 128/"rope_scaling": {"type": "linear", "factor": 4},\
+	"max_position_embeddings": 32/' config.json
+ppo_refused 0 'max_new_tokens is 128, but the policy stretched has 128 positions' \
+	--set policy.path=stretched --set rollout.max_new_tokens=128
+works --set run.dir=stretch --set policy.path=stretched --set rollout.min_new_tokens=60 \
+	--set rollout.max_new_tokens=60 --set ppo.iterations=1 --set ppo.verify=16
 for rule in skip truncate; do
 	works --set run.dir=$rule --set data.prompts=long.jsonl --set data.max_length=8 \
 		--set data.too_long=$rule --set ppo.iterations=1

@@ -73,6 +73,43 @@ for options in '--top-k 1' '--top-p 1e-9' '--min-p 1'; do
 		fail "$options is not greedy"
 done
 
+# As far as a scaling of rotary positions stretches those that a model was made for, and no
+# further: the likeliest continuation is that of transformers.
+ids() { # FIRST COUNT: of rows of ids
+	sed -E 's/.*_ids":\[([^]]*)\].*/\1/' | cut -d , -f "$1-$(($1 + $2 - 1))"
+}
+while read -r name made_for limit; do
+	model=$here/tests/golden/models/$name
+	"${RLHF%/rlhf}/tests/e2e/golden_step" rows "$model" greedy >whole.jsonl
+	echo "{\"prompt_ids\":[$(ids 1 8 <whole.jsonl)]}" >begin.jsonl
+	grep -q "\"max_position_embeddings\": $made_for,\$" "$model/config.json" ||
+		fail "$name is not made for $made_for positions"
+	"$RLHF" generate --model "$model" --input begin.jsonl --temperature 0 --max-new-tokens 16 \
+		--output found.jsonl 2>log || fail "$name: $(cat log)"
+	diff <(ids 9 16 <whole.jsonl) \
+		<(sed -E 's/.*("completion_ids":\[[^]]*\]).*/\1/' found.jsonl | ids 1 16) >&2 ||
+		fail "$name: another continuation than that of transformers"
+	"$RLHF" generate --model "$model" --input begin.jsonl --max-new-tokens $((limit - 8)) \
+		>/dev/null 2>log || fail "$name: $(cat log)"
+	if "$RLHF" generate --model "$model" --input begin.jsonl --max-new-tokens $((limit - 7)) \
+		>/dev/null 2>log || ! grep -q "do not fit into the model's $limit positions" log; then
+		fail "$name goes beyond $limit positions: $(cat log)"
+	fi
+	for n in "$limit" $((limit + 1)); do
+		echo "{\"input_ids\":[$(seq "$n" | sed 's/.*/5/' | paste -sd ,)]}" >whole.jsonl
+		"$RLHF" logprobs --model "$model" --input whole.jsonl >/dev/null 2>log-"$n"
+	done
+	[ ! -s log-"$limit" ] || fail "logprobs of $limit positions: $(cat log-"$limit")"
+	grep -q "$((limit + 1)) ids are more than the $limit positions" log-$((limit + 1)) ||
+		fail "logprobs of more than $limit positions: $(cat log-$((limit + 1)))"
+	"$RLHF" inspect "$model" >log 2>&1
+	grep -qE "^positions +$limit, rotary" log ||
+		fail "inspect does not say $limit positions of $name"
+done <<-'MODELS'
+	llama-linear-long 8 24
+	llama-yarn-long 16 64
+MODELS
+
 # Stop strings: the text ends in front of one, the ids behind it.
 cp "$here"/tests/golden/tokenizers/byte_level/tokenizer*.json .
 "$make_model" speaker lm "$(grep -o '"id": *[0-9]*\|": [0-9]*,\?$' tokenizer.json | grep -o '[0-9]*' | sort -n | tail -1 | awk '{ print $1 + 2 }')" 3

@@ -3,8 +3,9 @@
 
 Made with transformers 5.23.0, torch 2.15.0 and Python 3.11.7, on a CPU in float32:
     python tests/golden/make_models.py [NAME ...]
-(gpt_neox-odd-rotary and llama-pad were made with 5.24.0.  gpt2, llama-gqa, llama-gqa-sharded,
-rm-gpt2 and rm-llama were made with transformers 4.45 and are not made again by this script.)
+(gpt_neox-odd-rotary, llama-linear-long, llama-pad and llama-yarn-long were made with 5.24.0.
+gpt2, llama-gqa, llama-gqa-sharded, rm-gpt2 and rm-llama were made with transformers 4.45 and
+are not made again by this script.)
 
 models/NAME/ holds config.json and model.safetensors as save_pretrained writes them, where
 noted also config4.json, the same config in the dialect of transformers 4, and
@@ -116,6 +117,14 @@ LM = {
                                  **rope("yarn", factor=4.0, beta_fast=4.0, beta_slow=0.5,
                                         original_max_position_embeddings=64)),
                    {"rope": default_rope}, dict(some_grads=True)),
+    "llama-linear-long": ("llama", dict(TIED, max_position_embeddings=8,
+                                        **rope("linear", factor=3.0)), {"rope": default_rope},
+                          dict(some_grads=True, dialect4=True)),
+    "llama-yarn-long": ("llama", dict(TIED, num_attention_heads=2, num_key_value_heads=1,
+                                      max_position_embeddings=16,
+                                      **rope("yarn", factor=4.0, beta_fast=4.0, beta_slow=0.5,
+                                             original_max_position_embeddings=16)),
+                        {"rope": default_rope}, dict(some_grads=True, dialect4=True, length=20)),
     "llama-bias": ("llama", dict(LLAMA, attention_bias=True, mlp_bias=True, head_dim=6,
                                  num_key_value_heads=1), {}, dict(some_grads=True, dialect4=True)),
     "llama-pad": ("llama", dict(TIED, rms_norm_eps=0.0), {}, dict(some_grads=True, has_pad=True)),

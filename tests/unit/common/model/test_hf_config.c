@@ -339,6 +339,58 @@ static void test_kinds_of_rotary_positions_are_read(void **state)
 	assert_true(rotary.original == 24 && rotary.attention_factor == 1.5);
 }
 
+static int limit_of(const char *text)
+{
+	struct model_config config = accepted(text);
+
+	return model_position_limit(&config);
+}
+
+static void test_a_scaling_says_how_many_positions_are_served(void **state)
+{
+	struct model_config dynamic =
+		accepted(LLAMA ",\"max_position_embeddings\":48,"
+			       "\"rope_scaling\":{\"rope_type\":\"dynamic\",\"factor\":4}");
+
+	(void)state;
+	assert_int_equal(limit_of(LLAMA ",\"max_position_embeddings\":48"), 48);
+	assert_int_equal(limit_of(LLAMA ",\"max_position_embeddings\":48,"
+					"\"rope_scaling\":{\"type\":\"linear\",\"factor\":2}"),
+			 96);
+	/* Qwen 2.5's, as its makers say it; one that has been raised already; one that ends
+	 * before max_position_embeddings, which a model may be asked for in any case. */
+	assert_int_equal(limit_of(LLAMA ",\"max_position_embeddings\":32768,\"rope_scaling\":{"
+					"\"rope_type\":\"yarn\",\"factor\":4.0,"
+					"\"original_max_position_embeddings\":32768}"),
+			 131072);
+	assert_int_equal(limit_of(LLAMA ",\"max_position_embeddings\":131072,\"rope_parameters\":{"
+					"\"rope_type\":\"yarn\",\"factor\":4.0,"
+					"\"original_max_position_embeddings\":32768}"),
+			 131072);
+	assert_int_equal(limit_of(LLAMA ",\"max_position_embeddings\":131072,\"rope_parameters\":{"
+					"\"rope_type\":\"yarn\",\"factor\":2.0,"
+					"\"original_max_position_embeddings\":32768}"),
+			 131072);
+	assert_int_equal(limit_of(LLAMA ",\"max_position_embeddings\":131072,\"rope_scaling\":{"
+					"\"rope_type\":\"llama3\",\"factor\":32,"
+					"\"low_freq_factor\":1,\"high_freq_factor\":4,"
+					"\"original_max_position_embeddings\":8192}"),
+			 131072);
+	assert_int_equal(limit_of(PHI3 ",\"max_position_embeddings\":16384,\"rope_scaling\":{"
+				       "\"type\":\"longrope\",\"factor\":8,"
+				       "\"short_factor\":[1,2,3,4],\"long_factor\":[5,6,7,8]}"),
+			 16384);
+	assert_int_equal(limit_of(GEMMA3 ",\"max_position_embeddings\":131072,\"rope_scaling\":{"
+					 "\"rope_type\":\"linear\",\"factor\":8.0}"),
+			 131072);
+	assert_int_equal(limit_of(GPT2 ",\"n_positions\":64"), 64);
+	/* Angles that change with the length are those of a text that is there whole. */
+	assert_int_equal(model_position_limit(&dynamic), 192);
+	assert_int_equal(model_generation_limit(&dynamic), 48);
+	assert_int_equal(model_generation_length(&dynamic, 47), 47);
+	assert_int_equal(model_generation_length(&dynamic, 1LL << 40), 48);
+}
+
 static void test_gemma3_rotates_by_kind_of_layer(void **state)
 {
 	struct model_config config =
@@ -769,6 +821,7 @@ int main(void)
 		cmocka_unit_test(test_old_names_of_positions_are_read),
 		cmocka_unit_test(test_two_names_of_one_number_must_agree),
 		cmocka_unit_test(test_kinds_of_rotary_positions_are_read),
+		cmocka_unit_test(test_a_scaling_says_how_many_positions_are_served),
 		cmocka_unit_test(test_gemma3_rotates_by_kind_of_layer),
 		cmocka_unit_test(test_windows_follow_the_rule_of_the_family),
 		cmocka_unit_test(test_activations_have_several_names),

@@ -111,12 +111,34 @@ static void test_the_fixed_length_is_that_of_the_original(void **state)
 	assert_int_equal(rotary_fixed_length(&rotary), 9);
 }
 
+static void test_a_scaling_stretches_the_original(void **state)
+{
+	struct rotary rotary = {.kind = ROTARY_LINEAR, .original = 9, .factor = 2.5};
+
+	(void)state;
+	assert_int_equal(rotary_stretched_length(&rotary), 22);
+	rotary.kind = ROTARY_DYNAMIC;
+	assert_int_equal(rotary_stretched_length(&rotary), 22);
+	rotary.kind = ROTARY_YARN;
+	assert_int_equal(rotary_stretched_length(&rotary), 22);
+	rotary.kind = ROTARY_LLAMA3;
+	assert_int_equal(rotary_stretched_length(&rotary), 0);
+	rotary.kind = ROTARY_LONGROPE;
+	assert_int_equal(rotary_stretched_length(&rotary), 0);
+	rotary.kind = ROTARY_DEFAULT;
+	assert_int_equal(rotary_stretched_length(&rotary), 0);
+	rotary.kind = ROTARY_YARN;
+	rotary.factor = 1e30;
+	assert_int_equal(rotary_stretched_length(&rotary), MODEL_MAX_POSITIONS);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_frequencies_equal_transformers),
 		cmocka_unit_test(test_a_row_holds_cosines_and_sines_times_the_factor),
 		cmocka_unit_test(test_the_fixed_length_is_that_of_the_original),
+		cmocka_unit_test(test_a_scaling_stretches_the_original),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
