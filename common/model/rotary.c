@@ -36,9 +36,10 @@ static double dynamic_theta(const struct rotary *rotary, int width, int length)
 	return (float)rotary->theta * (float)pow(stretch, (double)width / (width - 2));
 }
 
+/* A number over a frequency or a wavelength is that times its reciprocal, as in torch. */
 static float llama3(const struct rotary *rotary, float f)
 {
-	float wavelength = (float)(2 * PI) / f, factor = (float)rotary->factor;
+	float wavelength = 1 / f * (float)(2 * PI), factor = (float)rotary->factor;
 	float low = (float)rotary->low, share;
 
 	/* Where high is not above low, none is between. */
@@ -46,7 +47,8 @@ static float llama3(const struct rotary *rotary, float f)
 		return f / factor;
 	if (wavelength < (float)(rotary->original / rotary->high))
 		return f;
-	share = ((float)rotary->original / wavelength - low) / (float)(rotary->high - rotary->low);
+	share = (1 / wavelength * (float)rotary->original - low) /
+		(float)(rotary->high - rotary->low);
 	return (1 - share) * f / factor + share * f;
 }
 

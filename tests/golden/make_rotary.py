@@ -51,6 +51,7 @@ CASES = [
           rotary_emb_base=10000), 1),
     (llama(131072, 500000.0, 128, **dict(LLAMA3, low_freq_factor=4.0), factor=8.0), 1),
     (llama(131072, 500000.0, 128, **dict(LLAMA3, low_freq_factor=8.0), factor=8.0), 1),
+    (llama(32768, 10000.0, 128, **dict(LLAMA3, original_max_position_embeddings=4096), factor=8.0), 1),
     (llama(163840, 10000.0, 64, rope_type="yarn", factor=40.0, mscale=1.0, mscale_all_dim=0,
            beta_fast=0, original_max_position_embeddings=4096), 1),
     (dict(model_type="gpt_neox", hidden_size=600, num_attention_heads=10, rotary_pct=0.25), 1),

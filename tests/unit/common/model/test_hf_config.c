@@ -351,12 +351,14 @@ static void test_a_scaling_says_how_many_positions_are_served(void **state)
 	struct model_config dynamic =
 		accepted(LLAMA ",\"max_position_embeddings\":48,"
 			       "\"rope_scaling\":{\"rope_type\":\"dynamic\",\"factor\":4}");
+	struct model_config linear =
+		accepted(LLAMA ",\"max_position_embeddings\":48,"
+			       "\"rope_scaling\":{\"rope_type\":\"linear\",\"factor\":2.5}");
 
 	(void)state;
 	assert_int_equal(limit_of(LLAMA ",\"max_position_embeddings\":48"), 48);
-	assert_int_equal(limit_of(LLAMA ",\"max_position_embeddings\":48,"
-					"\"rope_scaling\":{\"type\":\"linear\",\"factor\":2}"),
-			 96);
+	assert_int_equal(model_position_limit(&linear), 120);
+	assert_int_equal(model_generation_limit(&linear), 120);
 	/* Qwen 2.5's, as its makers say it; one that has been raised already; one that ends
 	 * before max_position_embeddings, which a model may be asked for in any case. */
 	assert_int_equal(limit_of(LLAMA ",\"max_position_embeddings\":32768,\"rope_scaling\":{"

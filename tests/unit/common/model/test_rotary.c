@@ -80,7 +80,7 @@ static void test_frequencies_equal_transformers(void **state)
 		fail_msg("%s", err.text);
 	for (char *line = text.data, *end; (end = strchr(line, '\n')); line = end + 1, n_lines++)
 		check_line(line, (size_t)(end - line));
-	assert_int_equal(n_lines, 18);
+	assert_int_equal(n_lines, 19);
 	buf_release(&text);
 }
 
