@@ -137,16 +137,24 @@ static double yarn_scale(double factor, double scale)
 	return factor <= 1 ? 1 : 0.1 * scale * log(factor) + 1;
 }
 
+/* Whether a member that is not given is there as null. */
+static bool is_null(const struct rotary_reader *from, const char *key)
+{
+	return json_get(from->objects[0], key) || json_get(from->objects[1], key);
+}
+
+/* null is no truth to transformers: it counts as false. */
 static enum status read_truncate(const struct rotary_reader *from,
 				 const struct model_config *config, bool *out)
 {
 	const struct json *value = json_given(rotary_object(from, "truncate"), "truncate");
+	bool has_local = config->family->has_local_rotary;
 	enum status status = hf_check_type(from->r, value, "truncate", JSON_BOOL, "true or false");
 
 	if (status != STATUS_OK)
 		return status;
-	*out = value ? json_bool(value) : true;
-	if (!*out && config->family->has_local_rotary)
+	*out = value ? json_bool(value) : has_local || !is_null(from, "truncate");
+	if (!*out && has_local)
 		return error_set(from->r->err, STATUS_BAD_INPUT,
 				 "%s: truncate of %s is false, expected true: transformers 5 "
 				 "ignores it here",
@@ -159,12 +167,9 @@ static enum status read_yarn(const struct rotary_reader *from, const struct mode
 {
 	double stretch = (double)config->max_positions / rotary->original, scale, scale_all;
 	bool has_scales = is_given(from, "mscale") && is_given(from, "mscale_all_dim");
-	bool has_null = false;
-	enum status status;
+	enum status status = rotary_number(from, "factor", is_null(from, "factor") ? stretch : 0,
+					   &rotary->factor);
 
-	for (size_t i = 0; i < 2; i++)
-		has_null = has_null || json_get(from->objects[i], "factor");
-	status = rotary_number(from, "factor", has_null ? stretch : 0, &rotary->factor);
 	if (status == STATUS_OK)
 		status = yarn_number(from, "beta_fast", 32, &rotary->high);
 	if (status == STATUS_OK)

@@ -314,8 +314,13 @@ static void test_kinds_of_rotary_positions_are_read(void **state)
 	assert_true(rotary.high == 32 && rotary.low == 1 && !rotary.truncate);
 	assert_true(fabs(rotary.attention_factor - (0.1 * log(4) + 1)) < 1e-12);
 	rotary = accepted(LLAMA ",\"rope_scaling\":{\"rope_type\":\"yarn\",\"factor\":4,"
+				"\"truncate\":null}")
+			 .rotary;
+	assert_false(rotary.truncate);
+	rotary = accepted(LLAMA ",\"rope_scaling\":{\"rope_type\":\"yarn\",\"factor\":4,"
 				"\"mscale\":0.7,\"mscale_all_dim\":0.5}")
 			 .rotary;
+	assert_true(rotary.truncate);
 	assert_true(fabs(rotary.attention_factor - (0.07 * log(4) + 1) / (0.05 * log(4) + 1)) <
 		    1e-12);
 	rotary = accepted(LLAMA
@@ -413,6 +418,9 @@ static void test_gemma3_rotates_by_kind_of_layer(void **state)
 	assert_refused(GEMMA3 ",\"rope_scaling\":{\"rope_type\":\"yarn\",\"factor\":8,"
 			      "\"truncate\":false}",
 		       "truncate of rope_scaling is false, expected true");
+	assert_true(accepted(GEMMA3 ",\"rope_scaling\":{\"rope_type\":\"yarn\",\"factor\":8,"
+				    "\"truncate\":null}")
+			    .rotary.truncate);
 	assert_refused(GEMMA3 ",\"rope_scaling\":{\"type\":\"linear\",\"factor\":8}",
 		       "rope_scaling has a type, expected rope_type");
 }
