@@ -1,5 +1,6 @@
 /* The text of a completion as it grows, id by id: the text that tokenizer_decode_completion
- * gives to the whole, in pieces that end with whole characters.
+ * gives to the whole, in pieces that end with whole characters.  An id costs the same
+ * however many came before, but for the one that ends a run of wrong bytes.
  *
  *     struct completion completion;
  *     completion_begin(&completion, tokenizer, prompt, n_prompt);
@@ -11,14 +12,23 @@
 #include "common/base/buf.h"
 #include "common/text/tokenizer.h"
 
+/* Private: where the text is known, in a completion's ids. */
+struct completion_place {
+	size_t before;	/* the first id to decode ... */
+	size_t since;	/* ... and the first whose text is looked for */
+	size_t n_bytes; /* of the text of those since that is in `text` */
+};
+
 struct completion {
 	struct buf text; /* so far */
 
-	/* private: ids before, whose text is known, and those since */
+	/* private */
 	const struct tokenizer *tokenizer;
-	struct ids window;
-	size_t n_before;
-	size_t n_bytes; /* of the text of those since that is in `text` */
+	struct ids ids;			 /* of the prompt, and of the completion those with text */
+	struct completion_place certain; /* holds whatever follows */
+	struct completion_place near;	 /* holds if the run of byte tokens, if any, stays right */
+	char unfinished[4];		 /* bytes of that run behind its last character: four */
+	size_t n_unfinished;		 /* are none, and it is wrong */
 };
 
 /* prompt [n] is copied. */

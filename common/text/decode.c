@@ -256,6 +256,14 @@ static void end_byte_run(struct buf *run, struct list *out)
 	buf_reset(run);
 }
 
+int decoder_byte(const struct decoder *decoder, const struct token *token)
+{
+	for (size_t i = 0; i < decoder->n; i++)
+		if (decoder->steps[i].type == STEP_BYTE_FALLBACK)
+			return byte_of_token(token->text, token->length);
+	return -1;
+}
+
 static void apply_byte_fallback(const struct list *in, struct list *out)
 {
 	struct buf run = BUF_INIT;

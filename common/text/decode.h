@@ -18,6 +18,8 @@ struct decoder *decoder_create(const struct json *config, struct error *err);
 void decoder_destroy(struct decoder *decoder); /* NULL is fine */
 /* Appends a canonical description, equal for equal behaviour. */
 void decoder_describe(const struct decoder *decoder, struct buf *out);
+/* The byte that a token stands for, as <0xHH> does under ByteFallback; -1 for any other. */
+int decoder_byte(const struct decoder *decoder, const struct token *token);
 /* Appends the text of n tokens, valid UTF-8. */
 void decoder_apply(const struct decoder *decoder, const struct token *const *tokens, size_t n,
 		   struct buf *out);

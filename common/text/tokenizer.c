@@ -571,6 +571,19 @@ const int32_t *tokenizer_prefix(const struct tokenizer *t, size_t *n)
 
 /* --- decoding --- */
 
+/* What is decoded in place of an id; NULL for nothing. */
+static const struct token *shown_token(const struct tokenizer *t, int32_t id, bool skip_special)
+{
+	const struct token *token;
+
+	if (id < 0 || id >= t->vocabulary.size)
+		return NULL;
+	token = &t->vocabulary.tokens[id];
+	if (!token->text || (skip_special && token->is_special))
+		return NULL;
+	return token->shown ? token->shown : token;
+}
+
 void tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n, bool skip_special,
 		      struct buf *out)
 {
@@ -578,15 +591,24 @@ void tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n, b
 	size_t count = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		const struct token *token;
-		if (ids[i] < 0 || ids[i] >= t->vocabulary.size)
-			continue;
-		token = &t->vocabulary.tokens[ids[i]];
-		if (token->text && !(skip_special && token->is_special))
-			tokens[count++] = token->shown ? token->shown : token;
+		const struct token *token = shown_token(t, ids[i], skip_special);
+		if (token)
+			tokens[count++] = token;
 	}
 	decoder_apply(t->decoder, tokens, count, out);
 	free(tokens);
+}
+
+bool tokenizer_is_shown(const struct tokenizer *t, int32_t id)
+{
+	return shown_token(t, id, true) != NULL;
+}
+
+int tokenizer_byte(const struct tokenizer *t, int32_t id)
+{
+	const struct token *token = shown_token(t, id, true);
+
+	return token ? decoder_byte(t->decoder, token) : -1;
 }
 
 /* Where the text of the prompt ends in the text of both: usually the prompt's

@@ -70,6 +70,13 @@ const int32_t *tokenizer_prefix(const struct tokenizer *tokenizer, size_t *n);
 void tokenizer_decode(const struct tokenizer *tokenizer, const int32_t *ids, size_t n,
 		      bool skip_special, struct buf *out);
 
+/* Whether an id is more than nothing in a decoded text without special tokens. */
+bool tokenizer_is_shown(const struct tokenizer *tokenizer, int32_t id);
+/* The byte that such an id stands for.  A run of them is their characters, or, if one byte
+ * in it is wrong, U+FFFD for each.  -1 for an id that stands for text, or for bytes of a
+ * byte-level tokenizer, where a wrong one changes nothing before it. */
+int tokenizer_byte(const struct tokenizer *tokenizer, int32_t id);
+
 /* The text of a completion: decode(prompt + completion) with decode(prompt) cut
  * off in front, special ids skipped. */
 void tokenizer_decode_completion(const struct tokenizer *tokenizer, const int32_t *prompt,

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -159,6 +160,81 @@ static void test_a_character_appears_when_it_is_whole(void **state)
 	tokenizer_destroy(tokenizer);
 }
 
+/* What is there behind each whole character is the text of the ids until then, wherever in the
+ * run the prompt ends. */
+static void check_run(const struct tokenizer *tokenizer, const char *bytes, size_t n_prompt)
+{
+	int32_t first = tokenizer_token_id(tokenizer, "<0x00>", 6), ids[64];
+	struct completion completion;
+
+	for (size_t i = 0; i < n_prompt; i++)
+		ids[i] = first + (unsigned char)bytes[i];
+	completion_begin(&completion, tokenizer, ids, n_prompt);
+	for (size_t i = n_prompt; bytes[i]; i++) {
+		struct buf whole = BUF_INIT;
+
+		ids[i] = first + (unsigned char)bytes[i];
+		completion_add(&completion, ids[i]);
+		if (!utf8_is_valid(bytes, i + 1))
+			continue;
+		tokenizer_decode_completion(tokenizer, ids, n_prompt, ids + n_prompt,
+					    i + 1 - n_prompt, &whole);
+		assert_int_equal(completion.text.length, whole.length);
+		assert_memory_equal(completion.text.data, whole.data, whole.length);
+		buf_release(&whole);
+	}
+	completion_release(&completion);
+}
+
+static void test_bytes_of_a_run_appear_with_the_last_of_each_character(void **state)
+{
+	static const char bytes[] = "a\xc3\xa9th\nt\xe6\x9d\xb1\xe4\xba\xac\xf0\x9f\xa6\x8a.";
+	struct tokenizer *tokenizer = load("byte_fallback");
+
+	(void)state;
+	for (size_t n_prompt = 0; n_prompt < sizeof bytes - 1; n_prompt++)
+		check_run(tokenizer, bytes, n_prompt);
+	tokenizer_destroy(tokenizer);
+}
+
+/* Tokens again and again, [n], then the one behind them.  At a cost that grows with the square
+ * it would take many minutes. */
+static void check_long(const char *name, const char *const *tokens, size_t n,
+		       const char *expected_end)
+{
+	enum { N = 200001, MOST_SECONDS = 20 };
+	struct tokenizer *tokenizer = load(name);
+	size_t length = strlen(expected_end);
+	clock_t until = clock() + MOST_SECONDS * CLOCKS_PER_SEC;
+	struct completion completion;
+
+	completion_begin(&completion, tokenizer, NULL, 0);
+	for (size_t i = 0; i <= N && clock() < until; i++) {
+		const char *token = tokens[i < N ? i % n : n];
+		completion_add(&completion, tokenizer_token_id(tokenizer, token, strlen(token)));
+	}
+	assert_true(clock() < until);
+	assert_true(completion.text.length >= length);
+	assert_memory_equal(completion.text.data + completion.text.length - length, expected_end,
+			    length);
+	completion_release(&completion);
+	tokenizer_destroy(tokenizer);
+}
+
+static void test_a_long_run_costs_no_more_an_id_than_a_short_one(void **state)
+{
+	static const char *const right[] = {"<0xE6>", "<0x9D>", "<0xB1>", "a"};
+	static const char *const wrong[] = {"<0xFF>", "<0xC3>", "<0xA9>", "a"};
+	static const char *const whole[] = {"\xc3\xa6", "\xc4\xbf", "\xc2\xb1", "a"};
+	static const char *const parts[] = {"\xc4\xbf", "\xc2\xb1", "\xc4\xbf", "a"};
+
+	(void)state;
+	check_long("byte_fallback", right, 3, "\xe6\x9d\xb1\x61");
+	check_long("byte_fallback", wrong, 3, "\xef\xbf\xbd\x61");
+	check_long("byte_level", whole, 3, "\xe6\x9d\xb1\x61");
+	check_long("byte_level", parts, 3, "\xef\xbf\xbd\x61");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -166,6 +242,8 @@ int main(void)
 		cmocka_unit_test(test_pieces_of_random_ids_join_to_the_whole),
 		cmocka_unit_test(test_random_bytes_never_show_a_part_of_a_character),
 		cmocka_unit_test(test_a_character_appears_when_it_is_whole),
+		cmocka_unit_test(test_bytes_of_a_run_appear_with_the_last_of_each_character),
+		cmocka_unit_test(test_a_long_run_costs_no_more_an_id_than_a_short_one),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
