@@ -1,11 +1,19 @@
 /* Which labels a classifier takes for which. */
 #pragma once
 
+#include <stddef.h>
+#include <stdint.h>
+
 #include "common/base/buf.h"
 
+/* Its size follows the labels and the texts, not the pairs of labels that there could be. */
 struct confusion {
-	int n;	     /* labels */
-	long *table; /* [n, n] rows of each label (row) that each label (column) was said of */
+	int n;		 /* labels */
+	long *is;	 /* [n] texts of each label */
+	long *said;	 /* [n] texts that each label was said of */
+	long *right;	 /* [n] those of both */
+	uint64_t *cells; /* [n_texts] label * n + predicted of each */
+	size_t n_texts, capacity;
 };
 void confusion_init(struct confusion *confusion, int n);
 void confusion_release(struct confusion *confusion);
@@ -19,6 +27,6 @@ double confusion_f1(const struct confusion *confusion, int label); /* their harm
 double confusion_macro_f1(const struct confusion *confusion);
 
 /* Logs accuracy with its interval, macro-F1, and, for few labels, the table; appends all
- * of it to json as members of an object without its braces.  names [n]. */
-void confusion_report(const struct confusion *confusion, const char *const *names,
-		      struct buf *json);
+ * of it to json as members of an object without its braces, of the table what is not 0.
+ * names [n].  At least one text; cells are put in order. */
+void confusion_report(struct confusion *confusion, const char *const *names, struct buf *json);

@@ -170,7 +170,7 @@ alike classify classify.json classify checkpoint.before_rename:2 final.begin:1
 holds "$(metric eval/accuracy classify) == 1 && $(metric eval/f1 classify) == 1" 'classify did not learn'
 grep -q '"id2label": {"0": "cats", "1": "dogs", "2": "steps"}' classify/final/config.json ||
 	fail "labels: $(cat classify/final/config.json)"
-grep -q '"label": "dogs", "precision": 1, "recall": 1, "f1": 1, "taken_for": \[0, 4, 0\]' \
+grep -q '"label": "dogs", "precision": 1, "recall": 1, "f1": 1, "taken_for": {"dogs": 4}}' \
 	classify/evaluation.json || fail "evaluation: $(cat classify/evaluation.json)"
 "$RLHF" score --model classify/final --input texts-eval.jsonl >scores.jsonl
 diff <(grep -o '"label":"[a-z]*"' scores.jsonl) <(grep -o '"label":"[a-z]*"' texts-eval.jsonl) ||

@@ -4,9 +4,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
+#include "common/base/die.h"
 #include "common/base/json.h"
 #include "learner/confusion.h"
 
@@ -66,7 +68,7 @@ static void test_report_is_json_with_the_names(void **state)
 	struct buf text = BUF_INIT;
 	struct error err;
 	struct json *json;
-	const struct json *second;
+	const struct json *second, *third;
 
 	(void)state;
 	fill(&confusion, 3);
@@ -79,10 +81,38 @@ static void test_report_is_json_with_the_names(void **state)
 	near(json_number(json_get(json, "accuracy")), 7.0 / 12);
 	second = json_at(json_get(json, "confusion"), 1);
 	assert_string_equal(json_string(json_get(second, "label"), NULL), names[1]);
-	near(json_number(json_at(json_get(second, "taken_for"), 1)), 3);
+	near(json_number(json_get(json_get(second, "taken_for"), "plain")), 1);
+	near(json_number(json_get(json_get(second, "taken_for"), names[1])), 3);
+	assert_int_equal(json_count(json_get(second, "taken_for")), 2);
+	third = json_get(json_at(json_get(json, "confusion"), 2), "taken_for");
+	near(json_number(json_get(third, "plain")), 2);
+	near(json_number(json_get(third, "z")), 1);
 	json_free(json);
 	buf_release(&text);
 	confusion_release(&confusion);
+}
+
+/* A table of all pairs would take gigabytes. */
+static void test_a_report_on_many_labels_is_as_long_as_they_are(void **state)
+{
+	enum { N = 20000, N_TEXTS = 50000 };
+	const char **names = xcalloc(N, sizeof *names);
+	struct confusion confusion;
+	struct buf text = BUF_INIT;
+
+	(void)state;
+	for (int k = 0; k < N; k++)
+		names[k] = "label";
+	confusion_init(&confusion, N);
+	for (int i = 0; i < N_TEXTS; i++)
+		confusion_add(&confusion, i % N, i * 7 % N);
+	near(confusion_recall(&confusion, 0), 1);
+	near(confusion_precision(&confusion, 7), 0);
+	confusion_report(&confusion, names, &text);
+	assert_true(text.length > 50 * N && text.length < 200 * N);
+	buf_release(&text);
+	confusion_release(&confusion);
+	free(names);
 }
 
 int main(void)
@@ -91,6 +121,7 @@ int main(void)
 		cmocka_unit_test(test_scores_of_labels),
 		cmocka_unit_test(test_labels_that_do_not_occur_do_not_count),
 		cmocka_unit_test(test_report_is_json_with_the_names),
+		cmocka_unit_test(test_a_report_on_many_labels_is_as_long_as_they_are),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
