@@ -249,19 +249,6 @@ static enum status plan_targets(struct planning *planning, const struct adapter_
 	return status;
 }
 
-/* A name alone is a list of one. */
-static const struct json *first_name(const struct json *names)
-{
-	if (is_null(names))
-		return NULL;
-	return json_type(names) == JSON_STRING ? names : json_first(names);
-}
-
-static const struct json *next_name(const struct json *names, const struct json *name)
-{
-	return name == names ? NULL : json_next(name);
-}
-
 static enum status plan_saved(struct planning *planning, const struct adapter_options *options,
 			      struct buf *saved, struct error *err)
 {
@@ -275,8 +262,9 @@ static enum status plan_saved(struct planning *planning, const struct adapter_op
 
 		planning->plan.is_saved[i] = id == PARAM_SCORE_WEIGHT || id == PARAM_SCORE_BIAS;
 	}
-	for (const struct json *entry = first_name(options->modules_to_save);
-	     entry && status == STATUS_OK; entry = next_name(options->modules_to_save, entry)) {
+	for (const struct json *entry = hf_adapter_first_name(options->modules_to_save);
+	     entry && status == STATUS_OK;
+	     entry = hf_adapter_next_name(options->modules_to_save, entry)) {
 		const char *name = json_string(entry, NULL);
 		int n_matched = 0;
 
@@ -464,6 +452,31 @@ static enum status check_saved(struct reader *reader, int i, struct error *err)
 	return same ? STATUS_OK : unexpected(view, "does not have the model's shape", err);
 }
 
+/* Every tensor of the model that is trained whole by a name of modules_to_save is there.  A
+ * name of none is PEFT's, which adds some for heads of any model. */
+static enum status check_complete(const struct reader *reader, struct error *err)
+{
+	const struct json *names = json_get(reader->files.root, "modules_to_save");
+	const struct model *model = reader->planning.model;
+
+	for (const struct json *entry = hf_adapter_first_name(names); entry;
+	     entry = hf_adapter_next_name(names, entry))
+		for (int i = 0; i < reader->planning.n; i++) {
+			struct hf_tensor tensor;
+
+			if (reader->saved[i] || !saves(model, i, json_string(entry, NULL)))
+				continue;
+			hf_tensor_describe(model, i, &tensor);
+			return error_set(err, STATUS_BAD_INPUT,
+					 "%s: tensor \"" HF_ADAPTER_PREFIX
+					 "%s\" is missing, expected "
+					 "because \"modules_to_save\" of %s names \"%.100s\"",
+					 reader->files.weights.path, tensor.name,
+					 reader->files.path, json_string(entry, NULL));
+		}
+	return STATUS_OK;
+}
+
 static enum status plan_tensors(struct reader *reader, struct error *err)
 {
 	const struct safetensors *weights = &reader->files.weights;
@@ -477,7 +490,7 @@ static enum status plan_tensors(struct reader *reader, struct error *err)
 		else if (reader->saved[i])
 			status = check_saved(reader, i, err);
 	}
-	return status;
+	return status == STATUS_OK ? check_complete(reader, err) : status;
 }
 
 /* All of a tensor, finite; the caller frees it. */
@@ -711,7 +724,8 @@ static bool names_common_head(const struct lora *lora)
 	const struct json *names = json_get(root, "modules_to_save");
 	bool found = false;
 
-	for (const struct json *entry = first_name(names); entry; entry = next_name(names, entry))
+	for (const struct json *entry = hf_adapter_first_name(names); entry;
+	     entry = hf_adapter_next_name(names, entry))
 		found = found || (json_type(entry) == JSON_STRING &&
 				  hf_name_ends_with(COMMON_HEAD, json_string(entry, NULL)));
 	json_free(root);

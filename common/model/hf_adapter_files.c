@@ -146,6 +146,31 @@ static void read_scales(struct hf_adapter_files *files, struct hf_problems *prob
 	files->has_scales = problems->n == n_before;
 }
 
+const struct json *hf_adapter_first_name(const struct json *names)
+{
+	if (!names || json_type(names) == JSON_NULL)
+		return NULL;
+	return json_type(names) == JSON_STRING ? names : json_first(names);
+}
+
+const struct json *hf_adapter_next_name(const struct json *names, const struct json *name)
+{
+	return name == names ? NULL : json_next(name);
+}
+
+static void check_saved_names(const struct hf_adapter_files *files, struct hf_problems *problems)
+{
+	const struct json *names = json_given(files->root, "modules_to_save");
+	bool are_names =
+		!names || json_type(names) == JSON_STRING || json_type(names) == JSON_ARRAY;
+
+	for (const struct json *entry = are_names ? hf_adapter_first_name(names) : NULL; entry;
+	     entry = hf_adapter_next_name(names, entry))
+		are_names = are_names && json_type(entry) == JSON_STRING;
+	if (!are_names)
+		refuse(files, "modules_to_save", "a list of names", problems);
+}
+
 static enum status parse_config(struct hf_adapter_files *files, struct error *err)
 {
 	enum status status = file_read(files->path, MAX_CONFIG_BYTES, &files->text, err);
@@ -174,6 +199,7 @@ static void open_config(struct hf_adapter_files *files, struct hf_problems *prob
 	}
 	check_kind(files, problems);
 	read_scales(files, problems);
+	check_saved_names(files, problems);
 }
 
 /* --- what the config says of a module --- */
@@ -297,6 +323,38 @@ static void check_tensor(const struct hf_adapter_files *files, const struct tens
 		check_rank(files, view, other, half, problems);
 }
 
+/* Whether a tensor's module is one that a name of modules_to_save means. */
+static bool is_saved(const struct tensor_view *view, const char *name)
+{
+	const char *dot = strrchr(view->name, '.');
+	char *module = xasprintf("%.*s", dot ? (int)(dot - view->name) : 0, view->name);
+	bool is_saved = !hf_adapter_half(view->name) && hf_name_ends_with(module, name);
+
+	free(module);
+	return is_saved;
+}
+
+/* PEFT adds names for heads of any model, so some may mean nothing; but not all. */
+static void check_saved(const struct hf_adapter_files *files, struct hf_problems *problems)
+{
+	const struct json *names = json_given(files->root, "modules_to_save");
+	const struct json *first = hf_adapter_first_name(names);
+	struct buf text = BUF_INIT;
+
+	for (const struct json *entry = first; entry; entry = hf_adapter_next_name(names, entry))
+		for (size_t i = 0; i < files->weights.n; i++)
+			if (is_saved(&files->weights.tensors[i], json_string(entry, NULL)))
+				return;
+	if (!first)
+		return;
+	json_print(names, false, &text);
+	hf_problems_add(problems,
+			"%s: no tensor is of a module that is trained whole, expected some because "
+			"\"modules_to_save\" of %s is %.100s",
+			files->weights.path, files->path, text.data);
+	buf_release(&text);
+}
+
 static void open_weights(struct hf_adapter_files *files, const char *dir,
 			 struct hf_problems *problems)
 {
@@ -324,6 +382,8 @@ void hf_adapter_open(struct hf_adapter_files *files, const char *dir, struct hf_
 		.path = path_join(dir, HF_ADAPTER_CONFIG), .text = BUF_INIT, .alpha = NAN};
 	open_config(files, problems);
 	open_weights(files, dir, problems);
+	if (problems->n == 0)
+		check_saved(files, problems);
 }
 
 void hf_adapter_close(struct hf_adapter_files *files)

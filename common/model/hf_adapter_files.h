@@ -33,6 +33,9 @@ void hf_adapter_close(struct hf_adapter_files *files);
 
 /* PEFT's rule for layers that are adapted: the whole name, or what follows one of its dots. */
 bool hf_adapter_names(const char *module, const char *entry);
+/* The names of modules_to_save, where one alone is a list of one; NULL behind the last. */
+const struct json *hf_adapter_first_name(const struct json *names);
+const struct json *hf_adapter_next_name(const struct json *names, const struct json *name);
 /* r and s of a module, where has_scales. */
 enum status hf_adapter_scale(const struct hf_adapter_files *files, const char *module, int64_t *r,
 			     float *scale, struct error *err);

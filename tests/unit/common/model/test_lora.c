@@ -587,6 +587,44 @@ static void test_the_output_matrix_has_the_name_that_it_is_saved_by(void **state
 
 /* --- what is refused --- */
 
+/* The files alone do not show it: names of no module are PEFT's. */
+static void test_a_tensor_that_is_trained_whole_must_be_there(void **state)
+{
+	char dir[] = "/tmp/rlhf-test-lora-XXXXXX", out[60], path[120];
+	struct hf_save_options options = {0};
+	struct model *model = load_base("llama-gqa"), *again = load_base("llama-gqa");
+	struct buf text = BUF_INIT;
+	struct error err = {""};
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(out, sizeof out, "%s/adapter", dir);
+	snprintf(path, sizeof path, "%s/adapter_config.json", out);
+	assert_int_equal(create(model, NULL, "[\"model.norm\"]", &err), STATUS_OK);
+	assert_int_equal(hf_save(model, out, &options, &err), STATUS_OK);
+	assert_int_equal(file_read(path, 1 << 20, &text, &err), STATUS_OK);
+	assert_int_equal(json_edit(&text, "modules_to_save", "[\"norm\", \"classifier\"]", &err),
+			 STATUS_OK);
+	assert_int_equal(file_replace(path, text.data, text.length, &err), STATUS_OK);
+	assert_int_equal(hf_adapter_load(again, out, NULL, &err), STATUS_BAD_INPUT);
+	if (!strstr(err.text, "adapter_model.safetensors: tensor \"base_model.model.model.layers.0."
+			      "input_layernorm.weight\" is missing, expected because "
+			      "\"modules_to_save\" of ") ||
+	    !strstr(err.text, "adapter_config.json names \"norm\""))
+		fail_msg("%s", err.text);
+	assert_null(again->lora);
+	assert_int_equal(json_edit(&text, "modules_to_save", "[\"l.norm\", \"classifier\"]", &err),
+			 STATUS_OK);
+	assert_int_equal(file_replace(path, text.data, text.length, &err), STATUS_OK);
+	if (hf_adapter_load(again, out, NULL, &err) != STATUS_OK)
+		fail_msg("%s", err.text);
+	assert_int_equal(again->lora->n_saved, 1);
+	assert_int_equal(file_remove_tree(dir, &err), STATUS_OK);
+	buf_release(&text);
+	model_destroy(again);
+	model_destroy(model);
+}
+
 static void assert_refused(const char *base, const char *targets, const char *saved,
 			   const char *why)
 {
@@ -700,6 +738,11 @@ static void test_variants_and_bad_configs_are_refused(void **state)
 	assert_config_refused("lora_alpha", "\"x\"", "\"lora_alpha\" is \"x\"");
 	assert_config_refused("use_rslora", "3", "\"use_rslora\" is 3");
 	assert_config_refused("r", "null", "\"r\" is null");
+	assert_config_refused("modules_to_save", "3", "\"modules_to_save\" is 3, expected a list");
+	assert_config_refused("modules_to_save", "[\"norm\", 1]", "expected a list of names");
+	assert_config_refused("modules_to_save", "[\"x\", \"lm_head\"]",
+			      "adapter_model.safetensors: no tensor is of a module that is trained "
+			      "whole, expected some because \"modules_to_save\" of ");
 	assert_config_refused("rank_pattern", "{\"v_proj\": 0}", "is not a whole number");
 	/* What does not change what is computed does not matter. */
 	assert_int_equal(load_changed("llama-rslora", "llama-gqa", "target_modules", "\".*\"", &err),
@@ -740,6 +783,7 @@ int main(void)
 		cmocka_unit_test(test_the_end_of_a_name_tells_what_is_trained_whole),
 		cmocka_unit_test(test_the_output_matrix_has_the_name_that_it_is_saved_by),
 		cmocka_unit_test(test_a_is_uniform_within_its_bound),
+		cmocka_unit_test(test_a_tensor_that_is_trained_whole_must_be_there),
 		cmocka_unit_test(test_names_that_match_nothing_are_refused),
 		cmocka_unit_test(test_variants_and_bad_configs_are_refused),
 		cmocka_unit_test(test_an_adapter_of_another_model_is_refused),
