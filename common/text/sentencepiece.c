@@ -41,7 +41,8 @@ struct model {
 	uint64_t algorithm;
 	bool has_byte_fallback, ends_with_space, has_table, adds_prefix, drops_spaces,
 		escapes_spaces;
-	int unknown; /* the piece, or -1 */
+	int unknown;	/* the piece, or -1 */
+	size_t n_bytes; /* pieces that stand for one */
 };
 
 /* --- protobuf --- */
@@ -216,6 +217,33 @@ static bool read_fields(struct model *model, const char *bytes, size_t n)
 	return is_whole && !r.is_damaged && model->n > 0;
 }
 
+/* Whether a piece is <0xHH>, with digits as SentencePiece writes them. */
+static bool is_byte(const struct piece *piece)
+{
+	static const char digits[] = "0123456789ABCDEF";
+
+	return piece->length == 6 && memcmp(piece->text, "<0x", 3) == 0 &&
+	       memchr(digits, piece->text[3], 16) && memchr(digits, piece->text[4], 16) &&
+	       piece->text[5] == '>';
+}
+
+static enum status check_byte(struct model *model, size_t i, struct error *err)
+{
+	const struct piece *piece = &model->pieces[i];
+
+	model->n_bytes++;
+	if (!model->has_byte_fallback)
+		return error_set(err, STATUS_BAD_INPUT,
+				 "piece %zu stands for a byte, expected none without byte_fallback",
+				 i);
+	if (!is_byte(piece))
+		return error_set(err, STATUS_BAD_INPUT,
+				 "piece %zu stands for a byte and is \"%.*s\", expected <0x00> to "
+				 "<0xFF>",
+				 i, (int)piece->length, piece->text);
+	return STATUS_OK;
+}
+
 static enum status check_piece(struct model *model, size_t i, struct error *err)
 {
 	const struct piece *piece = &model->pieces[i];
@@ -234,6 +262,19 @@ static enum status check_piece(struct model *model, size_t i, struct error *err)
 				 "pieces %d and %zu are both the unknown one", model->unknown, i);
 	if (piece->kind == UNKNOWN)
 		model->unknown = (int)i;
+	return piece->kind == BYTE ? check_byte(model, i, err) : STATUS_OK;
+}
+
+/* A text of characters that have no piece needs some, as SentencePiece has it. */
+static enum status check_fallback(const struct model *model, struct error *err)
+{
+	if (model->has_byte_fallback && model->n_bytes < 256)
+		return error_set(err, STATUS_BAD_INPUT,
+				 "%zu pieces stand for bytes, expected 256 with byte_fallback",
+				 model->n_bytes);
+	if (!model->has_byte_fallback && model->unknown < 0)
+		return error_set(err, STATUS_BAD_INPUT,
+				 "no piece is the unknown one, expected one without byte_fallback");
 	return STATUS_OK;
 }
 
@@ -262,7 +303,7 @@ static enum status read_model(struct model *model, const char *bytes, size_t n, 
 	for (size_t i = 0; i < model->n; i++)
 		if (check_piece(model, i, err) != STATUS_OK)
 			return STATUS_BAD_INPUT;
-	return STATUS_OK;
+	return check_fallback(model, err);
 }
 
 /* Whether a piece is U+2581 alone, once or more. */

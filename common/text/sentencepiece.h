@@ -15,6 +15,7 @@ struct sentencepiece_start {
 
 /* Appends what transformers makes of a model's n bytes for Llama's tokenizer, whose text
  * begins with a space if the model says so too, or for Gemma's, whose does not.  Refused: what
- * is no such file, models that are not BPE, and what normalises texts. */
+ * is no such file or one that SentencePiece does not load, models that are not BPE, and what
+ * normalises texts. */
 enum status sentencepiece_append_json(struct buf *json, const char *bytes, size_t n,
 				      struct sentencepiece_start start, struct error *err);

@@ -159,8 +159,12 @@ static void check_refused(const char *bytes, size_t n, const char *sentence)
 }
 
 #define CHECK(bytes, sentence) check_refused(bytes, sizeof(bytes) - 1, sentence)
-/* A piece of one letter; how a model was trained; that spaces are not dropped. */
+#define READ(bytes) assert_int_equal(try(bytes, sizeof(bytes) - 1), STATUS_OK)
+/* A piece of one letter, one of that kind, the unknown one; how a model was trained; that spaces
+ * are not dropped. */
 #define PIECE(letter) "\x0a\x03\x0a\x01" letter
+#define KIND(letter, kind) "\x0a\x05\x0a\x01" letter "\x18" kind
+#define UNKNOWN KIND("?", "\x02")
 #define IS_BPE "\x12\x02\x18\x02"
 #define KEEPS_SPACES "\x1a\x02\x20\x00"
 
@@ -174,8 +178,9 @@ static void test_what_is_no_bpe_is_refused_with_the_reason(void **state)
 	CHECK(PIECE("a") IS_BPE, "by dropping spaces");
 	CHECK(PIECE("a") IS_BPE "\x1a\x05\x12\x01x\x20\x00", "by a table of characters");
 	CHECK(PIECE("a") IS_BPE "\x1a\x04\x20\x00\x28\x00", "by leaving spaces as they are");
-	assert_int_equal(try(PIECE("a") IS_BPE KEEPS_SPACES, 13), STATUS_OK);
-	CHECK(PIECE("a") PIECE("b") PIECE("a") IS_BPE KEEPS_SPACES, "piece 2 is there twice");
+	READ(UNKNOWN PIECE("a") IS_BPE KEEPS_SPACES);
+	CHECK(UNKNOWN PIECE("a") PIECE("b") PIECE("a") IS_BPE KEEPS_SPACES,
+	      "piece 3 is there twice");
 	CHECK(PIECE("\x00") IS_BPE KEEPS_SPACES, "piece 0 is no text");
 	CHECK(PIECE("\xff") IS_BPE KEEPS_SPACES, "piece 0 is no text");
 	CHECK("\x0a\x00" IS_BPE KEEPS_SPACES, "piece 0 is no text");
@@ -187,6 +192,42 @@ static void test_what_is_no_bpe_is_refused_with_the_reason(void **state)
 	CHECK(PIECE("a") "\x13", "is no model of SentencePiece, or damaged");
 }
 
+/* A model with byte_fallback and n pieces of that kind, whose texts are a format of their number.
+ */
+static void put_bytes(struct buf *model, int n, const char *format)
+{
+	static const char end[] = "\x12\x05\x18\x02\x98\x02\x01" KEEPS_SPACES;
+
+	buf_reset(model);
+	for (int i = 0; i < n; i++) {
+		char text[16];
+		int length = snprintf(text, sizeof text, format, i);
+
+		buf_printf(model, "\x0a%c\x0a%c%s\x18\x06", length + 4, length, text);
+	}
+	buf_append(model, end, sizeof end - 1);
+}
+
+/* As by sentencepiece 0.2.3. */
+static void test_what_sentencepiece_does_not_load_is_refused(void **state)
+{
+	struct buf model = BUF_INIT;
+
+	(void)state;
+	CHECK(PIECE("a") IS_BPE KEEPS_SPACES, "no piece is the unknown one, expected one without");
+	CHECK(UNKNOWN KIND("b", "\x06") IS_BPE KEEPS_SPACES,
+	      "piece 1 stands for a byte, expected none without byte_fallback");
+	put_bytes(&model, 256, "<0x%02X>");
+	assert_int_equal(try(model.data, model.length), STATUS_OK);
+	put_bytes(&model, 255, "<0x%02X>");
+	check_refused(model.data, model.length, "255 pieces stand for bytes, expected 256");
+	put_bytes(&model, 257, "<0x%02X>");
+	check_refused(model.data, model.length, "piece 256 stands for a byte and is \"<0x100>\"");
+	put_bytes(&model, 256, "<0x%02x>");
+	check_refused(model.data, model.length, "piece 10 stands for a byte and is \"<0x0a>\"");
+	buf_release(&model);
+}
+
 /* A piece of two letters and its score, -1; one of the user's. */
 #define SCORED(letters) "\x0a\x09\x0a\x02" letters "\x15\x00\x00\x80\xbf"
 #define USERS(letters) "\x0a\x08\x0a\x04" letters "\x18\x04"
@@ -194,24 +235,24 @@ static void test_what_is_no_bpe_is_refused_with_the_reason(void **state)
 
 static void test_what_no_list_of_merges_says_is_refused(void **state)
 {
-	static const char legacy[] = PIECE("a") USERS("<ab>") IS_BPE KEEPS_SPACES;
+	static const char legacy[] = UNKNOWN PIECE("a") USERS("<ab>") IS_BPE KEEPS_SPACES;
 	struct buf json = BUF_INIT;
 	(void)state;
 
-	CHECK(PIECE("a") PIECE("b") SCORED("ab") SCORED("ba") IS_BPE KEEPS_SPACES,
-	      "piece 3 and another have the score -1");
-	assert_int_equal(try(PIECE("a") SCORED("aa") SCORED("bb") IS_BPE KEEPS_SPACES, 35),
-			 STATUS_OK); /* never made: there is no b */
+	CHECK(UNKNOWN PIECE("a") PIECE("b") SCORED("ab") SCORED("ba") IS_BPE KEEPS_SPACES,
+	      "piece 4 and another have the score -1");
+	READ(UNKNOWN PIECE("a") SCORED("aa") SCORED("bb") IS_BPE KEEPS_SPACES); /* there is no b */
 	CHECK(PIECE("a") "\x12\x05\x18\x02\xc0\x01\x01" KEEPS_SPACES, "words end with a space");
-	CHECK(PIECE("a") USERS("<a b") IS_BPE NO_PREFIX, "piece 1 is user-defined and has a space");
-	CHECK(PIECE("a") USERS("\xe2\x96\x81"
-			       "b") IS_BPE NO_PREFIX,
-	      "piece 1 is user-defined");
+	CHECK(UNKNOWN PIECE("a") USERS("<a b") IS_BPE NO_PREFIX,
+	      "piece 2 is user-defined and has a space");
+	CHECK(UNKNOWN PIECE("a") USERS("\xe2\x96\x81"
+				       "b") IS_BPE NO_PREFIX,
+	      "piece 2 is user-defined");
 	assert_int_equal(sentencepiece_append_json(&json, legacy, sizeof legacy - 1,
 						   (struct sentencepiece_start){.is_legacy = true},
 						   &err),
 			 STATUS_BAD_INPUT);
-	assert_non_null(strstr(err.text, "piece 1 is user-defined and texts begin with a space"));
+	assert_non_null(strstr(err.text, "piece 2 is user-defined and texts begin with a space"));
 	assert_int_equal(try(legacy, sizeof legacy - 1), STATUS_OK);
 	buf_release(&json);
 }
@@ -245,6 +286,7 @@ int main(void)
 		cmocka_unit_test(test_ids_and_texts_are_those_of_sentencepiece),
 		cmocka_unit_test(test_switches_beside_it_are_heeded),
 		cmocka_unit_test(test_what_is_no_bpe_is_refused_with_the_reason),
+		cmocka_unit_test(test_what_sentencepiece_does_not_load_is_refused),
 		cmocka_unit_test(test_what_no_list_of_merges_says_is_refused),
 		cmocka_unit_test(test_no_damage_does_harm),
 	};
