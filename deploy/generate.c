@@ -21,7 +21,7 @@
 #include "proto/launch.h"
 #include "proto/rollout.h"
 
-enum { MAX_SLOTS = 64, MAX_USER_STOP_IDS = 32 };
+enum { MAX_SLOTS = 64, MAX_USER_STOP_IDS = 32, MAX_OPTIONS = 16 };
 #define MIN_TEMPERATURE 1e-6
 
 struct generate {
@@ -349,6 +349,130 @@ static void release(struct line_job *job)
 	generator_destroy(generate->generator);
 }
 
+/* Options, by what they are about: each function puts its own there and returns their number. */
+
+static size_t prompt_options(struct generate *generate, struct option *options)
+{
+	const struct option own[] = {
+		{.name = "--prompt",
+		 .type = OPTION_STRING,
+		 .target = &generate->prompt,
+		 .help = "one prompt instead of a file"},
+		{.name = "--max-new-tokens",
+		 .type = OPTION_INT,
+		 .target = &generate->max_new_tokens,
+		 .min = 1,
+		 .max = 1 << 20,
+		 .help = "tokens of a completion at most (64)"},
+		{.name = "--min-new-tokens",
+		 .type = OPTION_INT,
+		 .target = &generate->min_new_tokens,
+		 .min = 0,
+		 .max = 1 << 20,
+		 .help = "no end token before so many (0)"},
+	};
+
+	memcpy(options, own, sizeof own);
+	return sizeof own / sizeof *own;
+}
+
+static size_t sampling_options(struct generate *generate, struct option *options)
+{
+	const struct option own[] = {
+		{.name = "--temperature",
+		 .type = OPTION_DOUBLE,
+		 .target = &generate->sampling.temperature,
+		 .min = 0,
+		 .max = 1e6,
+		 .help = "divides the logits (1); 0: the likeliest token"},
+		{.name = "--top-k",
+		 .type = OPTION_INT,
+		 .target = &generate->top_k,
+		 .min = 0,
+		 .max = 1 << 30,
+		 .help = "the k likeliest tokens and their equals (0: all, whatever "
+			 "generation_config.json says)"},
+		{.name = "--top-p",
+		 .type = OPTION_DOUBLE,
+		 .target = &generate->sampling.top_p,
+		 .min = 1e-9,
+		 .max = 1,
+		 .help = "of these the likeliest, until their probability reaches p (1)"},
+		{.name = "--min-p",
+		 .type = OPTION_DOUBLE,
+		 .target = &generate->sampling.min_p,
+		 .min = 0,
+		 .max = 1,
+		 .help = "none less likely than p times the likeliest (0)"},
+	};
+
+	memcpy(options, own, sizeof own);
+	return sizeof own / sizeof *own;
+}
+
+static size_t stop_options(struct generate *generate, struct option *options)
+{
+	const struct option own[] = {
+		{.name = "--stop",
+		 .type = OPTION_LIST,
+		 .target = &generate->stop_list,
+		 .value = "TEXT",
+		 .help = "ends a completion, whose text is cut in front of it; its ids are "
+			 "kept up to the one that completed it"},
+		{.name = "--stop-id",
+		 .type = OPTION_LIST,
+		 .target = &generate->stop_id_list,
+		 .value = "N",
+		 .help = "ends a completion, as the model's own end ids do"},
+	};
+
+	memcpy(options, own, sizeof own);
+	return sizeof own / sizeof *own;
+}
+
+static size_t run_options(struct generate *generate, struct option *options)
+{
+	const struct option own[] = {
+		{.name = "--stream",
+		 .type = OPTION_FLAG,
+		 .target = &generate->is_shown,
+		 .help = "print the text of --prompt's completions while they are made, and no "
+			 "JSON; on a terminal this is so by itself"},
+		{.name = "--samples",
+		 .type = OPTION_INT,
+		 .target = &generate->samples,
+		 .min = 1,
+		 .max = 1 << 20,
+		 .help = "completions of each prompt (1)"},
+		{.name = "--seed",
+		 .type = OPTION_INT,
+		 .target = &generate->seed,
+		 .min = 0,
+		 .max = 1e15,
+		 .help = "of the random numbers (1)"},
+		{.name = "--kv-cache-mb",
+		 .type = OPTION_INT,
+		 .target = &generate->kv_cache_mb,
+		 .min = 0,
+		 .max = 1e9,
+		 .help = "most memory for keys and values, MiB; 0: a quarter of the node's, "
+			 "shared among its ranks"},
+	};
+
+	memcpy(options, own, sizeof own);
+	return sizeof own / sizeof *own;
+}
+
+/* options [MAX_OPTIONS], in the order of the help. */
+static size_t list_options(struct generate *generate, struct option *options)
+{
+	size_t n = prompt_options(generate, options);
+
+	n += sampling_options(generate, options + n);
+	n += stop_options(generate, options + n);
+	return n + run_options(generate, options + n);
+}
+
 int generate_main(int argc, char **argv)
 {
 	struct generate generate = {
@@ -356,91 +480,14 @@ int generate_main(int argc, char **argv)
 		.samples = 1,
 		.seed = 1,
 		.sampling = {.temperature = 1, .top_p = 1}};
-	const struct option options[] = {
-		{.name = "--prompt",
-		 .type = OPTION_STRING,
-		 .target = &generate.prompt,
-		 .help = "one prompt instead of a file"},
-		{.name = "--max-new-tokens",
-		 .type = OPTION_INT,
-		 .target = &generate.max_new_tokens,
-		 .min = 1,
-		 .max = 1 << 20,
-		 .help = "tokens of a completion at most (64)"},
-		{.name = "--min-new-tokens",
-		 .type = OPTION_INT,
-		 .target = &generate.min_new_tokens,
-		 .min = 0,
-		 .max = 1 << 20,
-		 .help = "no end token before so many (0)"},
-		{.name = "--temperature",
-		 .type = OPTION_DOUBLE,
-		 .target = &generate.sampling.temperature,
-		 .min = 0,
-		 .max = 1e6,
-		 .help = "divides the logits (1); 0: the likeliest token"},
-		{.name = "--top-k",
-		 .type = OPTION_INT,
-		 .target = &generate.top_k,
-		 .min = 0,
-		 .max = 1 << 30,
-		 .help = "the k likeliest tokens and their equals (0: all, whatever "
-			 "generation_config.json says)"},
-		{.name = "--top-p",
-		 .type = OPTION_DOUBLE,
-		 .target = &generate.sampling.top_p,
-		 .min = 1e-9,
-		 .max = 1,
-		 .help = "of these the likeliest, until their probability reaches p (1)"},
-		{.name = "--min-p",
-		 .type = OPTION_DOUBLE,
-		 .target = &generate.sampling.min_p,
-		 .min = 0,
-		 .max = 1,
-		 .help = "none less likely than p times the likeliest (0)"},
-		{.name = "--stop",
-		 .type = OPTION_LIST,
-		 .target = &generate.stop_list,
-		 .value = "TEXT",
-		 .help = "ends a completion, whose text is cut in front of it; its ids are "
-			 "kept up to the one that completed it"},
-		{.name = "--stop-id",
-		 .type = OPTION_LIST,
-		 .target = &generate.stop_id_list,
-		 .value = "N",
-		 .help = "ends a completion, as the model's own end ids do"},
-		{.name = "--stream",
-		 .type = OPTION_FLAG,
-		 .target = &generate.is_shown,
-		 .help = "print the text of --prompt's completions while they are made, and no "
-			 "JSON; on a terminal this is so by itself"},
-		{.name = "--samples",
-		 .type = OPTION_INT,
-		 .target = &generate.samples,
-		 .min = 1,
-		 .max = 1 << 20,
-		 .help = "completions of each prompt (1)"},
-		{.name = "--seed",
-		 .type = OPTION_INT,
-		 .target = &generate.seed,
-		 .min = 0,
-		 .max = 1e15,
-		 .help = "of the random numbers (1)"},
-		{.name = "--kv-cache-mb",
-		 .type = OPTION_INT,
-		 .target = &generate.kv_cache_mb,
-		 .min = 0,
-		 .max = 1e9,
-		 .help = "most memory for keys and values, MiB; 0: a quarter of the node's, "
-			 "shared among its ranks"},
-	};
+	struct option options[MAX_OPTIONS];
 	const struct line_command command = {
 		.usage = "rlhf generate --model DIR (--input FILE | --prompt TEXT)",
 		.example = "rlhf generate --model DIR --prompt 'Once upon a time' --samples 3",
 		.head = HEAD_LM,
 		.input_help = "JSONL file of prompts, - for standard input",
 		.options = options,
-		.n_options = sizeof options / sizeof *options,
+		.n_options = list_options(&generate, options),
 		.prompt = &generate.prompt,
 		.samples = &generate.samples,
 		.context = &generate,
