@@ -23,6 +23,7 @@
 
 enum { MAX_SLOTS = 64, MAX_USER_STOP_IDS = 32, MAX_OPTIONS = 16 };
 #define MIN_TEMPERATURE 1e-6
+#define MAX_SEED 0x1.fffffffffffffp52 /* 2^53 - 1, as of run.seed */
 
 struct generate {
 	const char *prompt; /* of the command line, or NULL */
@@ -179,6 +180,20 @@ static enum status print_requests(const struct line_job *job, const struct row *
 	return status;
 }
 
+/* Ends what was shown of a completion.  What could not be is told here, with the reason, which the
+ * program's end would not know. */
+static enum status end_shown(struct error *err)
+{
+	errno = 0;
+	printf("\n");
+	fflush(stdout);
+	if (!ferror(stdout))
+		return STATUS_OK;
+	clearerr(stdout);
+	return error_set(err, STATUS_BAD_INPUT, "standard output: cannot write%s%s",
+			 errno ? ": " : "", errno ? strerror(errno) : "");
+}
+
 /* One after another, each shown while it is made. */
 static enum status show_requests(struct line_job *job, struct request *requests, size_t n,
 				 struct error *err)
@@ -190,11 +205,9 @@ static enum status show_requests(struct line_job *job, struct request *requests,
 			printf("--- %zu of %zu\n", i + 1, n);
 		run_requests(job, &requests[i], 1);
 		watch_end(requests[i].context);
-		printf("\n");
-		fflush(stdout);
-		if (ferror(stdout)) /* of which the program tells at its end */
-			break;
-		status = check_finite(job, &requests[i], err);
+		status = end_shown(err);
+		if (status == STATUS_OK)
+			status = check_finite(job, &requests[i], err);
 	}
 	return status;
 }
@@ -448,7 +461,7 @@ static size_t run_options(struct generate *generate, struct option *options)
 		 .type = OPTION_INT,
 		 .target = &generate->seed,
 		 .min = 0,
-		 .max = 1e15,
+		 .max = MAX_SEED,
 		 .help = "of the random numbers (1)"},
 		{.name = "--kv-cache-mb",
 		 .type = OPTION_INT,

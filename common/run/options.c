@@ -63,12 +63,21 @@ static void print_help(const struct option *options, size_t n, const char *usage
 
 /* --- values --- */
 
+static bool has_range(const struct option *option)
+{
+	return option->min != option->max;
+}
+
 static enum status check_range(const struct option *option, const char *text, double value,
 			       struct error *err)
 {
-	if (option->min == option->max || (value >= option->min && value <= option->max))
+	bool is_int = option->type == OPTION_INT;
+
+	if (!has_range(option) || (value >= option->min && value <= option->max))
 		return STATUS_OK;
-	return error_set(err, STATUS_BAD_INPUT, "%s is %s, expected a number from %.15g to %.15g",
+	return error_set(err, STATUS_BAD_INPUT,
+			 is_int ? "%s is %s, expected a number from %.0f to %.0f"
+				: "%s is %s, expected a number from %.15g to %.15g",
 			 option->name, text, option->min, option->max);
 }
 
@@ -78,8 +87,8 @@ static enum status set_int(const struct option *option, const char *text, struct
 	long long value;
 
 	errno = 0;
-	value = strtoll(text, &end, 10);
-	if (end == text || *end || errno == ERANGE)
+	value = strtoll(text, &end, 10); /* one that does not fit is outside every range */
+	if (end == text || *end || (errno == ERANGE && !has_range(option)))
 		return error_set(err, STATUS_BAD_INPUT, "%s is \"%s\", expected an integer",
 				 option->name, text);
 	*(int64_t *)option->target = value;

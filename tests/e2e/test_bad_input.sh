@@ -122,6 +122,8 @@ refused 0 'policy: --stop is text, but there is no tokenizer' "$RLHF" generate -
 	--input prompts.jsonl --stop x
 refused 3 '--stop-id is "24", expected an id below 24' "$RLHF" generate --model policy \
 	--input prompts.jsonl --stop-id 24
+refused 0 '--seed is 9007199254740992, expected a number from 0 to 9007199254740991$' "$RLHF" generate \
+	--model policy --prompt x --seed 9007199254740992
 refused 0 '--stream needs --prompt' "$RLHF" generate --model policy --input prompts.jsonl --stream
 refused 0 'PATH is missing' "$RLHF" inspect
 unsound 'nowhere: cannot open: No such file' nowhere

@@ -153,3 +153,12 @@ field completion <stopped.jsonl | while IFS= read -r text; do
 	grep -qxF -- "$text" shown.txt || fail "not shown: $text"
 done
 [ "$(grep -c '^--- [0-9]* of 300$' shown.txt)" -eq 300 ] || fail '--stream shows other samples'
+# Where it cannot, one sentence tells why.
+rc=0
+speak --stream 2>log >/dev/full || rc=$?
+[ $rc -eq 2 ] || fail "exit $rc with a full standard output"
+[ "$(cat log)" = 'rlhf: error: standard output: cannot write: No space left on device' ] || fail "$(cat log)"
+{
+	speak --stream 2>log || true
+} | true
+[ "$(cat log)" = 'rlhf: error: standard output: cannot write: Broken pipe' ] || fail "$(cat log)"
