@@ -69,16 +69,23 @@ static enum status check_equal(struct session *session, struct error *err)
 	return status;
 }
 
-/* What made the backward products of a run of portable kernels. */
+/* What made the backward products of a run of portable kernels.  Builds from before states told
+ * it may have used any. */
 static enum status read_library(struct session *session, const struct json *state, const char *path,
 				struct error *err)
 {
-	const char *name = json_string_or_null(json_get(state, "library"));
+	const struct json *name = json_get(state, "library");
 
 	if (!name)
-		return error_set(err, STATUS_BAD_INPUT, "%s: library is missing or not a string",
+		return error_set(err, STATUS_BAD_INPUT,
+				 "%s: \"library\" is missing: the run was begun by an earlier build "
+				 "and cannot go on with its bits; end it with that build, or begin "
+				 "another in a new run.dir",
 				 path);
-	session->library = xstrdup(name);
+	if (json_type(name) != JSON_STRING)
+		return error_set(err, STATUS_BAD_INPUT, "%s: library is %s, expected a string",
+				 path, json_type_name(name));
+	session->library = xstrdup(json_string(name, NULL));
 	return STATUS_OK;
 }
 

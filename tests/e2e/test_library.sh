@@ -30,6 +30,23 @@ library() { # RUN
 
 as without run own 2>log || fail "without OpenBLAS: $(cat log)"
 [ "$(library own)" = '"library": ""' ] || fail "without OpenBLAS: $(library own)"
+
+# A state of before it told the library.
+(export RLHF_FAULT=kill:checkpoint.after_rename:2 && as without run old) >log 2>&1 &&
+	fail 'it was not killed'
+for state in old/checkpoints/*/state.json; do
+	manifest=${state%/*}/MANIFEST.json
+	sed -i -z 's/,\n *"library": ""//' "$state"
+	sed -i -E '/"state.json"/ s/"bytes": .*"\}/"bytes": '"$(stat -c %s "$state")"', "sha256": "'"$(
+		sha256sum <"$state" | cut -d ' ' -f 1
+	)"'"}/' "$manifest"
+done
+rc=0
+as without run old 2>log || rc=$?
+[ $rc -eq 2 ] || fail "without its library: exit $rc: $(cat log)"
+grep -q 'error: old/checkpoints/.*/state.json: "library" is missing: the run was begun by an earlier build' log ||
+	fail "$(cat log)"
+
 for cpu in Prescott Nehalem; do
 	as $cpu run $cpu 2>log || fail "$cpu: $(cat log)"
 done
