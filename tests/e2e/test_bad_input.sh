@@ -134,6 +134,20 @@ refused 0 'nowhere: cannot open' "$RLHF" tokenizer-train --input nowhere --vocab
 : >empty
 refused 0 'empty: .*empty' "$RLHF" tokenizer-train --input empty --vocab-size 300 --output made
 [ ! -e made ] || fail 'tokenizer-train left a directory'
+# A link to a directory stays one; what is no directory, or leads to none, is refused.
+printf 'the cat\n%.0s' {1..99} >cats.txt
+mkdir linked
+ln -s linked link
+ln -s nothing dangling
+ln -s ../cats.txt linked/tokenizer.json
+"$RLHF" tokenizer-train --input cats.txt --vocab-size 260 --output link 2>log || fail "$(cat log)"
+[ -L link ] && [ -f linked/tokenizer_config.json ] && [ ! -L linked/tokenizer.json ] ||
+	fail 'tokenizer-train into a link to a directory'
+[ "$(head -n 1 cats.txt)" = 'the cat' ] || fail 'tokenizer-train wrote through a link inside'
+for output in /dev/null dangling cats.txt; do
+	refused 0 "$output: cannot create the directory: Not a directory" "$RLHF" tokenizer-train \
+		--input cats.txt --vocab-size 260 --output $output
+done
 
 # --- lines in and out ---
 : >empty.jsonl
