@@ -1,7 +1,7 @@
 /* Rollouts as bytes, little-endian:
  *
  *     list     magic "RLHR" (4), version (4), number of rollouts (8)
- *     rollout  fixed part (72), ids [n_prompt + n_completion] int32,
+ *     rollout  fixed part (64), ids [n_prompt + n_completion] int32,
  *              logprob [n_completion] float if flag 1,
  *              ref_logprob [n_completion] float if flag 2
  *
@@ -18,7 +18,7 @@
 
 enum {
 	MAGIC = 0x52484c52, /* "RLHR" */
-	VERSION = 1,
+	VERSION = 2,
 	HAS_LOGPROB = 1,
 	HAS_REF_LOGPROB = 2,
 };
@@ -42,19 +42,17 @@ struct rollout_bytes {
 	int32_t finish;
 	int32_t judged;
 	float score;
-	uint32_t scorer;
 	uint32_t flags;
-	uint32_t zero;
 	int64_t payload_bytes; /* of the arrays that follow */
 };
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "rollouts are little-endian");
-_Static_assert(sizeof(struct rollout_bytes) == 72, "size");
+_Static_assert(sizeof(struct rollout_bytes) == 64, "size");
 _Static_assert(offsetof(struct rollout_bytes, row) == 24, "offset");
 _Static_assert(offsetof(struct rollout_bytes, n_prompt) == 32, "offset");
 _Static_assert(offsetof(struct rollout_bytes, finish) == 40, "offset");
 _Static_assert(offsetof(struct rollout_bytes, score) == 48, "offset");
-_Static_assert(offsetof(struct rollout_bytes, flags) == 56, "offset");
-_Static_assert(offsetof(struct rollout_bytes, payload_bytes) == 64, "offset");
+_Static_assert(offsetof(struct rollout_bytes, flags) == 52, "offset");
+_Static_assert(offsetof(struct rollout_bytes, payload_bytes) == 56, "offset");
 
 void rollout_release(struct rollout *rollout)
 {
@@ -122,7 +120,6 @@ static void encode_one(const struct rollout *rollout, struct buf *out)
 		.finish = rollout->finish,
 		.judged = rollout->judged,
 		.score = rollout->score,
-		.scorer = rollout->scorer,
 		.flags = flags,
 		.payload_bytes = payload_bytes(rollout->n_prompt, rollout->n_completion, flags),
 	};
@@ -192,7 +189,6 @@ static enum status check_fixed(const struct rollout_bytes *fixed, struct error *
 		{"finish", fixed->finish, FINISH_LENGTH},
 		{"judged", fixed->judged, 1},
 		{"flags", fixed->flags, HAS_LOGPROB | HAS_REF_LOGPROB},
-		{"the reserved field", fixed->zero, 0},
 	};
 	for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
 		enum status status =
@@ -252,7 +248,6 @@ static enum status decode_one(struct reader *reader, struct rollout *rollout, st
 		.finish = fixed.finish,
 		.judged = fixed.judged,
 		.score = fixed.score,
-		.scorer = fixed.scorer,
 	};
 	size_t n_completion = (size_t)fixed.n_completion;
 	rollout->ids = read_array(reader, (size_t)fixed.n_prompt + n_completion);

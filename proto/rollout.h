@@ -26,7 +26,6 @@ struct rollout {
 	int32_t finish;		 /* actor: enum finish_reason, 0 before */
 	int32_t judged;		 /* reward: 1 once scored */
 	float score;		 /* reward: weighted sum over the sources */
-	uint32_t scorer;	 /* reward: checksum of the sources' identities */
 	int32_t *ids;		 /* [n_prompt + n_completion] learner, then actor */
 	float *logprob;		 /* [n_completion] actor: of the sampling distribution */
 	float *ref_logprob;	 /* [n_completion] reward */

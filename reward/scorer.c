@@ -13,7 +13,6 @@
 
 #include "common/base/die.h"
 #include "common/base/file.h"
-#include "common/base/hash.h"
 #include "common/base/json.h"
 #include "common/base/log.h"
 #include "reward/frozen.h"
@@ -272,11 +271,6 @@ const char *scorer_identity(const struct scorer *scorer)
 	return scorer->identity.data ? scorer->identity.data : "";
 }
 
-uint32_t scorer_checksum(const struct scorer *scorer)
-{
-	return crc32c(0, scorer->identity.data, scorer->identity.length);
-}
-
 struct frozen_bytes scorer_bytes(const struct scorer *scorer)
 {
 	struct frozen_bytes bytes = {0};
@@ -371,7 +365,6 @@ void scorer_score(struct scorer *scorer, struct rollout *rollouts, size_t n, str
 			die("the score of row %d at step %lld is not finite", rollouts[i].row,
 			    (long long)rollouts[i].step);
 		rollouts[i].score = (float)totals[i];
-		rollouts[i].scorer = scorer_checksum(scorer);
 	}
 	free(scores);
 	free(totals);

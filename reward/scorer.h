@@ -2,7 +2,6 @@
 #pragma once
 
 #include <stddef.h>
-#include <stdint.h>
 
 #include "common/base/pool.h"
 #include "common/base/status.h"
@@ -27,10 +26,9 @@ enum status scorer_create(struct scorer **scorer, struct comm *comm,
 			  struct pool *pool, struct error *err);
 void scorer_destroy(struct scorer *scorer);
 
-/* Fills score and scorer of each rollout: sum over sources of weight * score. */
+/* Fills the score of each rollout: sum over sources of weight * score. */
 void scorer_score(struct scorer *scorer, struct rollout *rollouts, size_t n, struct pool *pool);
 
 /* Names who judges: "model:<path>@<first 12 hex of the weights' sha256>; ..." */
 const char *scorer_identity(const struct scorer *scorer);
 struct frozen_bytes scorer_bytes(const struct scorer *scorer); /* of its models' weights */
-uint32_t scorer_checksum(const struct scorer *scorer); /* CRC-32C of the identity */

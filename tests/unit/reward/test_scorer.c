@@ -105,10 +105,8 @@ static void scores_of(const struct reward_source *sources, int n, const struct t
 
 	set_rollouts(&batch, first_id);
 	scorer_score(scorer, batch.list, N_ROLLOUTS, NULL);
-	for (int i = 0; i < N_ROLLOUTS; i++) {
-		assert_int_equal(batch.list[i].scorer, scorer_checksum(scorer));
+	for (int i = 0; i < N_ROLLOUTS; i++)
 		scores[i] = batch.list[i].score;
-	}
 	scorer_destroy(scorer);
 }
 
@@ -261,7 +259,6 @@ static void check_other_identity(struct reward_source *changed, const struct sco
 	struct scorer *other = must_create(changed, 1, NULL);
 
 	assert_string_not_equal(scorer_identity(scorer), scorer_identity(other));
-	assert_int_not_equal(scorer_checksum(scorer), scorer_checksum(other));
 	scorer_destroy(other);
 }
 
@@ -282,7 +279,6 @@ static void test_the_identity_names_sources_and_weights(void **state)
 	scorer = must_create(sources, 1, NULL);
 	again = must_create(sources, 1, NULL);
 	assert_string_equal(scorer_identity(scorer), scorer_identity(again));
-	assert_int_equal(scorer_checksum(scorer), scorer_checksum(again));
 	changed = sources[0];
 	changed.weight = 1.5;
 	check_other_identity(&changed, scorer);
