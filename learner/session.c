@@ -11,7 +11,6 @@
 
 #include "common/base/die.h"
 #include "common/base/file.h"
-#include "common/base/hash.h"
 #include "common/base/json.h"
 #include "common/base/log.h"
 #include "common/base/pool.h"
@@ -50,23 +49,10 @@ static void print_config(enum command command)
 /* All ranks must run the same program on the same config. */
 static enum status check_equal(struct session *session, struct error *err)
 {
-	uint64_t mine[2] = {hash64(session->config.text, strlen(session->config.text)),
-			    hash64(build_id(), strlen(build_id()))};
-	int n = comm_size(session->world);
-	uint64_t(*all)[2] = calloc((size_t)n, sizeof *all);
-	enum status status = STATUS_OK;
+	enum status status = comm_compare(session->world, session->config.text, "config", err);
 
-	comm_allgather(session->world, mine, sizeof mine, all);
-	for (int r = 1; r < n && status == STATUS_OK; r++) {
-		if (all[r][0] != all[0][0])
-			status = error_set(err, STATUS_BAD_INPUT,
-					   "rank %d reads another config than rank 0", r);
-		else if (all[r][1] != all[0][1])
-			status = error_set(err, STATUS_BAD_INPUT,
-					   "rank %d runs another build than rank 0", r);
-	}
-	free(all);
-	return status;
+	return status == STATUS_OK ? comm_compare(session->world, build_id(), "build", err)
+				   : status;
 }
 
 /* What made the backward products of a run of portable kernels.  Builds from before states told

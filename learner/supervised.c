@@ -231,19 +231,13 @@ static enum status set_up_rank(struct supervised *run, uint64_t *metrics_bytes, 
 /* All ranks must have read the same rows. */
 static enum status check_same_data(struct supervised *run, struct error *err)
 {
-	char sha256[2][65];
-	enum status status = STATUS_OK;
+	struct comm *world = run->session.world;
+	enum status status = comm_compare(world, run->train.ids_sha256,
+					  "data.train, its file or its tokenizer,", err);
 
-	memcpy(sha256[0], run->train.ids_sha256, sizeof sha256[0]);
-	memcpy(sha256[1], run->eval.ids_sha256, sizeof sha256[1]);
-	comm_broadcast(run->session.world, sha256, sizeof sha256, 0);
-	if (memcmp(sha256[0], run->train.ids_sha256, sizeof sha256[0]) != 0 ||
-	    memcmp(sha256[1], run->eval.ids_sha256, sizeof sha256[1]) != 0)
-		status = error_set(err, STATUS_BAD_INPUT,
-				   "rank %d reads other data than rank 0 at the paths of data.train "
-				   "and data.eval, or with another tokenizer",
-				   comm_rank(run->session.world));
-	return comm_agree(run->session.world, status, err);
+	return status == STATUS_OK ? comm_compare(world, run->eval.ids_sha256,
+						  "data.eval, its file or its tokenizer,", err)
+				   : status;
 }
 
 static enum status set_up(struct supervised *run, struct error *err)

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "common/base/die.h"
+#include "common/base/hash.h"
 #include "common/base/log.h"
 #include "common/ops/elementwise.h"
 #include "proto/heartbeat.h"
@@ -320,6 +321,32 @@ enum status comm_agree(struct comm *comm, enum status status, struct error *err)
 		if (err != NULL)
 			*err = text;
 	}
+	free(all);
+	return status;
+}
+
+/* Who has which text. */
+struct holding {
+	uint64_t hash; /* of the text */
+	int32_t rank;  /* of the world */
+	char host[HOST_BYTES];
+};
+
+enum status comm_compare(struct comm *comm, const char *text, const char *what, struct error *err)
+{
+	struct holding mine = {.hash = hash64(text, strlen(text)), .rank = world->rank};
+	struct holding *all = xcalloc((size_t)comm->size, sizeof *all);
+	enum status status = STATUS_OK;
+	snprintf(mine.host, sizeof mine.host, "%s", comm_host());
+	comm_allgather(comm, &mine, sizeof mine, all);
+	int other = 1;
+	while (other < comm->size && all[other].hash == all[0].hash)
+		other++;
+	if (other < comm->size)
+		status =
+			error_set(err, STATUS_BAD_INPUT,
+				  "rank %d on host %s has another %s than rank %d on host %s",
+				  all[other].rank, all[other].host, what, all[0].rank, all[0].host);
 	free(all);
 	return status;
 }

@@ -59,6 +59,11 @@ void comm_allgather_buf(struct comm *comm, const struct buf *mine, struct buf *o
  * same on all ranks.  Prints nothing. */
 enum status comm_agree(struct comm *comm, enum status status, struct error *err);
 
+/* Whether all have the same text.  Otherwise STATUS_BAD_INPUT for everyone, and
+ * the first that differs from comm's lead is named by its rank in the world: "rank 3 on host b
+ * has another WHAT than rank 2 on host a". */
+enum status comm_compare(struct comm *comm, const char *text, const char *what, struct error *err);
+
 /* Ends a command: all ranks get the status of the first that failed, rank 0 prints its sentence,
  * MPI is left.  Returns the status for main.  Collective over all ranks. */
 enum status comm_end(enum status status, struct error *err);

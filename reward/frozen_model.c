@@ -1,6 +1,7 @@
 /* Loading a frozen model into shared memory; see frozen_model.h. */
 #include "reward/frozen_model.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "common/model/hf_frozen.h"
@@ -15,6 +16,16 @@ static enum status fill(void *context, void *memory, struct error *err)
 	const struct filling *filling = context;
 
 	return hf_frozen_fill(filling->frozen, memory, filling->pool, err);
+}
+
+/* Nodes may have other files at the same path. */
+static enum status compare_weights(const struct frozen_model *frozen, struct comm *comm,
+				   const char *dir, struct error *err)
+{
+	char what[512];
+
+	snprintf(what, sizeof what, "model at %s", dir);
+	return comm_compare(comm, frozen->sha256, what, err);
 }
 
 enum status frozen_model_load(struct frozen_model *frozen, struct comm *comm, const char *dir,
@@ -37,7 +48,7 @@ enum status frozen_model_load(struct frozen_model *frozen, struct comm *comm, co
 	frozen->model = hf_frozen_model(&description, shared_data(frozen->memory));
 	memcpy(frozen->sha256, hf_frozen_sha256(&description, shared_data(frozen->memory)),
 	       sizeof frozen->sha256);
-	return STATUS_OK;
+	return comm ? compare_weights(frozen, comm, dir, err) : STATUS_OK;
 }
 
 enum status frozen_model_outline(struct model **model, size_t *bytes, const char *dir,

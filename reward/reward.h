@@ -13,8 +13,9 @@
 struct reward;
 /* base: the weights beside which the policy has an adapter, which are the reference
  * too if no other is asked for; must outlive the role.  NULL: the policy has none.
- * Frozen models are loaded once for the reward ranks of a node.  Collective over them,
- * rewards, on which all get the same status. */
+ * Frozen models are loaded once for the reward ranks of a node, and those that read
+ * other ones than the first are refused.  Collective over them, rewards, on which all get the
+ * same status. */
 enum status reward_create(struct reward **reward, const struct run_config *config,
 			  const struct model *base, const struct topology *topology,
 			  struct comm *rewards, struct channel *channel, struct pool *pool,

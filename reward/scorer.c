@@ -250,7 +250,9 @@ enum status scorer_create(struct scorer **out, struct comm *comm,
 			return status;
 		name_source(source, &scorer->identity);
 	}
-	return STATUS_OK;
+	/* Weights have been compared, moments not yet. */
+	return comm ? comm_compare(comm, scorer_identity(scorer), "judge, by its config.json,", err)
+		    : STATUS_OK;
 }
 
 void scorer_destroy(struct scorer *scorer)

@@ -1,5 +1,6 @@
 /* ranks: 1 2 3 4 5 */
 /* Collectives against what they should give, and what waiting costs. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -106,6 +107,36 @@ static void test_agree_gives_the_first_sentence_to_all(struct comm *comm)
 	CHECK(comm_agree(comm, rank == 0 ? STATUS_FAILED : STATUS_OK, NULL) == STATUS_FAILED);
 }
 
+/* From a rank on they have another text. */
+static void check_compared(struct comm *comm, int first, enum status expected, const char *sentence)
+{
+	struct error err = {""};
+	CHECK(comm_compare(comm, comm_rank(comm) >= first ? "b" : "a", "hat", &err) == expected);
+	CHECK(strcmp(err.text, sentence) == 0);
+}
+
+static void test_compare_names_the_first_that_differs(struct comm *world)
+{
+	int size = comm_size(world), last = size - 1;
+	char sentence[600];
+	check_compared(world, size, STATUS_OK, "");
+	check_compared(world, 0, STATUS_OK, "");
+	for (int first = 1; first < size; first++) {
+		snprintf(sentence, sizeof sentence,
+			 "rank %d on host %s has another hat than rank 0 on host %s", first,
+			 comm_host(), comm_host());
+		check_compared(world, first, STATUS_BAD_INPUT, sentence);
+	}
+	/* Of a part, too, ranks are the world's. */
+	struct comm *part = comm_split(world, size > 2 && comm_rank(world) >= size - 2 ? 0 : -1);
+	snprintf(sentence, sizeof sentence,
+		 "rank %d on host %s has another hat than rank %d on host %s", last, comm_host(),
+		 last - 1, comm_host());
+	if (part)
+		check_compared(part, 1, STATUS_BAD_INPUT, sentence);
+	comm_free(part);
+}
+
 static void test_split_orders_by_world_rank(struct comm *world)
 {
 	int rank = comm_rank(world), size = comm_size(world);
@@ -158,6 +189,7 @@ int main(void)
 	test_allgather_buf_joins_unequal_lengths(world, 0);
 	test_flags_are_the_same_everywhere(world);
 	test_agree_gives_the_first_sentence_to_all(world);
+	test_compare_names_the_first_that_differs(world);
 	test_split_orders_by_world_rank(world);
 	test_waiting_for_a_busy_rank_costs_no_core(world);
 	return check_end(world);

@@ -1,6 +1,6 @@
 /* ranks: 1 2 4 */
-/* Reward ranks: one copy of each frozen model on a node, and one rank's failure to load
- * is everyone's. */
+/* Reward ranks: one copy of each frozen model on a node, one rank's failure to load is
+ * everyone's, and all judge alike. */
 #include <stdio.h>
 #include <string.h>
 
@@ -151,11 +151,34 @@ static void test_a_failure_is_everyones(struct comm *world)
 	check_refused(world, spoil_moments, "reward_mean is missing");
 }
 
+/* As where a node has other files at the same path: memory of another size is not shared. */
+static void spoil_weights(struct run_config *config)
+{
+	static char other[] = MODELS "gpt2";
+
+	config->reference.path = other;
+}
+
+/* As where a config.json has other moments; the weight stands in the same text. */
+static void spoil_identity(struct run_config *config)
+{
+	config->reward.sources[1].weight = 2;
+}
+
+static void test_ranks_that_judge_differently_are_refused(struct comm *world)
+{
+	if (comm_size(world) == 1)
+		return;
+	check_refused(world, spoil_weights, "has another model at " MODELS);
+	check_refused(world, spoil_identity, "has another judge, by its config.json, than rank 0");
+}
+
 int main(void)
 {
 	struct comm *world = comm_init();
 
 	test_ranks_of_a_node_map_one_copy(world);
 	test_a_failure_is_everyones(world);
+	test_ranks_that_judge_differently_are_refused(world);
 	return check_end(world);
 }

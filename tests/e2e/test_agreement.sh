@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Ranks that were started differently, or that find other files at the same paths, as on nodes
+# of which one has an old copy: one sentence, exit code 2, and nothing is written.
+# shellcheck source=tests/e2e/common.sh
+. "$(dirname "$0")/common.sh"
+make_toy
+make_rows
+mkdir elsewhere
+cp -r policy judge ./*.json ./*.jsonl elsewhere
+
+refused() { # PATTERN MPIRUN-ARGUMENTS...
+	local pattern=$1 rc=0
+	shift
+	mpirun --oversubscribe "$@" >out 2>log </dev/null || rc=$?
+	[ $rc -eq 2 ] || fail "exit $rc, expected 2: $*: $(cat log)"
+	[ "$(grep -c '^rlhf:' log)" -eq 1 ] || fail "not one line: $*: $(cat log)"
+	grep -qE "^rlhf: error: $pattern" log || fail "no \"$pattern\": $*: $(cat log)"
+	[ ! -s out ] || fail "$*: wrote to standard output: $(cat out)"
+	[ ! -e run ] || fail "$*: left $(find run)"
+}
+
+# --- other files at the same paths ---
+unlike() { # PATTERN RANKS COMMAND...: one more rank is elsewhere
+	local pattern=$1 ranks=$2
+	shift 2
+	refused "$pattern" -n "$ranks" "$@" : -n 1 -wdir "$work/elsewhere" "$@"
+}
+
+# Models of a size of their own: one copy of the same size is shared on a machine.
+rm -r elsewhere/judge
+"$make_model" elsewhere/judge reward 25 2
+unlike 'rank 3 on host .* has another model at judge than rank 2 on host' 3 "$RLHF" ppo \
+	config.json --set roles.learner=1 --set roles.actor=1 --set roles.reward=2
+unlike 'rank 1 on host .* has another model at judge than rank 0 on host' 1 "$RLHF" score \
+	--model judge --input prompts.jsonl
+sed -i 's/3/4/' elsewhere/rows.jsonl
+unlike 'rank 1 on host .* has another data.train, its file or its tokenizer, than rank 0 on' 1 \
+	"$RLHF" pretrain pretrain.json
+unlike 'rank 1 on host .* has another data.eval, its file or its tokenizer, than rank 0 on' 1 \
+	"$RLHF" pretrain pretrain.json --set data.train=prompts.jsonl --set data.eval=rows.jsonl
+sed -i 's/"seed": 3/"seed": 4/' elsewhere/pretrain.json
+unlike 'rank 1 on host .* has another config than rank 0 on' 1 "$RLHF" pretrain pretrain.json
