@@ -265,6 +265,9 @@ static enum status run_ring(struct ring *ring, struct error *err)
 	status = create_roles(ring, err);
 	if (status == STATUS_OK)
 		status = session_begin(&ring->session, err);
+	if (status == STATUS_OK && ring->ppo)
+		status = ppo_open_logs(ring->ppo, err);
+	status = comm_agree(ring->session.world, status, err);
 	if (status == STATUS_OK) {
 		report_table(ring, infos);
 		status = turn(ring, err);

@@ -497,22 +497,6 @@ static enum status load_prompts(struct ppo *ppo, struct error *err)
 				    prompt_limit(ppo), err);
 }
 
-enum status ppo_open_logs(struct ppo *ppo, uint64_t metrics_bytes, uint64_t rollouts_bytes,
-			  struct error *err)
-{
-	char *path = path_join(ppo->setup.run->path, "metrics.jsonl");
-	enum status status = line_log_open(&ppo->metrics, path, metrics_bytes, err);
-
-	free(path);
-	event_log_open(&ppo->events, ppo->setup.run->path);
-	if (status != STATUS_OK)
-		return status;
-	path = path_join(ppo->setup.run->path, "rollouts.jsonl");
-	status = line_log_open(&ppo->rollouts, path, rollouts_bytes, err);
-	free(path);
-	return status;
-}
-
 /* As the actors stop, so that what they ban is known here too. */
 static enum status read_stop_ids(struct ppo *ppo, struct error *err)
 {
@@ -526,6 +510,16 @@ static enum status read_stop_ids(struct ppo *ppo, struct error *err)
 	if (status == STATUS_OK)
 		stop_ids_add(&ppo->stop_ids, chat_end, &ppo->policy->config);
 	return status;
+}
+
+static enum status check_logs(const struct ppo *ppo, struct error *err)
+{
+	const char *run = ppo->setup.run->path;
+	enum status status = state_check_log(run, "metrics.jsonl", ppo->metrics_bytes, err);
+
+	return status == STATUS_OK
+		       ? state_check_log(run, "rollouts.jsonl", ppo->rollouts_bytes, err)
+		       : status;
 }
 
 enum status ppo_create(struct ppo **out, const struct ppo_setup *setup, struct error *err)
@@ -559,8 +553,31 @@ enum status ppo_create(struct ppo **out, const struct ppo_setup *setup, struct e
 	if (ppo->is_lead && (status = load_prompts(ppo, err)) != STATUS_OK)
 		return status;
 	if (setup->checkpoint)
-		return ppo_load_state(ppo, setup->checkpoint, err);
-	return ppo->is_lead ? ppo_open_logs(ppo, 0, 0, err) : STATUS_OK;
+		status = ppo_load_state(ppo, setup->checkpoint, err);
+	return status == STATUS_OK && ppo->is_lead ? check_logs(ppo, err) : status;
+}
+
+static enum status open_log(const struct ppo *ppo, struct line_log *log, const char *name,
+			    int64_t bytes, struct error *err)
+{
+	char *path = path_join(ppo->setup.run->path, name);
+	enum status status = line_log_open(log, path, (uint64_t)bytes, err);
+
+	free(path);
+	return status;
+}
+
+enum status ppo_open_logs(struct ppo *ppo, struct error *err)
+{
+	enum status status;
+
+	if (!ppo->is_lead)
+		return STATUS_OK;
+	event_log_open(&ppo->events, ppo->setup.run->path);
+	status = open_log(ppo, &ppo->metrics, "metrics.jsonl", ppo->metrics_bytes, err);
+	return status == STATUS_OK
+		       ? open_log(ppo, &ppo->rollouts, "rollouts.jsonl", ppo->rollouts_bytes, err)
+		       : status;
 }
 
 void ppo_destroy(struct ppo *ppo)

@@ -35,11 +35,14 @@ struct ppo_setup {
 	bool is_planned; /* models are outlines, of which ppo_plan_* tell; only config, base and
 			  * adapter are there */
 };
-/* Loads policy and critic, or all state from the checkpoint.  Collective over
+/* Loads policy and critic, or all state from the checkpoint; writes nothing.  Collective over
  * learners; the status may differ between them. */
 enum status ppo_create(struct ppo **ppo, const struct ppo_setup *setup, struct error *err);
 void ppo_destroy(struct ppo *ppo);
 
+/* Lead learner: opens metrics.jsonl and rollouts.jsonl, cut to what the checkpoint knows, when
+ * the run has begun. */
+enum status ppo_open_logs(struct ppo *ppo, struct error *err);
 /* Lead learner: issues the first step, or stops the ring when nothing is left. */
 void ppo_begin(struct ppo *ppo);
 /* MESSAGE_SCORED (lead) and MESSAGE_TRAIN (others).  Collective over learners in

@@ -39,6 +39,7 @@ struct ppo {
 	int64_t step;	 /* iterations done */
 	int64_t episode; /* sequences seen */
 	double kl_coef;
+	int64_t metrics_bytes, rollouts_bytes; /* of the logs, as the checkpoint counted them */
 
 	/* Lead only. */
 	struct dataset prompts;
@@ -59,7 +60,4 @@ void ppo_update(struct ppo *ppo, const struct rollouts *batch, struct ppo_report
 /* ppo_state.c: saving and loading. */
 enum status ppo_save_checkpoint(struct ppo *ppo, struct error *err); /* Collective */
 enum status ppo_load_state(struct ppo *ppo, const char *dir, struct error *err);
-/* Lead: opens metrics.jsonl and rollouts.jsonl, cut to the given lengths. */
-enum status ppo_open_logs(struct ppo *ppo, uint64_t metrics_bytes, uint64_t rollouts_bytes,
-			  struct error *err);
 enum status ppo_save_final(struct ppo *ppo, struct error *err);

@@ -105,7 +105,6 @@ enum status ppo_save_final(struct ppo *ppo, struct error *err)
 }
 
 static enum status read_state(struct ppo *ppo, const struct json *state, const char *path,
-			      int64_t *metrics_bytes, int64_t *rollouts_bytes,
 			      struct error *err)
 {
 	const struct state_counter counters[] = {
@@ -117,8 +116,8 @@ static enum status read_state(struct ppo *ppo, const struct json *state, const c
 		{"critic_skipped", &ppo->critic_trainer.skipped},
 		{"policy_skipped_in_a_row", &ppo->policy_trainer.skipped_in_a_row},
 		{"critic_skipped_in_a_row", &ppo->critic_trainer.skipped_in_a_row},
-		{"metrics_bytes", metrics_bytes},
-		{"rollouts_bytes", rollouts_bytes},
+		{"metrics_bytes", &ppo->metrics_bytes},
+		{"rollouts_bytes", &ppo->rollouts_bytes},
 	};
 	const struct json *kl_coef = json_get(state, "kl_coef");
 	enum status status = state_read_counters(
@@ -155,10 +154,9 @@ enum status ppo_load_state(struct ppo *ppo, const char *dir, struct error *err)
 	char *path = path_join(dir, "state.json");
 	struct json *state = json_read_object(path, 1 << 20, err);
 	enum status status = state ? STATUS_OK : STATUS_BAD_INPUT;
-	int64_t metrics_bytes = 0, rollouts_bytes = 0;
 
 	if (status == STATUS_OK)
-		status = read_state(ppo, state, path, &metrics_bytes, &rollouts_bytes, err);
+		status = read_state(ppo, state, path, err);
 	if (status == STATUS_OK && ppo->is_lead)
 		status = state_check_data(state, "prompts", &ppo->prompts,
 					  ppo->config->data.prompts, err);
@@ -174,8 +172,6 @@ enum status ppo_load_state(struct ppo *ppo, const char *dir, struct error *err)
 		status = moments_load(&ppo->policy_trainer, dir, "policy", err);
 	if (status == STATUS_OK)
 		status = moments_load(&ppo->critic_trainer, dir, "critic", err);
-	if (status == STATUS_OK && ppo->is_lead)
-		status = ppo_open_logs(ppo, (uint64_t)metrics_bytes, (uint64_t)rollouts_bytes, err);
 	json_free(state);
 	free(path);
 	return status;

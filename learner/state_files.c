@@ -10,6 +10,7 @@
 #include "common/model/hf_checkpoint.h"
 #include "common/ops/elementwise.h"
 #include "common/run/fault.h"
+#include "common/run/metrics.h"
 #include "learner/checkpoint.h"
 #include "learner/moments.h"
 
@@ -122,6 +123,16 @@ enum status state_read_counters(const struct json *state, const struct state_cou
 					 path, counters[i].key);
 	}
 	return STATUS_OK;
+}
+
+enum status state_check_log(const char *run_path, const char *name, int64_t bytes,
+			    struct error *err)
+{
+	char *path = path_join(run_path, name);
+	enum status status = line_log_check(path, (uint64_t)bytes, err);
+
+	free(path);
+	return status;
 }
 
 void state_print_data(const struct dataset *dataset, const char *name, struct buf *out)

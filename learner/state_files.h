@@ -54,6 +54,10 @@ enum status state_read_counters(const struct json *state, const struct state_cou
 				size_t n, const char *path, struct error *err);
 /* The hashes of a data set as members of state.json: NAME_sha256, NAME_ids_sha256. */
 void state_print_data(const struct dataset *dataset, const char *name, struct buf *out);
+/* Whether a log of the run can be opened at so many bytes, those that the checkpoint counted;
+ * changes nothing. */
+enum status state_check_log(const char *run_path, const char *name, int64_t bytes,
+			    struct error *err);
 /* The data must be those that the run began with. */
 enum status state_check_data(const struct json *state, const char *name,
 			     const struct dataset *dataset, const char *data_path,

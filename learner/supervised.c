@@ -185,7 +185,7 @@ static enum status load_data(struct supervised *run, struct error *err)
 	return status;
 }
 
-static enum status open_metrics(struct supervised *run, uint64_t bytes, struct error *err)
+static enum status open_metrics(struct supervised *run, struct error *err)
 {
 	char *path;
 	enum status status;
@@ -193,7 +193,7 @@ static enum status open_metrics(struct supervised *run, uint64_t bytes, struct e
 	if (!comm_is_lead(run->session.world))
 		return STATUS_OK;
 	path = path_join(run->session.run.path, "metrics.jsonl");
-	status = line_log_open(&run->metrics, path, bytes, err);
+	status = line_log_open(&run->metrics, path, (uint64_t)run->metrics_bytes, err);
 	event_log_open(&run->events, run->session.run.path);
 	free(path);
 	return status;
@@ -215,7 +215,7 @@ enum status supervised_load(struct supervised *run, struct error *err)
 }
 
 /* What this rank does by itself; may fail on some ranks only. */
-static enum status set_up_rank(struct supervised *run, uint64_t *metrics_bytes, struct error *err)
+static enum status set_up_rank(struct supervised *run, struct error *err)
 {
 	enum status status = supervised_load(run, err);
 
@@ -224,7 +224,10 @@ static enum status set_up_rank(struct supervised *run, uint64_t *metrics_bytes, 
 	trainer_init(&run->trainer, run->model, &run->config->optimizer,
 		     (int)run->config->train.lanes, run->session.world, run->pool);
 	if (run->session.checkpoint)
-		status = supervised_load_state(run, metrics_bytes, err);
+		status = supervised_load_state(run, err);
+	if (status == STATUS_OK && comm_is_lead(run->session.world))
+		status = state_check_log(run->session.run.path, "metrics.jsonl", run->metrics_bytes,
+					 err);
 	return status;
 }
 
@@ -242,19 +245,16 @@ static enum status check_same_data(struct supervised *run, struct error *err)
 
 static enum status set_up(struct supervised *run, struct error *err)
 {
-	uint64_t metrics_bytes = 0;
 	enum status status = supervised_check_ranks(run, comm_size(run->session.world), err);
 
 	if (status != STATUS_OK)
 		return status;
 	run->pool = pool_create(session_threads(&run->session, comm_local_ranks()));
-	status = comm_agree(run->session.world, set_up_rank(run, &metrics_bytes, err), err);
+	status = comm_agree(run->session.world, set_up_rank(run, err), err);
 	if (status == STATUS_OK)
 		status = check_same_data(run, err);
 	if (status == STATUS_OK && run->task->begin)
 		status = comm_agree(run->session.world, run->task->begin(run, err), err);
-	if (status == STATUS_OK)
-		status = comm_agree(run->session.world, open_metrics(run, metrics_bytes, err), err);
 	return status;
 }
 
@@ -291,6 +291,8 @@ int supervised_main(const struct supervised_task *task, int argc, char **argv)
 	status = set_up(&run, &err);
 	if (status == STATUS_OK)
 		status = session_begin(&run.session, &err);
+	if (status == STATUS_OK)
+		status = comm_agree(run.session.world, open_metrics(&run, &err), &err);
 	if (status == STATUS_OK)
 		status = train(&run, &err);
 	supervised_release(&run);

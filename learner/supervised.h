@@ -99,6 +99,7 @@ struct supervised {
 	struct trainer trainer;
 	struct dataset train, eval; /* eval.n is 0 without data.eval */
 	struct line_log metrics;    /* lead only, as events and progress */
+	int64_t metrics_bytes;	    /* of it, as the checkpoint counted them */
 	struct event_log events;
 	struct progress progress;
 	int64_t step;	    /* done */
@@ -140,8 +141,7 @@ struct row_context supervised_rows(const struct supervised *run);
 enum status supervised_save(struct supervised *run, struct error *err); /* Collective */
 enum status supervised_load_model(struct supervised *run, const char *dir, bool create_score,
 				  struct error *err);
-enum status supervised_load_state(struct supervised *run, uint64_t *metrics_bytes,
-				  struct error *err);
+enum status supervised_load_state(struct supervised *run, struct error *err);
 /* The model as it is now as the directory NAME of the run; numbers [n][n_numbers] are
  * those of task->describe. */
 enum status supervised_save_result(struct supervised *run, const char *name, const double *numbers,

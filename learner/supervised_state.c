@@ -103,21 +103,19 @@ enum status supervised_load_model(struct supervised *run, const char *dir, bool 
 	return state_load_model(&run->model, &run->config_text, dir, &options, run->pool, err);
 }
 
-enum status supervised_load_state(struct supervised *run, uint64_t *metrics_bytes,
-				  struct error *err)
+enum status supervised_load_state(struct supervised *run, struct error *err)
 {
 	const char *dir = run->session.checkpoint;
 	char *path = path_join(dir, "state.json");
 	struct json *state = json_read_object(path, 1 << 20, err);
 	const struct json *lowest = json_get(state, "lowest_loss");
 	enum status status = state ? STATUS_OK : STATUS_BAD_INPUT;
-	int64_t bytes = 0;
 	const struct state_counter counters[] = {
 		{"step", &run->step},
 		{"updates", &run->trainer.t},
 		{"skipped", &run->trainer.skipped},
 		{"skipped_in_a_row", &run->trainer.skipped_in_a_row},
-		{"metrics_bytes", &bytes},
+		{"metrics_bytes", &run->metrics_bytes},
 	};
 
 	if (status == STATUS_OK)
@@ -133,7 +131,6 @@ enum status supervised_load_state(struct supervised *run, uint64_t *metrics_byte
 					    err);
 	if (status == STATUS_OK)
 		status = moments_load(&run->trainer, dir, "optimizer", err);
-	*metrics_bytes = (uint64_t)bytes;
 	if (lowest && json_type(lowest) == JSON_NUMBER)
 		run->lowest_loss = json_number(lowest);
 	json_free(state);

@@ -19,24 +19,43 @@
 #include "common/base/json.h"
 #include "common/base/log.h"
 
-static enum status cut(int fd, const char *path, uint64_t bytes, struct error *err)
+static enum status check(const struct stat *info, const char *path, uint64_t bytes,
+			 struct error *err)
 {
-	struct stat info;
-
-	if (fstat(fd, &info) != 0)
-		return error_set(err, STATUS_BAD_INPUT, "%s: cannot look at it: %s", path,
-				 strerror(errno));
-	if (!S_ISREG(info.st_mode))
+	if (!S_ISREG(info->st_mode))
 		return error_set(err, STATUS_BAD_INPUT, "%s: not a regular file", path);
-	if ((uint64_t)info.st_size < bytes)
+	if ((uint64_t)info->st_size < bytes)
 		return error_set(err, STATUS_BAD_INPUT,
 				 "%s: has %jd bytes, expected at least the %" PRIu64
 				 " that the checkpoint counted",
-				 path, (intmax_t)info.st_size, bytes);
-	if (ftruncate(fd, (off_t)bytes) != 0)
+				 path, (intmax_t)info->st_size, bytes);
+	return STATUS_OK;
+}
+
+static enum status cannot_look(const char *path, struct error *err)
+{
+	return error_set(err, STATUS_BAD_INPUT, "%s: cannot look at it: %s", path, strerror(errno));
+}
+
+enum status line_log_check(const char *path, uint64_t bytes, struct error *err)
+{
+	struct stat info;
+
+	if (stat(path, &info) == 0)
+		return check(&info, path, bytes, err);
+	return bytes == 0 && errno == ENOENT ? STATUS_OK : cannot_look(path, err);
+}
+
+static enum status cut(int fd, const char *path, uint64_t bytes, struct error *err)
+{
+	struct stat info;
+	enum status status =
+		fstat(fd, &info) == 0 ? check(&info, path, bytes, err) : cannot_look(path, err);
+
+	if (status == STATUS_OK && ftruncate(fd, (off_t)bytes) != 0)
 		return error_set(err, STATUS_BAD_INPUT, "%s: cannot cut it to %" PRIu64 " bytes: %s",
 				 path, bytes, strerror(errno));
-	return STATUS_OK;
+	return status;
 }
 
 enum status line_log_open(struct line_log *log, const char *path, uint64_t bytes, struct error *err)

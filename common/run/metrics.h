@@ -16,6 +16,8 @@ struct line_log {
 	uint64_t bytes; /* length so far */
 	bool warned;	/* a write has failed */
 };
+/* Whether the file can be cut to so many bytes, as line_log_open does; changes nothing. */
+enum status line_log_check(const char *path, uint64_t bytes, struct error *err);
 /* Opens the file, creates it if `bytes` is 0, and cuts it to them; STATUS_BAD_INPUT if it is
  * shorter. */
 enum status line_log_open(struct line_log *log, const char *path, uint64_t bytes,

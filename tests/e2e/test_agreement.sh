@@ -16,7 +16,6 @@ refused() { # PATTERN MPIRUN-ARGUMENTS...
 	[ "$(grep -c '^rlhf:' log)" -eq 1 ] || fail "not one line: $*: $(cat log)"
 	grep -qE "^rlhf: error: $pattern" log || fail "no \"$pattern\": $*: $(cat log)"
 	[ ! -s out ] || fail "$*: wrote to standard output: $(cat out)"
-	[ ! -e run ] || fail "$*: left $(find run)"
 }
 
 # --- other files at the same paths ---
@@ -24,6 +23,7 @@ unlike() { # PATTERN RANKS COMMAND...: one more rank is elsewhere
 	local pattern=$1 ranks=$2
 	shift 2
 	refused "$pattern" -n "$ranks" "$@" : -n 1 -wdir "$work/elsewhere" "$@"
+	[ ! -e run ] || fail "$*: left $(find run)"
 }
 
 # Models of a size of their own: one copy of the same size is shared on a machine.
@@ -40,3 +40,26 @@ unlike 'rank 1 on host .* has another data.eval, its file or its tokenizer, than
 	"$RLHF" pretrain pretrain.json --set data.train=prompts.jsonl --set data.eval=rows.jsonl
 sed -i 's/"seed": 3/"seed": 4/' elsewhere/pretrain.json
 unlike 'rank 1 on host .* has another config than rank 0 on' 1 "$RLHF" pretrain pretrain.json
+
+# --- what cannot go on leaves the run as it was, whichever rank finds out ---
+not_resumed() { # PATTERN MPIRUN-ARGUMENTS...
+	refused "$@"
+	contents | diff was - >&2 || fail "$1: the run has changed"
+}
+
+contents() {
+	find run -type f ! -name lock | sort | xargs sha256sum
+}
+if (RLHF_FAULT=kill:ppo.updated:4 "$RLHF" ppo config.json) >log 2>&1; then
+	fail 'ppo passed step 4 alive'
+fi
+[ -d run/checkpoints/step-00000002 ] || fail "no checkpoint of step 2: $(cat log)"
+[ "$(wc -l <run/metrics.jsonl)" -eq 3 ] || fail "metrics of $(wc -l <run/metrics.jsonl) steps"
+ppo=("$RLHF" ppo config.json --set roles.learner=2 --set roles.actor=1 --set roles.reward=1)
+contents >was
+not_resumed 'run/checkpoints/step-00000002/model/config.json: cannot open' -n 1 "${ppo[@]}" : -n 1 -wdir "$work/elsewhere" \
+	"${ppo[@]}" : -n 2 "${ppo[@]}"
+truncate -s 9 run/rollouts.jsonl
+contents >was
+not_resumed 'run/rollouts.jsonl: has 9 bytes, expected at least the .* that the checkpoint counted' \
+	-n 4 "${ppo[@]}"

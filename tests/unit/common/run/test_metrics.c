@@ -71,6 +71,24 @@ static void test_a_log_shorter_than_its_checkpoint_is_refused_untouched(void **s
 	assert_int_equal(line_log_open(&log, directory, 0, &err), STATUS_BAD_INPUT);
 }
 
+static void test_a_log_is_checked_without_a_change(void **state)
+{
+	(void)state;
+	file_replace(path, "abc", 3, &err);
+	assert_int_equal(line_log_check(path, 3, &err), STATUS_OK);
+	assert_int_equal(line_log_check(path, 2, &err), STATUS_OK);
+	assert_int_equal(line_log_check(path, 4, &err), STATUS_BAD_INPUT);
+	assert_non_null(strstr(err.text, "has 3 bytes"));
+	file_holds("abc");
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(line_log_check(path, 0, &err), STATUS_OK);
+	assert_int_equal(line_log_check(path, 1, &err), STATUS_BAD_INPUT);
+	assert_non_null(strstr(err.text, "No such file"));
+	assert_false(file_exists(path));
+	assert_int_equal(line_log_check(directory, 0, &err), STATUS_BAD_INPUT);
+	assert_non_null(strstr(err.text, "not a regular file"));
+}
+
 static void test_a_failed_write_leaves_no_half_line(void **state)
 {
 	struct rlimit saved, small;
@@ -137,6 +155,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_log_is_cut_to_the_bytes_of_a_checkpoint),
 		cmocka_unit_test(test_a_log_shorter_than_its_checkpoint_is_refused_untouched),
+		cmocka_unit_test(test_a_log_is_checked_without_a_change),
 		cmocka_unit_test(test_a_failed_write_leaves_no_half_line),
 		cmocka_unit_test(test_a_line_of_metrics_is_json),
 	};
