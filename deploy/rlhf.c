@@ -3,10 +3,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/build_info.h"
 #include "common/base/file.h"
 #include "common/base/log.h"
 #include "common/base/thread.h"
-#include "common/run/build_info.h"
 #include "common/run/options.h"
 #include "deploy/commands.h"
 #include "learner/learner.h"

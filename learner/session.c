@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/build_info.h"
 #include "common/base/die.h"
 #include "common/base/file.h"
 #include "common/base/json.h"
@@ -16,7 +17,6 @@
 #include "common/base/pool.h"
 #include "common/model/hf_checkpoint.h"
 #include "common/ops/gemm.h"
-#include "common/run/build_info.h"
 #include "common/run/signals.h"
 #include "learner/checkpoint.h"
 #include "proto/kernels.h"

@@ -21,12 +21,12 @@
 #include <uuid/uuid.h>
 
 #include "common/base/buf.h"
+#include "common/base/build_info.h"
 #include "common/base/clock.h"
 #include "common/base/die.h"
 #include "common/base/file.h"
 #include "common/base/json.h"
 #include "common/base/log.h"
-#include "common/run/build_info.h"
 
 #define LOCK_WAIT_S 10.0
 #define LOCK_POLL_S 0.05

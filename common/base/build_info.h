@@ -2,6 +2,6 @@
 #pragma once
 
 const char *build_version(void); /* "0.1.0" */
-/* Hash of the running executable, 16 hex digits: equal where the binary is the
- * same.  "unknown" where /proc is not mounted. */
+/* The first 16 hex digits of the running executable's SHA-256: equal where the binary is
+ * the same.  "unknown" where /proc is not mounted. */
 const char *build_id(void);

@@ -3,13 +3,12 @@
  * The build id is a hash of the running executable itself, computed when it is
  * first asked for: the same binary has the same id on every rank, and a change
  * of sources, compiler or flags changes it.  No time or host is built in. */
-#include "common/run/build_info.h"
+#include "common/base/build_info.h"
 
-#include <inttypes.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "common/base/file.h"
-#include "common/base/hash.h"
 
 const char *build_version(void)
 {
@@ -19,13 +18,13 @@ const char *build_version(void)
 const char *build_id(void)
 {
 	static char id[17];
-	struct file_map map;
+	char sha256[65];
+	uint64_t bytes;
 
 	if (id[0])
 		return id;
-	if (file_map(&map, "/proc/self/exe", NULL) != STATUS_OK)
+	if (file_sha256("/proc/self/exe", &bytes, sha256, NULL) != STATUS_OK)
 		return "unknown";
-	snprintf(id, sizeof id, "%016" PRIx64, hash64(map.data, map.size));
-	file_unmap(&map);
+	snprintf(id, sizeof id, "%.16s", sha256);
 	return id;
 }

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "common/run/build_info.h"
+#include "common/base/build_info.h"
 
 static void test_build_id_is_16_hex_digits_and_stays(void **state)
 {
