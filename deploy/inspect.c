@@ -322,11 +322,11 @@ int inspect_main(int argc, char **argv)
 					   "rlhf inspect PATH [--tensors] [--json]",
 					   "rlhf inspect runs/p/final", &help, &err);
 
-	if (status != STATUS_OK)
-		return comm_refuse(status, &err);
 	if (help)
 		return status;
-	world = comm_init();
+	status = comm_begin(&world, argc, argv, status, &err);
+	if (status != STATUS_OK)
+		return status;
 	/* What would be logged about a model is among its warnings. */
 	log_init(LOG_ERROR, comm_is_lead(world));
 	if (comm_is_lead(world))

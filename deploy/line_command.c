@@ -300,16 +300,16 @@ int line_command_main(const struct line_command *command, int argc, char **argv)
 	bool help = false;
 	enum status status = parse_args(command, &args, argc, argv, &help, &err);
 
-	if (status != STATUS_OK)
-		return comm_refuse(status, &err);
 	if (help)
+		return status;
+	signals_install_plain();
+	status = comm_begin(&job.world, argc, argv, status, &err);
+	if (status != STATUS_OK)
 		return status;
 	job.model_dir = args.model;
 	weight_type_parse(args.weights, &job.weights);
 	job.adapter_dir = args.adapter;
 	job.output_path = args.output;
-	signals_install_plain();
-	job.world = comm_init();
 	log_init(LOG_INFO, comm_is_lead(job.world));
 	comm_watch(COMM_SILENCE_SECONDS);
 	status = run_job(&job, &args, &err);

@@ -83,11 +83,11 @@ int merge_main(int argc, char **argv)
 			      "rlhf merge --model base --adapter runs/a/final --output merged",
 			      &help, &err);
 
-	if (status != STATUS_OK)
-		return comm_refuse(status, &err);
 	if (help)
 		return status;
-	world = comm_init();
+	status = comm_begin(&world, argc, argv, status, &err);
+	if (status != STATUS_OK)
+		return status;
 	log_init(LOG_INFO, comm_is_lead(world));
 	if (comm_is_lead(world))
 		status = run(&merge, &err);

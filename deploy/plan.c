@@ -367,11 +367,12 @@ int plan_main(int argc, char **argv)
 					   usage, "rlhf plan sft.json --stage sft --ranks 2", &help,
 					   &err);
 
+	if (!help)
+		status = comm_begin(&world, argc, argv, status, &err);
 	if (status != STATUS_OK || help) {
 		option_list_release(&session.set);
-		return help ? STATUS_OK : comm_refuse(status, &err);
+		return status;
 	}
-	world = comm_init();
 	/* A group of the lead alone: it plans as if no launcher had started others. */
 	session.world = comm_split(world, comm_is_lead(world) ? 0 : -1);
 	if (session.world)

@@ -422,11 +422,11 @@ int report_main(int argc, char **argv)
 					   "rlhf report RUN [--output FILE]", "rlhf report runs/p",
 					   &help, &err);
 
-	if (status != STATUS_OK)
-		return comm_refuse(status, &err);
 	if (help)
 		return status;
-	world = comm_init();
+	status = comm_begin(&world, argc, argv, status, &err);
+	if (status != STATUS_OK)
+		return status;
 	if (comm_is_lead(world))
 		status = write_report(dir, output, &err);
 	return comm_end(status, &err);

@@ -45,9 +45,10 @@ static void print_usage(FILE *out)
 		     "Example: rlhf ppo deploy/configs/laptop-4.json --ranks 4\n");
 }
 
-static int unknown_command(const char *name)
+static int unknown_command(int argc, char **argv)
 {
-	const char *names[N_COMMANDS], *nearest;
+	const char *name = argv[0], *names[N_COMMANDS], *nearest;
+	struct comm *none;
 	struct error err;
 
 	for (int i = 0; i < N_COMMANDS; i++)
@@ -59,7 +60,7 @@ static int unknown_command(const char *name)
 	else
 		error_set(&err, STATUS_BAD_INPUT, "unknown command \"%s\"; rlhf --help lists them",
 			  name);
-	return comm_refuse(STATUS_BAD_INPUT, &err);
+	return comm_begin(&none, argc, argv, STATUS_BAD_INPUT, &err);
 }
 
 /* The exit code, unless something has not reached standard output. */
@@ -91,7 +92,7 @@ static int run(int argc, char **argv)
 	for (int i = 0; i < N_COMMANDS; i++)
 		if (strcmp(argv[1], commands[i].name) == 0)
 			return commands[i].main(argc - 1, argv + 1);
-	return unknown_command(argv[1]);
+	return unknown_command(argc - 1, argv + 1);
 }
 
 int main(int argc, char **argv)

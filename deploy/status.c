@@ -84,11 +84,11 @@ int status_main(int argc, char **argv)
 	enum status status = options_parse(options, 1, argc, argv, "rlhf status RUN",
 					   "rlhf status runs/p", &help, &err);
 
-	if (status != STATUS_OK)
-		return comm_refuse(status, &err);
 	if (help)
 		return status;
-	world = comm_init();
+	status = comm_begin(&world, argc, argv, status, &err);
+	if (status != STATUS_OK)
+		return status;
 	if (comm_is_lead(world))
 		status = print_run(dir, &err);
 	return comm_end(status, &err);

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base/build_info.h"
 #include "common/base/die.h"
 #include "common/base/file.h"
 #include "common/base/json.h"
@@ -44,15 +43,6 @@ static void print_config(enum command command)
 	config_print_documented(command, &text);
 	fwrite(text.data, 1, text.length, stdout);
 	buf_release(&text);
-}
-
-/* All ranks must run the same program on the same config. */
-static enum status check_equal(struct session *session, struct error *err)
-{
-	enum status status = comm_compare(session->world, session->config.text, "config", err);
-
-	return status == STATUS_OK ? comm_compare(session->world, build_id(), "build", err)
-				   : status;
 }
 
 /* What made the backward products of a run of portable kernels.  Builds from before states told
@@ -277,7 +267,7 @@ static enum status join_job(struct session *session, const char *config_path, bo
 	if (comm_is_lead(session->world))
 		launch_tell_ready(); /* who has come to agree takes signals */
 	if (status == STATUS_OK)
-		status = check_equal(session, err);
+		status = comm_compare(session->world, session->config.text, "config", err);
 	if (status == STATUS_OK) {
 		watch(session);
 		status = kernels_agree(session->world, session->config.run.isa, &session->isa, err);
@@ -334,22 +324,20 @@ bool session_open(struct session *session, enum command command, int argc, char 
 	else if (status == STATUS_OK && !help && !config_path)
 		status = error_set(&err, STATUS_BAD_INPUT,
 				   "no config given; usage: %s", usage);
-	if (status != STATUS_OK || help || show_config) {
-		if (status != STATUS_OK)
-			status = comm_refuse(status, &err);
-		option_list_release(&session->set);
-		*exit_code = status;
-		return false;
-	}
-	if (ranks > 0 && !launch_is_launched()) {
+	if (status == STATUS_OK && (help || show_config)) {
+		*exit_code = STATUS_OK;
+	} else if (status == STATUS_OK && ranks > 0 && !launch_is_launched()) {
 		*exit_code = launch_mpirun((int)ranks, argc, argv);
+	} else {
+		signals_install(); /* before MPI starts: a request to stop may come while it does */
+		*exit_code = comm_begin(&session->world, argc, argv, status, &err);
+	}
+	if (!session->world) {
 		option_list_release(&session->set);
 		return false;
 	}
 	if (isa)
 		add_isa(session, isa);
-	signals_install(); /* before MPI starts: a request to stop may come while it does */
-	session->world = comm_init();
 	log_init(LOG_INFO, comm_is_lead(session->world));
 	status = join_job(session, config_path, &finished, &err);
 	if (status == STATUS_OK && !finished)

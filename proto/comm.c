@@ -18,6 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/base/build_info.h"
 #include "common/base/die.h"
 #include "common/base/hash.h"
 #include "common/base/log.h"
@@ -360,9 +361,30 @@ enum status comm_end(enum status status, struct error *err)
 	return status;
 }
 
-enum status comm_refuse(enum status status, struct error *err)
+/* All ranks must run the same program in the same way. */
+static enum status compare_commands(int argc, char **argv, struct error *err)
 {
-	comm_init();
+	struct buf line = BUF_INIT;
+	enum status status = comm_compare(world, build_id(), "build", err);
+
+	for (int i = 0; i < argc; i++)
+		buf_printf(&line, "%zu %s", strlen(argv[i]), argv[i]);
+	if (status == STATUS_OK)
+		status = comm_compare(world, line.data, "command line", err);
+	buf_release(&line);
+	return status;
+}
+
+enum status comm_begin(struct comm **out, int argc, char **argv, enum status status,
+		       struct error *err)
+{
+	*out = comm_init();
+	status = comm_agree(world, status, err);
+	if (status == STATUS_OK && world->size > 1)
+		status = compare_commands(argc, argv, err);
+	if (status == STATUS_OK)
+		return status;
+	*out = NULL;
 	return comm_end(status, err);
 }
 

@@ -18,6 +18,12 @@ struct wire;
 
 enum { COMM_SILENCE_SECONDS = 30 }; /* for comm_watch, where nobody says otherwise */
 
+/* Begins a command: comm_init, where all ranks meet, whether each takes its command line or
+ * refuses it (status and err).  If one refuses it, or has another one or another build than
+ * rank 0, the command ends for all as by comm_end and *world is NULL; returns the status for
+ * main.  argv: of the command, its name first.  Collective over all processes of the launcher. */
+enum status comm_begin(struct comm **world, int argc, char **argv, enum status status,
+		       struct error *err);
 /* Collective over all processes of the launcher.  The world group, which lives
  * until comm_finalize. */
 struct comm *comm_init(void);
@@ -67,12 +73,6 @@ enum status comm_compare(struct comm *comm, const char *text, const char *what, 
 /* Ends a command: all ranks get the status of the first that failed, rank 0 prints its sentence,
  * MPI is left.  Returns the status for main.  Collective over all ranks. */
 enum status comm_end(enum status status, struct error *err);
-
-/* For a command line that is refused before comm_init: prints the sentence once,
- * by rank 0 of what the launcher started, and returns the status for main.  All
- * ranks must meet here first: a launcher ends the others when one has exited, and
- * that one need not be the one that prints. */
-enum status comm_refuse(enum status status, struct error *err);
 
 /* Replaces x[n], element by element, by the sum over ranks by a binary tree:
  * ((x0+x1)+(x2+x3))+...  size must be a power of two. */

@@ -18,6 +18,24 @@ refused() { # PATTERN MPIRUN-ARGUMENTS...
 	[ ! -s out ] || fail "$*: wrote to standard output: $(cat out)"
 }
 
+# --- command lines ---
+# Whichever rank it is, and whatever the others would do then.
+for command in 'generate --model policy --input prompts.jsonl' 'ppo config.json'; do
+	read -ra good <<<"$command"
+	refused 'unknown option --bogus' -n 1 "$RLHF" "${good[@]}" : -n 1 "$RLHF" "${good[@]}" --bogus
+	refused 'unknown option --bogus' -n 1 "$RLHF" "${good[@]}" --bogus : -n 1 "$RLHF" "${good[@]}"
+done
+refused 'unknown command "generat"' -n 1 "$RLHF" generate --model policy --input prompts.jsonl : \
+	-n 1 "$RLHF" generat
+other='rank 1 on host .* has another command line than rank 0 on host'
+refused "$other" -n 1 "$RLHF" logprobs --model policy --input prompts.jsonl : -n 1 "$RLHF" ppo config.json
+refused "$other" -n 1 "$RLHF" generate --model policy --input prompts.jsonl : \
+	-n 1 "$RLHF" generate --model policy --input prompts.jsonl --samples 2
+cp "$RLHF" rebuilt
+printf x >>rebuilt
+refused 'rank 1 on host .* has another build than rank 0 on host' -n 1 "$RLHF" score --model judge \
+	--input prompts.jsonl : -n 1 ./rebuilt score --model judge --input prompts.jsonl
+
 # --- other files at the same paths ---
 unlike() { # PATTERN RANKS COMMAND...: one more rank is elsewhere
 	local pattern=$1 ranks=$2
