@@ -198,7 +198,7 @@ void pool_run(struct pool *pool, int n, void (*work)(void *args, int i, int thre
 
 /* ---- walks ---- */
 
-enum { WALKS_MAX = 256 };
+enum { WALKS_MAX = 1024 }; /* threads beyond so many begin none */
 
 /* Iterations that no walk has been given yet: the first in the low half, the one after
  * the last in the high half.  None comes back once it has been given, so a range that

@@ -122,7 +122,8 @@ static void check_walks(struct pool *pool, int n, int most)
 	pool_run_walks(pool, n, most, walk_on, walked);
 	for (int i = 0; i < WALKED; i++)
 		assert_int_equal(walked->ran[i], i < n);
-	assert_true(walked->n_walks <= most && walked->n_walks <= pool_threads(pool));
+	int walks = n < most ? n : most;
+	assert_int_equal(walked->n_walks, walks < pool_threads(pool) ? walks : pool_threads(pool));
 	if (pool_threads(pool) == 1)
 		assert_int_equal(walked->jumps, 0);
 	free(walked);
@@ -138,6 +139,14 @@ static void test_walks_give_each_iteration_once(void **state)
 			check_walks(pool, sizes[loop % 6], 1 + loop % 7);
 		pool_destroy(pool);
 	}
+}
+
+static void test_each_of_many_threads_walks(void **state)
+{
+	struct pool *pool = pool_create(300);
+	(void)state;
+	check_walks(pool, WALKED, WALKED);
+	pool_destroy(pool);
 }
 
 /* While the walk of one thread stays at its first iteration, the other takes the rest of
@@ -189,6 +198,7 @@ int main(void)
 		cmocka_unit_test(test_pool_works_after_its_workers_fell_asleep),
 		cmocka_unit_test(test_pool_waits_for_workers_slower_than_the_caller),
 		cmocka_unit_test(test_walks_give_each_iteration_once),
+		cmocka_unit_test(test_each_of_many_threads_walks),
 		cmocka_unit_test(test_a_walk_that_is_through_takes_from_a_slow_one),
 		cmocka_unit_test(test_waiting_costs_no_core),
 		cmocka_unit_test(test_clock_sleeps_at_least_as_long_as_asked),
