@@ -26,7 +26,7 @@ void head_apply_ban(const struct head_ban *ban, float *logits, int first, int n,
 
 /* For each i < n: the log-probability of targets[i] after hidden row rows[i].
  * ban may be NULL.  logprob [n]; entropy [n] may be NULL, as may is_top [n]: 1 where
- * no logit is larger than the target's. */
+ * the target is the argmax of the logits. */
 void head_logprobs(const struct model *model, const float *hidden, const int *rows,
 		   const int32_t *targets, int n, float inv_temperature,
 		   const struct head_ban *ban, float *logprob, float *entropy, uint8_t *is_top,

@@ -69,7 +69,9 @@ static void top_rows(void *args, size_t begin, size_t end)
 	const struct softmax *s = args;
 	for (size_t r = begin; r < end; r++) {
 		const float *z = s->logits + r * (size_t)s->v;
-		s->is_top[r] = z[s->targets[r]] >= row_kernels()->max(z, s->v);
+		int target = s->targets[r];
+		s->is_top[r] = z[target] >= row_kernels()->max(z, s->v) &&
+			       (target == 0 || z[target] > row_kernels()->max(z, target));
 	}
 }
 

@@ -13,7 +13,7 @@ void softmax_logprob(float *logprob, float *entropy, float *lse, const float *lo
 		     const int32_t *targets, int rows, int v, float inv_temperature,
 		     struct pool *pool);
 
-/* is_top[r]: 1 where no logit of the row is larger than the target's. */
+/* is_top[r]: 1 where the target is the argmax: the first of the row's largest logits. */
 void softmax_is_top(uint8_t *is_top, const float *logits, const int32_t *targets, int rows, int v,
 		    struct pool *pool);
 

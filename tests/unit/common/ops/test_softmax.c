@@ -83,7 +83,8 @@ static void test_logits_of_minus_infinity_have_no_weight(void **state)
 
 static void largest(void)
 {
-	/* A tie counts for both; the last element of a row counts as any other. */
+	/* Of a tie the first counts, so that not every target of a row of equals is on top; the
+	 * last element of a row counts as any other. */
 	const float z[3 * 17] = {[3] = 2, [9] = 2, [17 + 16] = 1, [34 + 2] = -1};
 	const int32_t targets[3] = {3, 16, 2};
 	uint8_t is_top[3];
@@ -92,12 +93,12 @@ static void largest(void)
 	assert_int_equal(is_top[0], 1);
 	assert_int_equal(is_top[1], 1);
 	assert_int_equal(is_top[2], 0);
-	softmax_is_top(is_top, z, (const int32_t[]){9, 15, 3}, 3, 17, NULL);
-	assert_int_equal(is_top[0], 1);
+	softmax_is_top(is_top, z, (const int32_t[]){9, 15, 0}, 3, 17, NULL);
+	assert_int_equal(is_top[0], 0);
 	assert_int_equal(is_top[1], 0);
 	assert_int_equal(is_top[2], 1);
 }
-static void test_target_is_on_top_where_no_logit_is_larger(void **state)
+static void test_target_is_on_top_where_it_is_the_argmax(void **state)
 {
 	(void)state;
 	at_each_level(largest);
@@ -197,7 +198,7 @@ int main(void)
 		cmocka_unit_test(test_logprob_and_entropy_agree_with_double),
 		cmocka_unit_test(test_one_choice_is_certain),
 		cmocka_unit_test(test_logits_of_minus_infinity_have_no_weight),
-		cmocka_unit_test(test_target_is_on_top_where_no_logit_is_larger),
+		cmocka_unit_test(test_target_is_on_top_where_it_is_the_argmax),
 		cmocka_unit_test(test_backward_agrees_with_differences),
 		cmocka_unit_test(test_rows_and_threads_do_not_matter),
 		cmocka_unit_test(test_fused_levels_agree_in_every_bit),
