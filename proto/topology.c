@@ -67,8 +67,8 @@ enum status topology_init(struct topology *topology, int n_ranks, int learners, 
 	if (sum != n_ranks && !is_shared)
 		return error_set(err, STATUS_BAD_INPUT,
 				 "roles ask for %lld ranks (learner %d + actor %d + reward %d) but "
-				 "the job has %d",
-				 sum, learners, actors, rewards, n_ranks);
+				 "the job has %d; --ranks %lld starts as many",
+				 sum, learners, actors, rewards, n_ranks, sum);
 	if (!learners_fit(learners, lanes)) {
 		char fitting[256];
 		list_learners(lanes, fitting, sizeof fitting);

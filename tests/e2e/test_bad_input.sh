@@ -213,7 +213,7 @@ ppo_refused 0 '"rollout.temperature" is 0 .*, expected a number from 1e-06' --se
 ppo_refused 0 '"rollout.min_new_tokens" is 13, expected at most .* 12' --set rollout.min_new_tokens=13
 ppo_refused 0 '"roles.learner" is 3, expected a divisor of ppo.lanes, 8' --set roles.learner=3
 ppo_refused 0 '"ppo.lanes" is 6, expected a power of two' --set ppo.lanes=6
-ppo_refused 3 'roles ask for 4 ranks \(learner 1 \+ actor 2 \+ reward 1\) but the job has 3' \
+ppo_refused 3 'roles ask for 4 ranks \(learner 1 \+ actor 2 \+ reward 1\) but the job has 3; --ranks 4 starts as many$' \
 	--set roles.learner=1 --set roles.actor=2 --set roles.reward=1
 echo '{"run": {"dir": "fresh"}, "model": {"path": "policy"}, "data": {"train": "prompts.jsonl"},
 	"train": {"steps": 2, "batch_size": 4}}' >train.json

@@ -84,7 +84,7 @@ static void test_init_refuses_a_sum_that_is_not_the_job(void **state)
 	struct error err;
 	assert_int_equal(topology_init(&t, 3, 1, 2, 1, 8, &err), STATUS_BAD_INPUT);
 	assert_string_equal(err.text, "roles ask for 4 ranks (learner 1 + actor 2 + reward 1) "
-				      "but the job has 3");
+				      "but the job has 3; --ranks 4 starts as many");
 	assert_int_equal(topology_init(&t, 1, 2, 2, 2, 8, &err), STATUS_BAD_INPUT);
 	assert_int_equal(topology_init(&t, 3, INT32_MAX, INT32_MAX, 5, 8, &err), STATUS_BAD_INPUT);
 }
