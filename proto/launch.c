@@ -35,7 +35,7 @@ bool launch_is_launched(void)
 static bool is_mpirun(pid_t pid)
 {
 	static const char *const names[] = {"mpirun\n", "mpiexec\n", "orterun\n",
-					    "orted\n", "prterun\n", "prted\n"};
+					    "orted\n",	"prterun\n", "prted\n"};
 	char path[64], name[32] = "";
 	int fd;
 
@@ -249,6 +249,19 @@ static bool is_left_alone(struct ranks_seen *seen, pid_t pid)
 	return seen->alone_since > 0 && clock_now() - seen->alone_since > PATIENCE;
 }
 
+/* As a shell has it, and mpirun for a rank.  Says what mpirun -q does not: that a signal ended
+ * the job. */
+static int exit_code(int status)
+{
+	bool is_rank = WIFEXITED(status);
+	int number = is_rank ? WEXITSTATUS(status) - 128 : WTERMSIG(status);
+	if (number > 0 && number < NSIG)
+		log_error("%s was ended by signal %d (%s)%s; the same command goes on",
+			  is_rank ? "a rank" : "mpirun", number, strsignal(number),
+			  is_rank && number == SIGKILL ? ", as where memory has run out" : "");
+	return 128 + number;
+}
+
 /* Passes requests to stop on, once all ranks take them, until mpirun ends. */
 static int wait_for_mpirun(pid_t pid, const sigset_t *signals)
 {
@@ -268,7 +281,7 @@ static int wait_for_mpirun(pid_t pid, const sigset_t *signals)
 		}
 		int status;
 		if (waitpid(pid, &status, WNOHANG) == pid)
-			return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+			return exit_code(status);
 		if (number < 0 && is_left_alone(&seen, pid)) {
 			log_warn("mpirun has not ended %d s after the last of its ranks, and is "
 				 "killed; the same command goes on",
