@@ -8,6 +8,7 @@
 
 #include "common/base/die.h"
 #include "common/base/file.h"
+#include "common/model/hf_checkpoint.h"
 #include "common/model/hf_source.h"
 
 enum { MAX_CONFIG_BYTES = 1 << 22, MAX_RANK = 65536 };
@@ -380,6 +381,12 @@ void hf_adapter_open(struct hf_adapter_files *files, const char *dir, struct hf_
 {
 	*files = (struct hf_adapter_files){
 		.path = path_join(dir, HF_ADAPTER_CONFIG), .text = BUF_INIT, .alpha = NAN};
+	struct error err;
+
+	if (!file_exists(files->path) && hf_check_is_no_run(dir, "an adapter", &err) != STATUS_OK) {
+		hf_problems_add(problems, "%s", err.text);
+		return;
+	}
 	open_config(files, problems);
 	open_weights(files, dir, problems);
 	if (problems->n == 0)

@@ -16,6 +16,9 @@
 struct hf_family;
 const char *hf_family_name(const struct hf_family *family); /* "llama" */
 
+/* Refuses a directory that a training keeps a result in, a run's or that of one of its
+ * checkpoints, saying where the result is.  expected: "a model", "an adapter". */
+enum status hf_check_is_no_run(const char *dir, const char *expected, struct error *err);
 /* Appends the text of dir's config.json; of its base_config or text_config where it only
  * wraps a language model's, as that of the TL;DR reproduction or of Gemma 3 with images. */
 enum status hf_read_config_text(struct buf *text, const char *dir, struct error *err);

@@ -92,10 +92,11 @@ static enum status check_names(const struct hf_reader *r, const struct hf_count 
 	if (!b || !json_int64(json_given(r->root, a), &x) ||
 	    !json_int64(json_given(r->root, b), &y) || x == y)
 		return STATUS_OK;
-	return error_set(r->err, STATUS_BAD_INPUT,
-			 "%s: %s is %lld and %s is %lld, expected one number: they are two names of "
-			 "it",
-			 r->where, a, (long long)x, b, (long long)y);
+	return error_set(
+		r->err, STATUS_BAD_INPUT,
+		"%s: %s is %lld and %s is %lld, expected one number: they are two names of "
+		"it",
+		r->where, a, (long long)x, b, (long long)y);
 }
 
 /* By the first of a count's keys that is there. */
@@ -554,31 +555,29 @@ static enum status check_is_model(const char *dir, const char *path, struct erro
 	enum status status = STATUS_OK;
 
 	if (!file_exists(path) && file_exists(adapter))
-		status = error_set(err, STATUS_BAD_INPUT,
-				   "%s: is an adapter, expected a model: an adapter goes beside its "
-				   "base (lora.path, --adapter), or into it by rlhf merge",
-				   dir);
+		status =
+			error_set(err, STATUS_BAD_INPUT,
+				  "%s: is an adapter, expected a model: an adapter goes beside its "
+				  "base (lora.path, --adapter), or into it by rlhf merge",
+				  dir);
 	free(adapter);
 	return status;
 }
 
-/* Refuses what a training makes and keeps its own config.json in, saying where the model is. */
-static enum status check_is_no_run(const char *dir, const struct json *root, struct error *err)
+enum status hf_check_is_no_run(const char *dir, const char *expected, struct error *err)
 {
 	char *run = path_join(dir, "run.json"), *checkpoint = path_join(dir, "MANIFEST.json");
-	bool says_model = json_get(root, "model_type") || json_get(root, "architectures");
 	enum status status = STATUS_OK;
 
-	if (!says_model && file_exists(run))
+	if (file_exists(run))
 		status = error_set(err, STATUS_BAD_INPUT,
-				   "%s: is the directory of a run, expected a model: the run's "
-				   "result is %s/final",
-				   dir, dir);
-	else if (!says_model && file_exists(checkpoint))
+				   "%s: is the directory of a run, expected %s: the run's result "
+				   "is %s/final",
+				   dir, expected, dir);
+	else if (file_exists(checkpoint))
 		status = error_set(err, STATUS_BAD_INPUT,
-				   "%s: is a checkpoint of a run, expected a model: that is "
-				   "%s/model",
-				   dir, dir);
+				   "%s: is a checkpoint of a run, expected %s: that is %s/model",
+				   dir, expected, dir);
 	free(run);
 	free(checkpoint);
 	return status;
@@ -633,7 +632,10 @@ enum status hf_read_config_text(struct buf *text, const char *dir, struct error 
 		status = file_read(path, MAX_CONFIG_BYTES, &whole, err);
 	if (status == STATUS_OK)
 		root = json_parse(whole.data, whole.length, path, err);
-	status = root ? check_is_no_run(dir, root, err) : STATUS_BAD_INPUT;
+	if (!root)
+		status = STATUS_BAD_INPUT;
+	else if (!json_get(root, "model_type") && !json_get(root, "architectures"))
+		status = hf_check_is_no_run(dir, "a model", err);
 	member = wrapped_member(root);
 	if (status == STATUS_OK && member) {
 		json_find_member(whole.data, whole.length, member, &begin, &end);

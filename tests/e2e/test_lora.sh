@@ -57,6 +57,21 @@ head -n 1 second/metrics.jsonl | grep -q '"objective/kl":0,' || fail 'KL is not 
 on 3 "$RLHF" ppo config.json --set lora.path=first/final --set run.dir=third 2>log || fail "$(cat log)"
 same_run second third 'from an adapter on, on 3 ranks'
 
+# A run is no adapter, but the adapter is near, for every command that takes one.
+not_an_adapter() { # EXPECTED COMMAND...
+	local expected=$1 rc=0
+	shift
+	"$@" >log 2>&1 || rc=$?
+	[ $rc -eq 2 ] || fail "$*: exit $rc: $(cat log)"
+	grep -qxE "rlhf: error: $expected" log || fail "$*: $(cat log)"
+}
+run='first: is the directory of a run, expected an adapter: the run.s result is first/final'
+not_an_adapter "$run" "$RLHF" merge --model policy --adapter first --output no
+not_an_adapter "$run" "$RLHF" logprobs --model policy --adapter first --input rows.jsonl
+not_an_adapter "$run" "$RLHF" pretrain pretrain.json --set lora.path=first --set run.dir=no
+not_an_adapter '(.*): is a checkpoint of a run, expected an adapter: that is \1/model' \
+	"$RLHF" merge --model policy --adapter first/checkpoints/step-00000008 --output no
+
 # What the config says beside lora.path agrees with that adapter, or is refused.
 "$RLHF" pretrain pretrain.json --set lora.path=first/final --set run.dir=on 2>log || fail "$(cat log)"
 "$RLHF" pretrain on/config.json --set run.dir=again 2>log || fail "its own config.json: $(cat log)"
