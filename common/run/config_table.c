@@ -480,27 +480,41 @@ static bool is_inside(const char *name, const char *section)
 	return strncmp(name, section, n) == 0 && name[n] == '.';
 }
 
-/* A key of the name's own section whose last part contains that of the name: lora.lora_alpha
- * for lora.alpha.  Short words are contained in too much. */
-static const char *containing_key(const char *name, unsigned commands)
+/* Whether a word is the first letters of a key's words: lr of learning_rate. */
+static bool is_initials(const char *word, const char *key)
+{
+	for (; *word && *word == *key; word++) {
+		const char *bar = strchr(key, '_');
+		key = bar ? bar + 1 : "";
+	}
+	return *word == '\0' && *key == '\0';
+}
+
+/* A key of the name's own section that the last part of the name abbreviates: lora.lora_alpha
+ * for lora.alpha, optimizer.learning_rate for optimizer.lr.  Short words are contained in too
+ * much. */
+static const char *abbreviated_key(const char *name, unsigned commands)
 {
 	const char *part = last_part(name);
 	size_t n = (size_t)(part - name);
+	bool is_long = strlen(part) >= MIN_CONTAINED;
 
-	if (n == 0 || strlen(part) < MIN_CONTAINED)
+	if (n == 0)
 		return NULL;
-	for (size_t i = 0; i < n_config_keys; i++)
-		if ((config_keys[i].commands & commands) &&
-		    strncmp(config_keys[i].name, name, n) == 0 &&
-		    strstr(config_keys[i].name + n, part))
-			return config_keys[i].name;
+	for (size_t i = 0; i < n_config_keys; i++) {
+		const char *key = config_keys[i].name;
+
+		if ((config_keys[i].commands & commands) && strncmp(key, name, n) == 0 &&
+		    (is_initials(part, key + n) || (is_long && strstr(key + n, part))))
+			return key;
+	}
 	return NULL;
 }
 
 char *config_nearest(const char *name, unsigned commands)
 {
 	const char **names = xcalloc(n_config_keys, sizeof *names);
-	const char *near = containing_key(name, commands);
+	const char *near = abbreviated_key(name, commands);
 	char *result = NULL;
 	size_t n = 0;
 

@@ -232,6 +232,7 @@ static void test_unknown_keys_name_the_nearest(void **state)
 		    "unknown key \"ppo.kl.coeff\", did you mean \"ppo.kl.coef\"?");
 	PPO_REFUSED("\"optimiser\":{\"name\":\"sgd\"}", "did you mean \"optimizer\"?");
 	PPO_REFUSED("\"lora\":{\"alpha\":1}", "did you mean \"lora.lora_alpha\"?");
+	PPO_REFUSED("\"optimizer\":{\"lr\":1}", "did you mean \"optimizer.learning_rate\"?");
 	PPO_REFUSED("\"learning_rat\":1", "unknown key \"learning_rat\"",
 		    "did you mean \"optimizer.learning_rate\"?");
 	PPO_REFUSED("\"zzzzzzzzzzzzzzzzzzzz\":1", "unknown key \"zzzzzzzzzzzzzzzzzzzz\"");
