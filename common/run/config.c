@@ -141,6 +141,14 @@ static const struct json *find(const struct json *tree, const char *name)
 	return tree;
 }
 
+/* Whether a key or a section is there; null takes a section away. */
+static bool is_given(const struct json *tree, const char *name)
+{
+	const struct json *value = find(tree, name);
+
+	return value && json_type(value) != JSON_NULL;
+}
+
 /* Refuses what the table does not know, at any depth. */
 static enum status check_known(const struct loader *loader, const struct json *object,
 			       const char *prefix)
@@ -160,13 +168,13 @@ static enum status check_known(const struct loader *loader, const struct json *o
 		} else if (!config_find(name, loader->command)) {
 			if (!config_is_section(name, loader->command))
 				status = unknown_key(loader, name);
-			else if (json_type(member) != JSON_OBJECT)
+			else if (json_type(member) == JSON_OBJECT)
+				status = check_known(loader, member, inner);
+			else if (json_type(member) != JSON_NULL)
 				status = error_set(loader->err, STATUS_BAD_INPUT,
 						   "%s: \"%s\" is %s, expected an object",
 						   origin(loader, name), name,
 						   json_type_name(member));
-			else
-				status = check_known(loader, member, inner);
 		}
 		free(inner);
 		free(name);
@@ -193,7 +201,7 @@ static char *resolved_text(const struct json *tree, const struct config_key *key
 static bool section_is_given(const struct json *tree, const struct config_key *key)
 {
 	char *section = xstrndup(key->name, strcspn(key->name, "."));
-	bool given = find(tree, section) != NULL;
+	bool given = is_given(tree, section);
 
 	free(section);
 	return given;
@@ -202,9 +210,7 @@ static bool section_is_given(const struct json *tree, const struct config_key *k
 /* An adapter to go on from has its own r and the like; ppo makes one of its critic too. */
 static bool adapter_is_new(const struct loader *loader, const struct json *tree)
 {
-	const struct json *path = find(tree, "lora.path");
-
-	return loader->command == COMMAND_PPO || !path || json_type(path) == JSON_NULL;
+	return loader->command == COMMAND_PPO || !is_given(tree, "lora.path");
 }
 
 /* Whether the key is without a default here. */
@@ -619,13 +625,11 @@ static enum status check_rules(const struct loader *loader, struct run_config *c
 
 static void set_given(struct run_config *config, const struct json *tree)
 {
-	const struct json *penalty = find(tree, "reward.missing_eos_penalty");
-
-	config->roles.given = find(tree, "roles") != NULL;
-	config->lora.given = find(tree, "lora") != NULL;
-	config->optimizer.given = find(tree, "optimizer") != NULL;
-	config->critic.optimizer.given = find(tree, "critic.optimizer") != NULL;
-	config->reward.has_missing_eos_penalty = penalty && json_type(penalty) != JSON_NULL;
+	config->roles.given = is_given(tree, "roles");
+	config->lora.given = is_given(tree, "lora");
+	config->optimizer.given = is_given(tree, "optimizer");
+	config->critic.optimizer.given = is_given(tree, "critic.optimizer");
+	config->reward.has_missing_eos_penalty = is_given(tree, "reward.missing_eos_penalty");
 }
 
 enum status config_load(struct run_config *config, enum command command, const char *path,

@@ -225,6 +225,25 @@ static void test_critic_optimizer_inherits_key_by_key(void **state)
 	config_release(&c);
 }
 
+static void test_null_takes_a_section_away(void **state)
+{
+	const char *text = "{" PPO_NEEDED ",\"roles\":{\"actor\":2},\"lora\":{\"r\":4},"
+			   "\"critic\":{\"optimizer\":{\"eps\":1e-3}}}";
+	const char *set[] = {"roles=null", "lora=null", "critic.optimizer=null"};
+	struct run_config c;
+
+	(void)state;
+	write_bytes(text, strlen(text));
+	assert_int_equal(config_load(&c, COMMAND_PPO, path, set, 3, &err), STATUS_OK);
+	assert_false(c.roles.given || c.lora.given || c.critic.optimizer.given);
+	assert_true(c.critic.optimizer.eps == 1e-5);
+	config_release(&c);
+	assert_int_equal(load_set(&c, COMMAND_PPO, text, "run=null"), STATUS_BAD_INPUT);
+	assert_non_null(strstr(err.text, "\"run.dir\" is missing"));
+	assert_int_equal(load_set(&c, COMMAND_PPO, text, "roles=false"), STATUS_BAD_INPUT);
+	assert_non_null(strstr(err.text, "\"roles\" is true or false, expected an object"));
+}
+
 static void test_unknown_keys_name_the_nearest(void **state)
 {
 	(void)state;
@@ -607,6 +626,7 @@ int main(void)
 		cmocka_unit_test(test_the_example_of_the_contract_loads),
 		cmocka_unit_test(test_resolved_text_loads_to_the_same_text),
 		cmocka_unit_test(test_critic_optimizer_inherits_key_by_key),
+		cmocka_unit_test(test_null_takes_a_section_away),
 		cmocka_unit_test(test_unknown_keys_name_the_nearest),
 		cmocka_unit_test(test_types_are_strict),
 		cmocka_unit_test(test_integers_are_exact_up_to_2_to_the_53),
