@@ -250,16 +250,20 @@ static bool is_left_alone(struct ranks_seen *seen, pid_t pid)
 }
 
 /* As a shell has it, and mpirun for a rank.  Says what mpirun -q does not: that a signal ended
- * the job. */
+ * the job.  mpirun has such codes for a few failures of its own too, which it explains. */
 static int exit_code(int status)
 {
-	bool is_rank = WIFEXITED(status);
-	int number = is_rank ? WEXITSTATUS(status) - 128 : WTERMSIG(status);
-	if (number > 0 && number < NSIG)
-		log_error("%s was ended by signal %d (%s)%s; the same command goes on",
-			  is_rank ? "a rank" : "mpirun", number, strsignal(number),
-			  is_rank && number == SIGKILL ? ", as where memory has run out" : "");
-	return 128 + number;
+	int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+	int number = code - 128;
+	if (WIFSIGNALED(status))
+		log_error("mpirun was ended by signal %d (%s); the same command goes on", number,
+			  strsignal(number));
+	else if (number > 0 && number < NSIG)
+		log_error("mpirun's exit code is %d, that of a rank ended by signal %d (%s)%s; the "
+			  "same command goes on",
+			  code, number, strsignal(number),
+			  number == SIGKILL ? ", as where memory has run out" : "");
+	return code;
 }
 
 /* Passes requests to stop on, once all ranks take them, until mpirun ends. */

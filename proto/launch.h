@@ -14,7 +14,7 @@ bool launch_is_launched(void);
  * process that has just been started would die of it.  A second SIGINT ends the job.
  * mpirun dies with this process, and is killed where it stays behind, some seconds after the
  * last of its ranks.  Returns the job's exit code, 128 + n if signal n ended a rank or mpirun,
- * which it says. */
+ * and says so. */
 int launch_mpirun(int n_ranks, int argc, char **argv);
 /* For one rank: tells launch_mpirun, if this job is of it, that all ranks take SIGUSR1. */
 void launch_tell_ready(void);
