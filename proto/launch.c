@@ -35,7 +35,7 @@ bool launch_is_launched(void)
 static bool is_mpirun(pid_t pid)
 {
 	static const char *const names[] = {"mpirun\n", "mpiexec\n", "orterun\n",
-					    "orted\n",	"prterun\n", "prted\n"};
+					    "orted\n", "prterun\n", "prted\n"};
 	char path[64], name[32] = "";
 	int fd;
 

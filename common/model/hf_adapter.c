@@ -101,11 +101,10 @@ static enum status save_tensor(struct planning *planning, int i, const char *nam
 
 	hf_tensor_describe(model, i, &tensor);
 	if (tensor.n_elements != (size_t)param->rows * (size_t)param->cols)
-		return error_set(
-			err, STATUS_BAD_INPUT,
-			"%s: \"%s\" cannot be trained whole beside an adapter: it is a part "
-			"of a larger matrix here",
-			where, name);
+		return error_set(err, STATUS_BAD_INPUT,
+				 "%s: \"%s\" cannot be trained whole beside an adapter: it is a part "
+				 "of a larger matrix here",
+				 where, name);
 	if (param->id == PARAM_TOKEN_EMBEDDING && model->config.tied &&
 	    model->config.head == HEAD_LM)
 		return error_set(err, STATUS_BAD_INPUT,
@@ -297,8 +296,8 @@ static void write_config_text(const struct planning *planning,
 	bool is_score = planning->model->config.head == HEAD_SCORE, is_transposed = false;
 
 	for (int i = 0; i < planning->n; i++)
-		is_transposed = is_transposed || (planning->plan.r[i] > 0 &&
-						  hf_tensor_is_transposed(planning->model, i));
+		is_transposed = is_transposed ||
+				(planning->plan.r[i] > 0 && hf_tensor_is_transposed(planning->model, i));
 	buf_append_string(out, "{\n  \"alpha_pattern\": {},\n  \"auto_mapping\": null,\n"
 			       "  \"base_model_name_or_path\": ");
 	json_write_string(out, options->base, strlen(options->base));
@@ -673,8 +672,7 @@ enum status hf_adapter_base(char **base, const char *dir, struct error *err)
 
 	if (root && (!name || json_type(name) != JSON_STRING))
 		status = error_set(err, STATUS_BAD_INPUT,
-				   "%s: \"base_model_name_or_path\" is missing or not a string",
-				   path);
+				   "%s: \"base_model_name_or_path\" is missing or not a string", path);
 	if (status == STATUS_OK)
 		*base = xstrdup(json_string(name, NULL));
 	json_free(root);

@@ -92,11 +92,10 @@ static enum status check_names(const struct hf_reader *r, const struct hf_count 
 	if (!b || !json_int64(json_given(r->root, a), &x) ||
 	    !json_int64(json_given(r->root, b), &y) || x == y)
 		return STATUS_OK;
-	return error_set(
-		r->err, STATUS_BAD_INPUT,
-		"%s: %s is %lld and %s is %lld, expected one number: they are two names of "
-		"it",
-		r->where, a, (long long)x, b, (long long)y);
+	return error_set(r->err, STATUS_BAD_INPUT,
+			 "%s: %s is %lld and %s is %lld, expected one number: they are two names of "
+			 "it",
+			 r->where, a, (long long)x, b, (long long)y);
 }
 
 /* By the first of a count's keys that is there. */
@@ -555,11 +554,10 @@ static enum status check_is_model(const char *dir, const char *path, struct erro
 	enum status status = STATUS_OK;
 
 	if (!file_exists(path) && file_exists(adapter))
-		status =
-			error_set(err, STATUS_BAD_INPUT,
-				  "%s: is an adapter, expected a model: an adapter goes beside its "
-				  "base (lora.path, --adapter), or into it by rlhf merge",
-				  dir);
+		status = error_set(err, STATUS_BAD_INPUT,
+				   "%s: is an adapter, expected a model: an adapter goes beside its "
+				   "base (lora.path, --adapter), or into it by rlhf merge",
+				   dir);
 	free(adapter);
 	return status;
 }
