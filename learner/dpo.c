@@ -46,7 +46,8 @@ static double *measure_reference(struct supervised *run, const struct model *mod
 {
 	const struct dataset *dataset = is_eval ? &run->eval : &run->train;
 
-	return supervised_measure(run, model, dataset, NULL, dataset->n, dpo_measure_logprobs, 2);
+	return supervised_measure(run, model, dataset, NULL, dataset->n, dpo_measure_logprobs, 2,
+				  true);
 }
 
 static enum dpo_type type_of(const char *name)

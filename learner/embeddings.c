@@ -89,7 +89,7 @@ void embeddings_look(struct embeddings *embeddings, struct supervised *run, cons
 		int count = n_unknown - first < AT_ONCE ? n_unknown - first : AT_ONCE;
 		double *numbers =
 			supervised_measure(run, run->model, embeddings->dataset, unknown + first,
-					   count, measure, embeddings->width);
+					   count, measure, embeddings->width, false);
 
 		for (int i = 0; i < count; i++)
 			for (int k = 0; k < embeddings->width; k++)

@@ -69,8 +69,8 @@ static double *measure_reference(struct supervised *run, const struct model *mod
 	double *both = xcalloc((size_t)n * 2, sizeof *both);
 
 	for (int k = 0; k < 2; k++) {
-		double *numbers =
-			supervised_measure(run, model, sets[k], NULL, n, dpo_measure_logprobs, 1);
+		double *numbers = supervised_measure(run, model, sets[k], NULL, n,
+						     dpo_measure_logprobs, 1, true);
 
 		for (int i = 0; i < n; i++)
 			both[2 * i + k] = numbers[i];
@@ -115,7 +115,7 @@ static void look(struct supervised *run, const struct dataset *dataset, const in
 	bool is_eval = dataset == &run->eval;
 	const double *reference = is_eval ? kto->reference.eval : kto->reference.train;
 	double *numbers = supervised_measure(run, run->model, is_eval ? &kto->eval : &kto->train,
-					     rows, n, dpo_measure_logprobs, 1);
+					     rows, n, dpo_measure_logprobs, 1, false);
 	double sum = 0;
 
 	for (int i = 0; i < n; i++)

@@ -10,6 +10,7 @@
 #include "common/base/log.h"
 #include "common/model/hf_checkpoint.h"
 #include "common/model/safetensors.h"
+#include "common/run/signals.h"
 
 void reference_release(struct reference *reference)
 {
@@ -156,6 +157,29 @@ static enum status check_finite(const double *numbers, int n, const char *data, 
 	return STATUS_OK;
 }
 
+/* The run has not begun yet, so there is nothing to save when it is asked to stop. */
+static enum status measure_all(struct reference *reference, struct supervised *run,
+			       const struct model *model, reference_measure *measure,
+			       struct error *err)
+{
+	enum status status;
+
+	log_info("log-probabilities of the reference, once for all %d rows",
+		 run->train.n + run->eval.n);
+	reference->train = measure(run, model, false);
+	if (run->eval.n > 0)
+		reference->eval = measure(run, model, true);
+	if (comm_any(run->session.world, signals_stop_requested())) {
+		log_info("asked to stop before the reference has given all of them; the same "
+			 "command begins anew");
+		return STATUS_STOPPED;
+	}
+	status = check_finite(reference->train, run->train.n, run->config->data.train, err);
+	return status == STATUS_OK && run->eval.n > 0
+		       ? check_finite(reference->eval, run->eval.n, run->config->data.eval, err)
+		       : status;
+}
+
 enum status reference_begin(struct reference *reference, struct supervised *run,
 			    reference_measure *measure, struct error *err)
 {
@@ -170,17 +194,8 @@ enum status reference_begin(struct reference *reference, struct supervised *run,
 		status = comm_agree(run->session.world, reference_load(&other, run, false, err), err);
 		model = other;
 	}
-	if (status == STATUS_OK) {
-		log_info("log-probabilities of the reference, once for all %d rows",
-			 run->train.n + run->eval.n);
-		reference->train = measure(run, model, false);
-		if (run->eval.n > 0)
-			reference->eval = measure(run, model, true);
-		status = check_finite(reference->train, run->train.n, run->config->data.train, err);
-		if (status == STATUS_OK && run->eval.n > 0)
-			status = check_finite(reference->eval, run->eval.n, run->config->data.eval,
-					      err);
-	}
+	if (status == STATUS_OK)
+		status = measure_all(reference, run, model, measure, err);
 	model_destroy(other);
 	return status;
 }

@@ -15,7 +15,8 @@ struct reference {
 typedef double *reference_measure(struct supervised *run, const struct model *model, bool is_eval);
 
 /* From the checkpoint to go on from, or by measuring with reference.path (the policy as
- * it starts, if there is none).  Collective. */
+ * it starts, if there is none); STATUS_STOPPED if a rank is asked to stop meanwhile.
+ * Collective. */
 enum status reference_begin(struct reference *reference, struct supervised *run,
 			    reference_measure *measure, struct error *err);
 /* The model at reference.path, or its outline; the caller destroys it, after a failure

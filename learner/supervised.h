@@ -121,10 +121,11 @@ void supervised_release(struct supervised *run);
  * lowest loss and its model are kept.  Collective. */
 enum status supervised_step(struct supervised *run, struct error *err);
 /* Numbers [n][width] of rows of a dataset by a model, in order, on all ranks; the caller
- * frees them.  Each rank measures its share.  rows NULL: 0 .. n-1.  Collective. */
+ * frees them.  Each rank measures its share.  rows NULL: 0 .. n-1.  until_stop: what a rank has
+ * not measured when it is asked to stop is 0, for a caller that stops too.  Collective. */
 double *supervised_measure(struct supervised *run, const struct model *model,
 			   const struct dataset *dataset, const int *rows, int n,
-			   measure_units *measure, int width);
+			   measure_units *measure, int width, bool until_stop);
 /* The task's numbers of all rows of a dataset by the model as it is now, which
  * run->numbers then holds.  Collective. */
 void supervised_measure_all(struct supervised *run, const struct dataset *dataset);

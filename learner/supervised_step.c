@@ -9,6 +9,7 @@
 #include "common/base/die.h"
 #include "common/base/log.h"
 #include "common/run/fault.h"
+#include "common/run/signals.h"
 #include "learner/supervised.h"
 
 /* --- units --- */
@@ -51,18 +52,24 @@ struct measurement {
 	measure_units *measure;
 	double *numbers; /* [n][width] */
 	size_t width;
+	bool until_stop;
 };
 
 static void measure_group(void *context, int first, int n, struct arena *arena, struct pool *pool)
 {
 	struct measurement *m = context;
 
+	if (m->until_stop) {
+		fault_point("reference.rows");
+		if (signals_stop_requested())
+			return;
+	}
 	m->measure(&m->units, first, n, m->numbers + (size_t)first * m->width, arena, pool);
 }
 
 double *supervised_measure(struct supervised *run, const struct model *model,
 			   const struct dataset *dataset, const int *rows, int n,
-			   measure_units *measure, int width)
+			   measure_units *measure, int width, bool until_stop)
 {
 	struct comm *world = run->session.world;
 	int64_t rank = comm_rank(world), size = comm_size(world);
@@ -72,7 +79,8 @@ double *supervised_measure(struct supervised *run, const struct model *model,
 	struct measurement m = {
 		.units = {.run = run, .model = model, .dataset = dataset, .rows = own, .weight = 1},
 		.measure = measure,
-		.width = (size_t)width};
+		.width = (size_t)width,
+		.until_stop = until_stop};
 	size_t bytes = (size_t)count * m.width * sizeof *m.numbers;
 	struct buf mine = BUF_INIT, all = BUF_INIT;
 	double *numbers = xcalloc((size_t)n * m.width, sizeof *numbers);
@@ -162,7 +170,7 @@ void supervised_measure_all(struct supervised *run, const struct dataset *datase
 		task->look(run, dataset, NULL, dataset->n);
 	free(run->numbers);
 	run->numbers = supervised_measure(run, run->model, dataset, NULL, dataset->n, task->measure,
-					  task->n_numbers);
+					  task->n_numbers, false);
 	run->measured = run->step;
 }
 

@@ -93,6 +93,36 @@ cp -r sft/final copy
 same_run dpo copied 'a reference that is a copy of the policy'
 "$RLHF" dpo dpo.json --set run.dir=other --set reference.path=speaker 2>log || fail "$(cat log)"
 holds "$(first loss other) != $(first loss dpo)" 'reference.path is not used'
+# A request to stop is heeded while the reference is asked: rank 0 is held before that, told,
+# and makes no step.
+held() { # a process of the run that stands still
+	local pid
+	for pid in $(running_in stopped); do
+		grep -qsE '^State:\s*T' "/proc/$pid/status" && echo "$pid"
+	done
+}
+stops() { # RANKS
+	local rc=0 pid='' job ms
+	rm -rf stopped
+	RLHF_FAULT=stop:reference.rows:1 RLHF_FAULT_RANK=0 on "$1" "$RLHF" dpo dpo.json \
+		--set run.dir=stopped 2>log &
+	job=$!
+	for ((ms = 0; ms < 30000 && ${#pid} == 0; ms += 50)); do
+		pid=$(held) || true
+		sleep 0.05
+	done
+	[ -n "$pid" ] || fail "nobody stands still: $(cat log)"
+	kill -USR1 "$pid"
+	kill -CONT "$pid"
+	wait $job || rc=$?
+	[ $rc -eq 75 ] || fail "asked to stop while the reference is asked: exit $rc: $(cat log)"
+	grep -q 'asked to stop before the reference has given all' log || fail "$(cat log)"
+	[ ! -e stopped/checkpoints ] && [ ! -e stopped/metrics.jsonl ] || fail "a step: $(ls stopped)"
+}
+stops 0
+stops 2
+"$RLHF" dpo dpo.json --set run.dir=stopped 2>log || fail "$(cat log)"
+same_run dpo stopped 'after a stop while the reference was asked'
 # A resumed run does not need its reference any more.
 if (RLHF_FAULT=kill:train.updated:6 "$RLHF" dpo dpo.json --set run.dir=orphan \
 	--set reference.path=copy) >log 2>&1; then
