@@ -283,8 +283,8 @@ static enum status read_header(struct safetensors *file, struct error *err)
 	n = little_endian_64(length);
 	if (n > MAX_HEADER_BYTES || n > file->bytes - 8)
 		return error_set(err, STATUS_BAD_INPUT,
-				 "%s: the header's length is %" PRIu64
-				 ", the file has %" PRIu64 " bytes",
+				 "%s: the header's length is %" PRIu64 ", the file has %" PRIu64
+				 " bytes: it is damaged, or no safetensors",
 				 file->path, n, file->bytes);
 	text = xmalloc(n);
 	status = file_read_at(file->fd, text, n, 8, file->path, err);

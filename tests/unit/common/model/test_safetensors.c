@@ -263,7 +263,8 @@ static void test_open_refuses_lengths_of_the_header_beyond_the_file(void **state
 	} /* One byte more than there are, which a mapped page would hold. */
 	write_bytes("\3\0\0\0\0\0\0\0{}", 10);
 	assert_int_equal(safetensors_open(&file, path, &err), STATUS_BAD_INPUT);
-	assert_non_null(strstr(err.text, "the header's length is 3, the file has 10 bytes"));
+	assert_non_null(
+		strstr(err.text, "the header's length is 3, the file has 10 bytes: it is damaged"));
 }
 
 #define F32(shape, offsets)                                                                        \
