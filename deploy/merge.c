@@ -31,7 +31,9 @@ static enum status run(const struct merge *merge, struct error *err)
 		return error_set(err, STATUS_BAD_INPUT,
 				 "--output is %s, which is merged from; expected another directory",
 				 merge->output);
-	status = hf_adapter_labels(&n_labels, merge->adapter, err);
+	status = hf_check_target(merge->output, err); /* before the work */
+	if (status == STATUS_OK)
+		status = hf_adapter_labels(&n_labels, merge->adapter, err);
 	if (status != STATUS_OK)
 		return status;
 	load.head = n_labels > 0 ? HEAD_SCORE : HEAD_LM;

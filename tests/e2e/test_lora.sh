@@ -111,6 +111,13 @@ for taken in policy first/final/; do
 	[ $rc -eq 2 ] || fail "merge into $taken: exit $rc"
 	grep -q "error: --output is $taken, which is merged from" log || fail "$(cat log)"
 done
+# What is somebody else's is refused before the work.
+mkdir -p others
+touch others/notes.txt
+rc=0
+"$RLHF" merge --model policy --adapter first/final --output others 2>log || rc=$?
+{ [ $rc -eq 2 ] && grep -q 'error: others: ' log; } || fail "merge over another's files: $rc: $(cat log)"
+if grep -q 'layers adapted' log; then fail "merge works before it looks at --output: $(cat log)"; fi
 "$RLHF" generate --model policy --adapter first/final --input ids.jsonl --max-new-tokens 8 --seed 1 \
 	>adapted 2>log || fail "generate: $(cat log)"
 "$RLHF" generate --model merged --input ids.jsonl --max-new-tokens 8 --seed 1 >one 2>log ||
