@@ -131,7 +131,7 @@ static struct pool *pool_worth(struct pool *pool, int m, int n, int k)
 	return 2.0 * m * n * k < parallel_flops ? NULL : pool;
 }
 
-/* Scratch of the calling thread, one for a whole product and one for a task: grows, is
+/* Scratch of the calling thread, one for a whole product and one for its tasks: grows, is
  * reused by its next product, and ends with the thread. */
 enum scratch_use { OF_PRODUCT, OF_TASK, SCRATCH_USES };
 static pthread_key_t scratch_keys[SCRATCH_USES];
