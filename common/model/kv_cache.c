@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/arena.h"
 #include "common/base/die.h"
 
 enum { BLOCK = ATTENTION_KEY_BLOCK };
@@ -32,7 +33,8 @@ struct kv_cache {
 	struct slot *slots;
 	struct block *pool; /* [n_allocated] */
 	int n_allocated, n_free;
-	int *free_blocks; /* [n_free], the last one given back on top */
+	int *free_blocks;    /* [n_free], the last one given back on top */
+	struct arena memory; /* of all blocks: in huge pages, which one of them is too small for */
 };
 
 static size_t layer_floats(const struct model *model)
@@ -63,6 +65,7 @@ struct kv_cache *kv_cache_create(const struct model *model, int n_slots, int max
 	cache->max_blocks = max_blocks;
 	cache->layer_floats = layer_floats(model);
 	cache->slots = xcalloc((size_t)n_slots, sizeof *cache->slots);
+	arena_init(&cache->memory);
 	return cache;
 }
 
@@ -74,8 +77,7 @@ void kv_cache_destroy(struct kv_cache *cache)
 		free(cache->slots[s].numbers);
 		free((void *)cache->slots[s].blocks);
 	}
-	for (int b = 0; b < cache->n_allocated; b++)
-		free(cache->pool[b].data);
+	arena_release(&cache->memory);
 	free(cache->slots);
 	free(cache->pool);
 	free(cache->free_blocks);
@@ -97,7 +99,8 @@ static void allocate_block(struct kv_cache *cache)
 	cache->pool = xrealloc(cache->pool, n, sizeof *cache->pool);
 	cache->free_blocks = xrealloc(cache->free_blocks, n, sizeof *cache->free_blocks);
 	cache->pool[cache->n_allocated] = (struct block){
-		.data = xaligned(cache->layer_floats * (size_t)cache->n_layers, sizeof(float))};
+		.data = arena_calloc(&cache->memory, cache->layer_floats * (size_t)cache->n_layers,
+				     sizeof(float))};
 	cache->free_blocks[cache->n_free++] = cache->n_allocated++;
 }
 

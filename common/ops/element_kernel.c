@@ -214,10 +214,10 @@ ALWAYS_INLINE vf sigmoid(vf x)
 	return vf_set1(1) / (vf_set1(1) + vf_exp(-x));
 }
 
-/* f(x) and f'(x).  With P the normal distribution and p its density, s the sigmoid of x or
- * of 1.702 x, and h = tanh(x) or tanh(u),
+/* f(x) and f'(x).  With P the normal distribution and p its density, s the sigmoid of x, of
+ * 1.702 x or of 2u, as (1 + tanh u) / 2 is that of 2u, and h = tanh(x),
  *     gelu' = P + x p        silu' = s (1 + x (1 - s))
- *     gelu_tanh' = (1 + h)/2 + x/2 (1 - h^2) u'
+ *     gelu_tanh' = s (1 + 2 x u' (1 - s))
  *     quick_gelu' = s (1 + 1.702 x (1 - s))
  *     sigmoid' = s (1 - s)   tanh' = 1 - h^2 */
 ALWAYS_INLINE void activate(vf *value, vf *slope, vf x, enum activation f)
@@ -233,12 +233,11 @@ ALWAYS_INLINE void activate(vf *value, vf *slope, vf x, enum activation f)
 	}
 	case ACTIVATION_GELU_TANH: {
 		vf cube = vf_set1(GELU_CUBE) * x * x;
-		vf h = vf_tanh(vf_set1(SQRT_2_OVER_PI) * vf_fma(cube, x, x));
-		vf below = vf_fma(half, h, half);
-		*value = x * below;
+		vf s = sigmoid(vf_set1(2 * SQRT_2_OVER_PI) * vf_fma(cube, x, x));
+		*value = x * s;
 		if (slope) {
-			vf inner = vf_set1(SQRT_2_OVER_PI) * vf_fma(vf_set1(3), cube, one);
-			*slope = vf_fma(half * x * inner, vf_fma(-h, h, one), below);
+			vf steepness = vf_set1(2 * SQRT_2_OVER_PI) * vf_fma(vf_set1(3), cube, one);
+			*slope = s * vf_fma(x * steepness, one - s, one);
 		}
 		return;
 	}

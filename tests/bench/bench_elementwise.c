@@ -62,6 +62,10 @@ static void gelu(struct arrays *a)
 {
 	activation_forward(a->y, a->x, N, ACTIVATION_GELU, a->pool);
 }
+static void gelu_tanh(struct arrays *a)
+{
+	activation_forward(a->y, a->x, N, ACTIVATION_GELU_TANH, a->pool);
+}
 static void silu(struct arrays *a)
 {
 	activation_forward(a->y, a->x, N, ACTIVATION_SILU, a->pool);
@@ -101,6 +105,7 @@ static void report_all(struct arrays *a)
 	}
 	report("rmsnorm", rmsnorm, a, (double)T * C, 8.0 * T * C);
 	report("gelu", gelu, a, N, 8.0 * N);
+	report("gelu tanh", gelu_tanh, a, N, 8.0 * N);
 	report("silu", silu, a, N, 8.0 * N);
 	report("adamw", adamw, a, LONG, 28.0 * LONG);
 	report("sum of squares", squares, a, LONG, 4.0 * LONG);
