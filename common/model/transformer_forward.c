@@ -286,13 +286,34 @@ static const float **find_angles(const struct model *model, int which, const str
 	return angles;
 }
 
-/* Of a frozen model whose embedding is its output matrix too, which is packed. */
-static void unpack_embedding(const struct model *model, const struct rows *rows, float *out)
-{
-	const struct param *param = param_find(&model->layout, PARAM_TOKEN_EMBEDDING, -1);
+struct unpacking {
+	const struct model *model;
+	const struct param *param;
+	const int32_t *ids;
+	float *out; /* [T, cols] */
+};
 
-	for (int t = 0; t < rows->t; t++)
-		model_unpack_row(model, param, rows->ids[t], out + (size_t)t * (size_t)param->cols);
+static void unpack_id(void *args, int t, int thread)
+{
+	const struct unpacking *u = args;
+
+	(void)thread;
+	model_unpack_row(u->model, u->param, u->ids[t],
+			 u->out + (size_t)t * (size_t)u->param->cols);
+}
+
+/* Of a frozen model whose embedding is its output matrix too, which is packed: a row lies
+ * in as many cache lines as it has numbers, so threads share the waiting. */
+static void unpack_embedding(const struct run *run, float *out)
+{
+	struct unpacking unpacking = {
+		.model = run->model,
+		.param = param_find(&run->model->layout, PARAM_TOKEN_EMBEDDING, -1),
+		.ids = run->rows->ids,
+		.out = out,
+	};
+
+	pool_run(run->pool, run->rows->t, unpack_id, &unpacking);
 }
 
 /* x [T, C] = the embedding of the rows. */
@@ -310,7 +331,7 @@ static void embed(const struct run *run, float *x, struct arena *arena)
 	if (table)
 		embedding_forward(embedded, table, rows->ids, rows->t, w, run->pool);
 	else
-		unpack_embedding(model, rows, embedded);
+		unpack_embedding(run, embedded);
 	if (config->embedding_scale != 1)
 		scale_in_place(embedded, config->embedding_scale, (size_t)rows->t * (size_t)w,
 			       run->pool);
