@@ -8,7 +8,9 @@
  *
  * with the norms of a layer where enum block_kind has them.  Training, scoring, prefill
  * and decode differ in how a layer attends, and in nothing else; see struct attend.
- * Every operation works on rows and a row's bits never depend on the other rows. */
+ * Every operation works on rows and a row's bits never depend on the other rows.  So
+ * where nothing is kept, a layer takes its rows in pieces, before and after it attends:
+ * what it works in stays small, however long a sequence is. */
 #include "common/model/transformer_private.h"
 
 #include <string.h>
@@ -20,15 +22,23 @@
 #include "common/ops/elementwise.h"
 #include "common/ops/rope.h"
 
+enum { PIECE_ROWS = 512 };
+
 /* What all layers of a pass share. */
 struct run {
 	const struct model *model;
 	const struct rows *rows;
 	const struct attend *attend;
 	const float **angles[2];
-	float *branch; /* [T, C] what a branch gives to the residual stream */
+	int piece;     /* rows that go through a layer together */
+	float *branch; /* [piece, C] what a branch gives to the residual stream */
 	struct pool *pool;
 };
+
+static int piece_rows(int t, bool keep)
+{
+	return keep || t < PIECE_ROWS ? t : PIECE_ROWS;
+}
 
 static const float *weight(const struct model *model, enum param_id id, int layer)
 {
@@ -85,12 +95,19 @@ static void normalise_heads(const struct run *run, int layer, const struct kept_
 		     weight(model, PARAM_K_NORM_SHIFT, layer), &k_shape, run->pool);
 }
 
-/* run->branch = O attend(QKV norm1) */
-static void attention_branch(const struct run *run, int layer, const struct kept_layer *at)
+static void normalise_input(const struct run *run, int layer, const struct kept_layer *at)
+{
+	normalise(run, PARAM_NORM1_SCALE, layer, at->input, at->norm1, at->mean1, at->rstd1);
+}
+
+/* at->qkv = QKV norm1, rotated */
+static void project_heads(const struct run *run, int layer, const struct kept_layer *at)
 {
 	const struct model *model = run->model;
 	const struct model_config *config = &model->config;
 
+	if (config_has_pre_norm(config))
+		normalise_input(run, layer, at);
 	project(run, PARAM_QKV_WEIGHT, weight(model, PARAM_QKV_BIAS, layer), layer, at->norm1,
 		at->qkv, at->low);
 	if (config->has_head_norm)
@@ -99,9 +116,6 @@ static void attention_branch(const struct run *run, int layer, const struct kept
 		rope_apply(at->qkv, run->angles[rotary_index(config, layer)], run->rows->t,
 			   qkv_width(config), config->n_heads + config->n_kv_heads,
 			   config->head_dim, config->rotary_dim, 1, run->pool);
-	run->attend->run(run->attend->context, layer, at->qkv, at->attended, at->lse);
-	project(run, PARAM_O_WEIGHT, weight(model, PARAM_O_BIAS, layer), layer, at->attended,
-		run->branch, at->low);
 }
 
 /* run->branch = DOWN f(UP norm2) */
@@ -146,27 +160,80 @@ static void join(const struct run *run, enum param_id norm_id, int layer, const 
 	add_into(out, run->branch, n, run->pool);
 }
 
-/* The residual stream at->input through one layer into next. */
-static void run_layer(const struct run *run, int layer, const struct kept_layer *at, float *next)
+/* at->input and at->attended into next. */
+static void finish_layer(const struct run *run, int layer, const struct kept_layer *at, float *next)
 {
-	const struct model_config *config = &run->model->config;
-	bool is_parallel = config_is_parallel(config), has_pre_norm = config_has_pre_norm(config);
+	const struct model *model = run->model;
+	const struct model_config *config = &model->config;
+	bool has_second_norm = config->block == BLOCK_PRE_NORM || config->block == BLOCK_SANDWICH;
 
-	if (has_pre_norm)
-		normalise(run, PARAM_NORM1_SCALE, layer, at->input, at->norm1, at->mean1,
-			  at->rstd1);
 	if (config->block == BLOCK_PARALLEL)
 		normalise(run, PARAM_NORM2_SCALE, layer, at->input, at->norm2, at->mean2,
 			  at->rstd2);
-	attention_branch(run, layer, at);
+	project(run, PARAM_O_WEIGHT, weight(model, PARAM_O_BIAS, layer), layer, at->attended,
+		run->branch, at->low);
 	join(run, PARAM_POST_NORM1_SCALE, layer, at->input, at->middle ? at->middle : next,
 	     at->post1, at->post_mean1, at->post_rstd1);
-	if (has_pre_norm && !is_parallel)
+	if (has_second_norm)
 		normalise(run, PARAM_NORM2_SCALE, layer, at->middle, at->norm2, at->mean2,
 			  at->rstd2);
 	mlp_branch(run, layer, at);
 	join(run, PARAM_POST_NORM2_SCALE, layer, at->middle ? at->middle : next, next, at->post2,
 	     at->post_mean2, at->post_rstd2);
+}
+
+/* The rows of a pass from `first` on that go through a layer together. */
+struct piece {
+	struct run run;
+	struct rows rows;
+	struct kept_layer at;
+};
+
+static float *from_row(float *x, int first, int width)
+{
+	return x ? x + (size_t)first * (size_t)width : NULL;
+}
+
+static void take_piece(struct piece *piece, const struct run *run, const struct kept_layer *at,
+		       int first)
+{
+	const struct model_config *config = &run->model->config;
+	int left = run->rows->t - first, c = config->n_channels;
+
+	*piece = (struct piece){.run = *run, .at = *at};
+	piece->rows.t = left < run->piece ? left : run->piece;
+	piece->run.rows = &piece->rows;
+	for (int i = 0; i < 2; i++)
+		piece->run.angles[i] = run->angles[i] ? run->angles[i] + first : NULL;
+	piece->at.input = from_row(at->input, first, c);
+	piece->at.middle = from_row(at->middle, first, c);
+	piece->at.qkv = from_row(at->qkv, first, qkv_width(config));
+	piece->at.attended = from_row(at->attended, first, config->n_heads * config->head_dim);
+	if (!config_has_pre_norm(config)) {
+		piece->at.norm1 = piece->at.input;
+		piece->at.norm2 = piece->at.middle;
+	}
+}
+
+/* The residual stream at->input through one layer into next. */
+static void run_layer(const struct run *run, int layer, const struct kept_layer *at, float *next)
+{
+	const struct model_config *config = &run->model->config;
+	bool is_shared = config->block == BLOCK_PARALLEL_SHARED;
+	struct piece piece;
+
+	for (int first = 0; first < run->rows->t; first += run->piece) {
+		take_piece(&piece, run, at, first);
+		project_heads(&piece.run, layer, &piece.at);
+	}
+	run->attend->run(run->attend->context, layer, at->qkv, at->attended, at->lse);
+	for (int first = 0; first < run->rows->t; first += run->piece) {
+		take_piece(&piece, run, at, first);
+		if (is_shared && run->piece < run->rows->t) /* norm1 is that of other rows */
+			normalise_input(&piece.run, layer, &piece.at);
+		finish_layer(&piece.run, layer, &piece.at,
+			     from_row(next, first, config->n_channels));
+	}
 }
 
 /* --- memory --- */
@@ -177,14 +244,13 @@ static float *floats(struct arena *arena, int t, int width)
 }
 
 /* Arrays of one layer that the forward pass itself works in; input may be there already.
- * Without backward, all layers share one set and the residual stream is updated in
- * place. */
+ * Without backward, all layers share one set, of which what attention does not need has
+ * the rows of a piece, and the residual stream is updated in place. */
 static void layer_alloc(struct kept_layer *at, const struct model *model, int layer, int t,
 			float *input, bool keep, struct arena *arena)
 {
 	const struct model_config *config = &model->config;
-	int c = config->n_channels;
-	bool is_shared = config->block == BLOCK_PARALLEL_SHARED;
+	int c = config->n_channels, piece = piece_rows(t, keep);
 
 	*at = (struct kept_layer){.input = input ? input : floats(arena, t, c)};
 	if (!keep)
@@ -192,20 +258,19 @@ static void layer_alloc(struct kept_layer *at, const struct model *model, int la
 	else if (!config_is_parallel(config))
 		at->middle = floats(arena, t, c);
 	if (config_has_pre_norm(config)) {
-		at->norm1 = floats(arena, t, c);
-		at->norm2 = is_shared || (!keep && config->block != BLOCK_PARALLEL)
-				    ? at->norm1
-				    : floats(arena, t, c);
+		at->norm1 = floats(arena, piece, c);
+		at->norm2 = !keep || config->block == BLOCK_PARALLEL_SHARED ? at->norm1
+									    : floats(arena, t, c);
 	} else {
 		at->norm1 = at->input;
 		at->norm2 = at->middle;
 	}
 	at->qkv = floats(arena, t, qkv_width(config));
 	at->attended = floats(arena, t, config->n_heads * config->head_dim);
-	at->up = floats(arena, t, up_width(config));
-	at->activated = floats(arena, t, config->n_ff);
+	at->up = floats(arena, piece, up_width(config));
+	at->activated = floats(arena, piece, config->n_ff);
 	if (model->lora)
-		at->low = floats(arena, t, lora_low_width(model->lora, layer));
+		at->low = floats(arena, piece, lora_low_width(model->lora, layer));
 }
 
 /* And what it keeps for the backward pass. */
@@ -360,7 +425,11 @@ void transformer_run(const struct model *model, const struct rows *rows,
 		     struct arena *arena, struct pool *pool)
 {
 	const struct model_config *config = &model->config;
-	struct run run = {.model = model, .rows = rows, .attend = attend, .pool = pool};
+	struct run run = {.model = model,
+			  .rows = rows,
+			  .attend = attend,
+			  .piece = piece_rows(rows->t, kept != NULL),
+			  .pool = pool};
 	size_t n = (size_t)rows->t * (size_t)config->n_channels, mark = arena_mark(arena);
 	struct kept_layer shared = {0};
 	float *x;
@@ -375,7 +444,7 @@ void transformer_run(const struct model *model, const struct rows *rows,
 	} else {
 		layer_alloc(&shared, model, -1, rows->t, NULL, false, arena);
 	}
-	run.branch = floats(arena, rows->t, config->n_channels);
+	run.branch = floats(arena, run.piece, config->n_channels);
 	x = kept ? (config->n_layers ? kept->layers[0].input : kept->final_input) : shared.input;
 	embed(&run, x, arena);
 	for (int l = 0; l < config->n_layers; l++) {
@@ -448,7 +517,8 @@ void transformer_rerun(const struct model *model, const struct batch *batch,
 	struct rows rows = {.ids = batch->ids,
 			    .positions = kept->positions,
 			    .t = batch->offsets[batch->n_seqs]};
-	struct run run = {.model = model, .rows = &rows, .attend = &attend, .pool = pool};
+	struct run run = {
+		.model = model, .rows = &rows, .attend = &attend, .piece = rows.t, .pool = pool};
 	struct kept_layer *at = &kept->layers[layer];
 
 	memcpy(run.angles, kept->angles, sizeof run.angles);
@@ -470,12 +540,12 @@ static void count_rows(const struct model *model, int t, struct arena *arena)
 }
 
 /* What a pass works in besides the arrays of its layers. */
-static void count_scratch(const struct model *model, int t, struct arena *arena)
+static void count_scratch(const struct model *model, int t, bool keep, struct arena *arena)
 {
 	const struct model_config *config = &model->config;
 	size_t mark;
 
-	floats(arena, t, config->n_channels);
+	floats(arena, piece_rows(t, keep), config->n_channels);
 	mark = arena_mark(arena);
 	if (config->n_embedding != config->n_channels)
 		floats(arena, t, config->n_embedding);
@@ -493,7 +563,7 @@ size_t transformer_forward_bytes(const struct model *model, int t)
 	arena_init_counting(&arena);
 	count_rows(model, t, &arena);
 	layer_alloc(&at, model, -1, t, NULL, false, &arena);
-	count_scratch(model, t, &arena);
+	count_scratch(model, t, false, &arena);
 	return arena.high_water;
 }
 
@@ -522,7 +592,7 @@ size_t transformer_train_bytes(const struct model *model, int t)
 
 	count_kept(model, t, &arena);
 	mark = arena_mark(&arena);
-	count_scratch(model, t, &arena);
+	count_scratch(model, t, true, &arena);
 	if (model->recomputes)
 		layer_alloc(&at, model, model->lora ? -1 : 0, t, &there, true, &arena);
 	arena_rewind(&arena, mark);

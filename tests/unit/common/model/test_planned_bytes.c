@@ -1,12 +1,14 @@
 /* What passes are said to take of an arena, from an outline of the model, is to the byte
- * what they take: all golden models, with and without recomputation and adapters. */
+ * what they take, and a pass that keeps nothing has the bits of one that does: all golden
+ * models, with and without recomputation and adapters, for a few rows and for more than go
+ * through a layer together. */
 #include "common/model/head.h"
 #include "common/model/hf_adapter.h"
 #include "common/model/lora.h"
 #include "common/model/transformer.h"
 #include "tests/unit/common/model/made_checkpoints.h"
 
-enum { N_IDS = 7, T = 2 * N_IDS };
+enum { N_IDS = 7, FEW = 2, MANY = 80 };
 
 static struct arena arena;
 
@@ -42,49 +44,64 @@ static void expect_bytes(const char *name, const char *what, size_t planned)
 
 /* What the head takes on top of what is there. */
 static void check_head(const char *name, const struct model *model, const struct model *outline,
-		       float *hidden, float *dhidden, float *grads)
+		       int t, float *hidden, float *dhidden, float *grads)
 {
-	int32_t targets[T] = {0};
-	float logprobs[T];
-	int rows[T];
+	int32_t targets[MANY * N_IDS] = {0};
+	float logprobs[MANY * N_IDS];
+	int rows[MANY * N_IDS];
 
-	for (int i = 0; i < T; i++)
+	for (int i = 0; i < t; i++)
 		rows[i] = i;
-	head_logprobs(model, hidden, rows, targets, T, 1, NULL, logprobs, NULL, NULL, &arena, NULL);
-	expect_bytes(name, "head_logprobs", head_logprobs_bytes(outline, T));
-	head_train(model, hidden, rows, targets, T, 1, NULL, no_loss, NULL, NULL, dhidden, grads,
+	head_logprobs(model, hidden, rows, targets, t, 1, NULL, logprobs, NULL, NULL, &arena, NULL);
+	expect_bytes(name, "head_logprobs", head_logprobs_bytes(outline, t));
+	head_train(model, hidden, rows, targets, t, 1, NULL, no_loss, NULL, NULL, dhidden, grads,
 		   &arena, NULL);
-	expect_bytes(name, "head_train", head_train_bytes(outline, T));
+	expect_bytes(name, "head_train", head_train_bytes(outline, t));
 }
 
-static void check_passes(const char *name, struct model *model)
+static void check_passes(const char *name, struct model *model, int n_seqs)
 {
-	static const int offsets[3] = {0, N_IDS, T};
 	struct model *outline = outline_of(model);
-	size_t n = (size_t)T * (size_t)model->config.n_channels;
+	int offsets[MANY + 1], t = n_seqs * N_IDS;
+	size_t n = (size_t)t * (size_t)model->config.n_channels;
 	float *hidden = xcalloc(n, sizeof *hidden), *dhidden = xcalloc(n, sizeof *dhidden);
 	float *grads = xcalloc(model_trained(model).layout->n_floats, sizeof *grads);
-	int32_t ids[T];
-	struct batch batch = {.ids = ids, .offsets = offsets, .n_seqs = 2};
+	int32_t ids[MANY * N_IDS];
+	struct batch batch = {.ids = ids, .offsets = offsets, .n_seqs = n_seqs};
 	struct kept kept;
 
-	for (int i = 0; i < T; i++)
+	for (int i = 0; i <= n_seqs; i++)
+		offsets[i] = i * N_IDS;
+	for (int i = 0; i < t; i++)
 		ids[i] = i % model->config.n_vocab;
 	arena_init(&arena);
-	transformer_forward(model, &batch, hidden, NULL, &arena, NULL);
-	expect_bytes(name, "transformer_forward", transformer_forward_bytes(outline, T));
+	transformer_forward(model, &batch, dhidden, NULL, &arena, NULL);
+	expect_bytes(name, "transformer_forward", transformer_forward_bytes(outline, t));
 	transformer_forward(model, &batch, hidden, &kept, &arena, NULL);
-	assert_int_equal(arena.used, transformer_kept_bytes(outline, T));
+	if (memcmp(hidden, dhidden, n * sizeof *hidden) != 0)
+		fail_msg("%s: a pass of %d rows that keeps nothing has other bits", name, t);
+	memset(dhidden, 0, n * sizeof *dhidden);
+	assert_int_equal(arena.used, transformer_kept_bytes(outline, t));
 	transformer_backward(model, &batch, &kept, dhidden, grads, &arena, NULL);
-	expect_bytes(name, "training", transformer_train_bytes(outline, T));
+	expect_bytes(name, "training", transformer_train_bytes(outline, t));
 	if (model->config.head == HEAD_LM)
-		check_head(name, model, outline, hidden, dhidden, grads);
+		check_head(name, model, outline, t, hidden, dhidden, grads);
 	arena_release(&arena);
 	assert_int_equal(model_bytes(outline), model_bytes(model));
 	free(hidden);
 	free(dhidden);
 	free(grads);
 	model_destroy(outline);
+}
+
+/* B begins as zeros, which would add nothing. */
+static void fill_adapters(struct model *model)
+{
+	struct lora *lora = model->lora;
+
+	for (size_t i = 0; i < lora->layout.n_floats; i++)
+		lora->values[i] = (float)((i * 7919) % 101) * 1e-3f - 0.05f;
+	lora_pack(model, NULL);
 }
 
 static void check_model(const char *name, enum head_kind head)
@@ -99,10 +116,13 @@ static void check_model(const char *name, enum head_kind head)
 		struct error err = {""};
 
 		model->recomputes = recomputes;
-		check_passes(name, model);
+		check_passes(name, model, FEW);
+		check_passes(name, model, MANY);
 		if (hf_adapter_attach(model, &options, NULL, &err) != STATUS_OK)
 			fail_msg("%s: %s", name, err.text);
-		check_passes(name, model);
+		fill_adapters(model);
+		check_passes(name, model, FEW);
+		check_passes(name, model, MANY);
 		model_destroy(model);
 	}
 }
