@@ -454,20 +454,25 @@ static void run_prompts(struct job *job, struct engine *engine, const struct adm
 			float *hidden, struct pool *pool)
 {
 	struct arena *arena = &engine->arena;
-	struct batch batch = {.offsets = a->offsets, .n_seqs = a->n_prompts};
 	size_t mark = arena_mark(arena);
 	int32_t *ids = arena_alloc(arena, (size_t)a->offsets[a->n_prompts], sizeof *ids);
+	int *last = arena_alloc(arena, (size_t)a->n_prompts, sizeof *last);
+	struct batch batch = {.ids = ids,
+			      .offsets = a->offsets,
+			      .n_seqs = a->n_prompts,
+			      .wanted = last,
+			      .n_wanted = a->n_prompts};
 
 	for (int i = 0; i < a->n_prompts; i++) {
 		const struct request *request = engine->slots[a->numbers[i]].request;
 		int32_t *at = ids + a->offsets[i];
 
+		last[i] = a->offsets[i + 1] - 1;
 		memcpy(at, request->prompt, (size_t)request->n_prompt * sizeof *ids);
 		if (request->n_completion > 0)
 			memcpy(at + request->n_prompt, request->completion,
 			       (size_t)request->n_completion * sizeof *ids);
 	}
-	batch.ids = ids;
 	if (a->n_prompts > 0)
 		transformer_prefill(job->generator->model, engine->cache, a->numbers, &batch,
 				    hidden, arena, pool);

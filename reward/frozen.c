@@ -19,26 +19,34 @@ struct frozen {
 	enum pooling pooling;
 };
 
-static float *run_items(const struct frozen *frozen, const struct frozen_item *items, int n,
-			const int **offsets_out, struct arena *arena, struct pool *pool)
+/* Where each item's ids begin among those of n items. */
+static int *find_offsets(const struct frozen_item *items, int n, struct arena *arena)
 {
 	int *offsets = arena_alloc(arena, (size_t)n + 1, sizeof *offsets);
-	int32_t *ids;
-	float *hidden;
-	struct batch batch;
 
 	offsets[0] = 0;
 	for (int b = 0; b < n; b++)
 		offsets[b + 1] = offsets[b] + items[b].n;
-	ids = arena_alloc(arena, (size_t)offsets[n], sizeof *ids);
+	return offsets;
+}
+
+/* The hidden states [n_wanted, C] of some rows. */
+static float *run_items(const struct frozen *frozen, const struct frozen_item *items, int n,
+			const int *offsets, const int *wanted, int n_wanted, struct arena *arena,
+			struct pool *pool)
+{
+	int32_t *ids = arena_alloc(arena, (size_t)offsets[n], sizeof *ids);
+	float *hidden = arena_alloc(
+		arena, (size_t)n_wanted * (size_t)frozen->model->config.n_channels, sizeof *hidden);
+	struct batch batch = {.ids = ids,
+			      .offsets = offsets,
+			      .n_seqs = n,
+			      .wanted = wanted,
+			      .n_wanted = n_wanted};
+
 	for (int b = 0; b < n; b++)
 		memcpy(ids + offsets[b], items[b].ids, (size_t)items[b].n * sizeof *ids);
-	hidden = arena_alloc(arena,
-			     (size_t)offsets[n] * (size_t)frozen->model->config.n_channels,
-			     sizeof *hidden);
-	batch = (struct batch){.ids = ids, .offsets = offsets, .n_seqs = n};
 	transformer_forward(frozen->model, &batch, hidden, NULL, arena, pool);
-	*offsets_out = offsets;
 	return hidden;
 }
 
@@ -48,8 +56,8 @@ static void logprob_group(void *context, int first, int n, struct arena *arena,
 	const struct frozen *frozen = context;
 	struct frozen_item *items = frozen->items + first;
 	size_t mark = arena_mark(arena), total = 0, k = 0;
-	const int *offsets;
-	float *hidden = run_items(frozen, items, n, &offsets, arena, pool), *logprob;
+	const int *offsets = find_offsets(items, n, arena);
+	float *hidden, *logprob;
 	int *rows;
 	int32_t *targets;
 	uint8_t *early;
@@ -67,8 +75,9 @@ static void logprob_group(void *context, int first, int n, struct arena *arena,
 			targets[k] = items[b].ids[i];
 			early[k] = i - items[b].first < items[b].n_early;
 		}
+	hidden = run_items(frozen, items, n, offsets, rows, (int)total, arena, pool);
 	ban.applies = early;
-	head_logprobs(frozen->model, hidden, rows, targets, (int)total, frozen->inv_temperature,
+	head_logprobs(frozen->model, hidden, NULL, targets, (int)total, frozen->inv_temperature,
 		      &ban, logprob, NULL, NULL, arena, pool);
 	for (int b = 0; b < n; b++) {
 		int count = items[b].n - items[b].first;
@@ -84,15 +93,15 @@ static void score_group(void *context, int first, int n, struct arena *arena, st
 	struct frozen_item *items = frozen->items + first;
 	int n_labels = frozen->model->config.n_labels;
 	size_t mark = arena_mark(arena);
-	const int *offsets;
-	float *hidden = run_items(frozen, items, n, &offsets, arena, pool);
+	const int *offsets = find_offsets(items, n, arena);
 	int *rows = arena_alloc(arena, (size_t)n, sizeof *rows);
-	float *scores = arena_alloc(arena, (size_t)n * (size_t)n_labels, sizeof *scores);
+	float *scores = arena_alloc(arena, (size_t)n * (size_t)n_labels, sizeof *scores), *hidden;
 
 	for (int b = 0; b < n; b++)
 		rows[b] = offsets[b] + head_pool(frozen->pooling, &frozen->model->config,
 						 items[b].ids, items[b].n, items[b].n_prompt);
-	head_score(frozen->model, hidden, rows, n, scores, arena, pool);
+	hidden = run_items(frozen, items, n, offsets, rows, n, arena, pool);
+	head_score(frozen->model, hidden, NULL, n, scores, arena, pool);
 	for (int b = 0; b < n; b++)
 		memcpy(items[b].scores, scores + (size_t)b * n_labels,
 		       (size_t)n_labels * sizeof *scores);

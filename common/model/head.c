@@ -136,12 +136,14 @@ void head_logprobs(const struct model *model, const float *hidden, const int *ro
 
 	if (chunk > n)
 		chunk = n;
-	gathered = arena_alloc(arena, (size_t)chunk * c, sizeof(float));
+	gathered = rows ? arena_alloc(arena, (size_t)chunk * c, sizeof(float)) : NULL;
 	logits = arena_alloc(arena, (size_t)chunk * v, sizeof(float));
 	for (int i = 0; i < n; i += chunk) {
 		int m = n - i < chunk ? n - i : chunk;
-		head_logits(model, gather_rows(hidden, rows + i, m, c, gathered), m, logits, arena,
-			    pool);
+		const float *x = rows ? gather_rows(hidden, rows + i, m, c, gathered)
+				      : hidden + (size_t)i * c;
+
+		head_logits(model, x, m, logits, arena, pool);
 		head_apply_ban(ban, logits, i, m, v);
 		softmax_logprob(logprob + i, entropy ? entropy + i : NULL, NULL, logits,
 				targets + i, m, v, inv_temperature, pool);

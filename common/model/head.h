@@ -24,8 +24,8 @@ struct head_ban {
 /* logits [n, V] of entries first .. first + n - 1.  ban may be NULL. */
 void head_apply_ban(const struct head_ban *ban, float *logits, int first, int n, int v);
 
-/* For each i < n: the log-probability of targets[i] after hidden row rows[i].
- * ban may be NULL.  logprob [n]; entropy [n] may be NULL, as may is_top [n]: 1 where
+/* For each i < n: the log-probability of targets[i] after hidden row rows[i], or i where
+ * rows is NULL.  ban may be NULL.  logprob [n]; entropy [n] may be NULL, as may is_top [n]: 1 where
  * the target is the argmax of the logits. */
 void head_logprobs(const struct model *model, const float *hidden, const int *rows,
 		   const int32_t *targets, int n, float inv_temperature,

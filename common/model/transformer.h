@@ -23,6 +23,10 @@ struct batch {
 	const int32_t *ids; /* [T] */
 	const int *offsets; /* [n_seqs + 1]; offsets[n_seqs] = T */
 	int n_seqs;
+	/* Rows whose hidden states are wanted, ascending, of a pass that keeps nothing: the
+	 * last layer leaves out what these do not need.  NULL: all. */
+	const int *wanted; /* [n_wanted] */
+	int n_wanted;
 };
 
 /* What backward needs of each layer; memory belongs to the arena.  Of a model that
@@ -37,8 +41,8 @@ struct kept {
 	const float **angles[2];	/* [T] each: where a row's rotary angles are */
 };
 
-/* hidden [T, C], out: after the final norm.  kept: filled if not NULL; its
- * arrays, like all scratch, come from the arena (scratch is rewound). */
+/* hidden [T, C], or [n_wanted, C], out: after the final norm.  kept: filled if not NULL;
+ * its arrays, like all scratch, come from the arena (scratch is rewound). */
 void transformer_forward(const struct model *model, const struct batch *batch, float *hidden,
 			 struct kept *kept, struct arena *arena, struct pool *pool);
 
@@ -57,10 +61,9 @@ size_t transformer_kept_bytes(const struct model *model, int t);
 size_t transformer_train_bytes(const struct model *model, int t);
 
 /* Runs whole sequences, sequence b into the empty slot slots[b], where room for it has
- * been reserved.
- * last_hidden [n_seqs, C]: the hidden state of each sequence's last position. */
+ * been reserved.  hidden [T, C], or [n_wanted, C]. */
 void transformer_prefill(const struct model *model, struct kv_cache *cache, const int *slots,
-			 const struct batch *batch, float *last_hidden, struct arena *arena,
+			 const struct batch *batch, float *hidden, struct arena *arena,
 			 struct pool *pool);
 /* One more position in each of n slots, reserved too.  hidden [n, C]. */
 void transformer_decode(const struct model *model, struct kv_cache *cache, const int *slots,

@@ -4,8 +4,6 @@
  * gives it. */
 #include "common/model/transformer_private.h"
 
-#include <string.h>
-
 #include "common/base/die.h"
 
 struct cached_attention {
@@ -45,7 +43,7 @@ static void attend_decode(void *context, int layer, const float *qkv, float *out
 }
 
 void transformer_prefill(const struct model *model, struct kv_cache *cache, const int *slots,
-			 const struct batch *batch, float *last_hidden, struct arena *arena,
+			 const struct batch *batch, float *hidden, struct arena *arena,
 			 struct pool *pool)
 {
 	struct cached_attention attention = {.cache = cache,
@@ -55,20 +53,15 @@ void transformer_prefill(const struct model *model, struct kv_cache *cache, cons
 					     .config = &model->config,
 					     .pool = pool};
 	struct attend attend = {.run = attend_prefill, .context = &attention};
-	int t = batch->offsets[batch->n_seqs], c = model->config.n_channels;
 	size_t mark = arena_mark(arena);
 	struct rows rows = batch_rows(batch, arena);
-	float *hidden = arena_alloc(arena, (size_t)t * c, sizeof(float));
 
 	attention.views = arena_alloc(arena, (size_t)batch->n_seqs, sizeof *attention.views);
 	for (int b = 0; b < batch->n_seqs; b++)
 		ASSERT(kv_cache_length(cache, slots[b]) == 0);
 	transformer_run(model, &rows, &attend, hidden, NULL, arena, pool);
-	for (int b = 0; b < batch->n_seqs; b++) {
+	for (int b = 0; b < batch->n_seqs; b++)
 		kv_cache_advance(cache, slots[b], batch->offsets[b + 1] - batch->offsets[b]);
-		memcpy(last_hidden + (size_t)b * c,
-		       hidden + (size_t)(batch->offsets[b + 1] - 1) * c, (size_t)c * sizeof(float));
-	}
 	arena_rewind(arena, mark);
 }
 

@@ -27,7 +27,7 @@ enum { PIECE_ROWS = 512 };
 /* What all layers of a pass share. */
 struct run {
 	const struct model *model;
-	const struct rows *rows;
+	struct rows rows; /* of the last layer, behind its attention: those that are wanted */
 	const struct attend *attend;
 	const float **angles[2];
 	int piece;     /* rows that go through a layer together */
@@ -52,9 +52,9 @@ static void project(const struct run *run, enum param_id weight_id, const float 
 	const struct model *model = run->model;
 	const struct param *param = param_find(&model->layout, weight_id, layer);
 
-	model_product(model, param, x, bias, y, run->rows->t, run->pool);
+	model_product(model, param, x, bias, y, run->rows.t, run->pool);
 	if (model->lora)
-		lora_forward(model, param, x, y, low, run->rows->t, run->pool);
+		lora_forward(model, param, x, y, low, run->rows.t, run->pool);
 }
 
 static void normalise(const struct run *run, enum param_id scale_id, int layer, const float *x,
@@ -63,7 +63,7 @@ static void normalise(const struct run *run, enum param_id scale_id, int layer, 
 	const struct model *model = run->model;
 	const struct model_config *config = &model->config;
 	const struct norm_shape shape =
-		norm_rows(config->norm, run->rows->t, config->n_channels, config->norm_eps);
+		norm_rows(config->norm, run->rows.t, config->n_channels, config->norm_eps);
 	const float *scale =
 		config->has_norm_weights ? weight(model, scale_id, layer) : model->ones;
 
@@ -76,7 +76,7 @@ static void normalise_heads(const struct run *run, int layer, const struct kept_
 {
 	const struct model *model = run->model;
 	const struct model_config *config = &model->config;
-	int t = run->rows->t, h = config->n_heads, kv = config->n_kv_heads;
+	int t = run->rows.t, h = config->n_heads, kv = config->n_kv_heads;
 	int wide = qkv_width(config), narrow = qk_width(config), k = h * config->head_dim;
 	struct norm_shape q_shape = head_norm_shape(config, t, h, at->qk ? narrow : wide);
 	struct norm_shape k_shape = head_norm_shape(config, t, kv, at->qk ? narrow : wide);
@@ -113,7 +113,7 @@ static void project_heads(const struct run *run, int layer, const struct kept_la
 	if (config->has_head_norm)
 		normalise_heads(run, layer, at);
 	if (config->position == POSITION_ROTARY)
-		rope_apply(at->qkv, run->angles[rotary_index(config, layer)], run->rows->t,
+		rope_apply(at->qkv, run->angles[rotary_index(config, layer)], run->rows.t,
 			   qkv_width(config), config->n_heads + config->n_kv_heads,
 			   config->head_dim, config->rotary_dim, 1, run->pool);
 }
@@ -123,7 +123,7 @@ static void mlp_branch(const struct run *run, int layer, const struct kept_layer
 {
 	const struct model *model = run->model;
 	const struct model_config *config = &model->config;
-	int t = run->rows->t;
+	int t = run->rows.t;
 
 	project(run, PARAM_UP_WEIGHT, weight(model, PARAM_UP_BIAS, layer), layer, at->norm2, at->up,
 		at->low);
@@ -143,7 +143,7 @@ static void join(const struct run *run, enum param_id norm_id, int layer, const 
 		 float *out, float *kept, float *mean, float *rstd)
 {
 	const struct model_config *config = &run->model->config;
-	size_t n = (size_t)run->rows->t * (size_t)config->n_channels;
+	size_t n = (size_t)run->rows.t * (size_t)config->n_channels;
 
 	if (config->block == BLOCK_POST_NORM)
 		add_into(run->branch, x, n, run->pool);
@@ -184,8 +184,7 @@ static void finish_layer(const struct run *run, int layer, const struct kept_lay
 
 /* The rows of a pass from `first` on that go through a layer together. */
 struct piece {
-	struct run run;
-	struct rows rows;
+	struct run run; /* that is all there is */
 	struct kept_layer at;
 };
 
@@ -198,11 +197,10 @@ static void take_piece(struct piece *piece, const struct run *run, const struct 
 		       int first)
 {
 	const struct model_config *config = &run->model->config;
-	int left = run->rows->t - first, c = config->n_channels;
+	int left = run->rows.t - first, c = config->n_channels;
 
 	*piece = (struct piece){.run = *run, .at = *at};
-	piece->rows.t = left < run->piece ? left : run->piece;
-	piece->run.rows = &piece->rows;
+	piece->run.rows.t = left < run->piece ? left : run->piece;
 	for (int i = 0; i < 2; i++)
 		piece->run.angles[i] = run->angles[i] ? run->angles[i] + first : NULL;
 	piece->at.input = from_row(at->input, first, c);
@@ -215,21 +213,45 @@ static void take_piece(struct piece *piece, const struct run *run, const struct 
 	}
 }
 
-/* The residual stream at->input through one layer into next. */
-static void run_layer(const struct run *run, int layer, const struct kept_layer *at, float *next)
+static void keep_rows(float *x, int width, const int *rows, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (rows[i] > i)
+			memcpy(x + (size_t)i * (size_t)width, x + (size_t)rows[i] * (size_t)width,
+			       (size_t)width * sizeof *x);
+}
+
+/* Goes on with the rows whose hidden states are wanted, in the order of these. */
+static void keep_wanted(struct run *run, const struct kept_layer *at)
 {
 	const struct model_config *config = &run->model->config;
-	bool is_shared = config->block == BLOCK_PARALLEL_SHARED;
+	const int *wanted = run->rows.wanted;
+	int n = run->rows.n_wanted;
+
+	keep_rows(at->input, config->n_channels, wanted, n);
+	keep_rows(at->attended, config->n_heads * config->head_dim, wanted, n);
+	run->rows = (struct rows){.t = n};
+}
+
+/* The residual stream at->input through one layer into next. */
+static void run_layer(struct run *run, int layer, const struct kept_layer *at, float *next)
+{
+	const struct model_config *config = &run->model->config;
+	bool has_norm1 = run->rows.t <= run->piece; /* of all rows, still */
 	struct piece piece;
 
-	for (int first = 0; first < run->rows->t; first += run->piece) {
+	for (int first = 0; first < run->rows.t; first += run->piece) {
 		take_piece(&piece, run, at, first);
 		project_heads(&piece.run, layer, &piece.at);
 	}
 	run->attend->run(run->attend->context, layer, at->qkv, at->attended, at->lse);
-	for (int first = 0; first < run->rows->t; first += run->piece) {
+	if (layer + 1 == config->n_layers && run->rows.wanted) {
+		keep_wanted(run, at);
+		has_norm1 = false;
+	}
+	for (int first = 0; first < run->rows.t; first += run->piece) {
 		take_piece(&piece, run, at, first);
-		if (is_shared && run->piece < run->rows->t) /* norm1 is that of other rows */
+		if (config->block == BLOCK_PARALLEL_SHARED && !has_norm1)
 			normalise_input(&piece.run, layer, &piece.at);
 		finish_layer(&piece.run, layer, &piece.at,
 			     from_row(next, first, config->n_channels));
@@ -374,11 +396,11 @@ static void unpack_embedding(const struct run *run, float *out)
 	struct unpacking unpacking = {
 		.model = run->model,
 		.param = param_find(&run->model->layout, PARAM_TOKEN_EMBEDDING, -1),
-		.ids = run->rows->ids,
+		.ids = run->rows.ids,
 		.out = out,
 	};
 
-	pool_run(run->pool, run->rows->t, unpack_id, &unpacking);
+	pool_run(run->pool, run->rows.t, unpack_id, &unpacking);
 }
 
 /* x [T, C] = the embedding of the rows. */
@@ -386,7 +408,7 @@ static void embed(const struct run *run, float *x, struct arena *arena)
 {
 	const struct model *model = run->model;
 	const struct model_config *config = &model->config;
-	const struct rows *rows = run->rows;
+	const struct rows *rows = &run->rows;
 	const float *table = weight(model, PARAM_TOKEN_EMBEDDING, -1);
 	const float *positions = weight(model, PARAM_POSITION_EMBEDDING, -1);
 	int c = config->n_channels, w = config->n_embedding;
@@ -409,13 +431,13 @@ static void embed(const struct run *run, float *x, struct arena *arena)
 }
 
 /* A layer whose input alone stays. */
-static void run_layer_aside(const struct run *run, int layer, float *input, float *next,
+static void run_layer_aside(struct run *run, int layer, float *input, float *next,
 			    struct arena *arena)
 {
 	struct kept_layer at;
 	size_t mark = arena_mark(arena);
 
-	layer_alloc(&at, run->model, layer, run->rows->t, input, true, arena);
+	layer_alloc(&at, run->model, layer, run->rows.t, input, true, arena);
 	run_layer(run, layer, &at, next);
 	arena_rewind(arena, mark);
 }
@@ -426,14 +448,15 @@ void transformer_run(const struct model *model, const struct rows *rows,
 {
 	const struct model_config *config = &model->config;
 	struct run run = {.model = model,
-			  .rows = rows,
+			  .rows = *rows,
 			  .attend = attend,
 			  .piece = piece_rows(rows->t, kept != NULL),
 			  .pool = pool};
-	size_t n = (size_t)rows->t * (size_t)config->n_channels, mark = arena_mark(arena);
+	size_t mark = arena_mark(arena);
 	struct kept_layer shared = {0};
 	float *x;
 
+	ASSERT(!kept || !rows->wanted);
 	if (kept)
 		kept_alloc(kept, model, rows->t, arena);
 	for (int i = 0; i < 2; i++)
@@ -458,11 +481,13 @@ void transformer_run(const struct model *model, const struct rows *rows,
 			run_layer(&run, l, kept ? &kept->layers[l] : &shared, next);
 		x = next;
 	}
+	if (config->n_layers == 0 && rows->wanted)
+		keep_wanted(&run, &shared);
 	if (config->has_final_norm)
 		normalise(&run, PARAM_FINAL_SCALE, -1, x, hidden, kept ? kept->final_mean : NULL,
 			  kept ? kept->final_rstd : NULL);
 	else
-		memcpy(hidden, x, n * sizeof *hidden);
+		memcpy(hidden, x, (size_t)run.rows.t * (size_t)config->n_channels * sizeof *hidden);
 	arena_rewind(arena, mark);
 }
 
@@ -477,7 +502,12 @@ struct rows batch_rows(const struct batch *batch, struct arena *arena)
 			positions[i] = i - batch->offsets[b];
 			lengths[i] = batch->offsets[b + 1] - batch->offsets[b];
 		}
-	return (struct rows){.ids = batch->ids, .positions = positions, .lengths = lengths, .t = t};
+	return (struct rows){.ids = batch->ids,
+			     .positions = positions,
+			     .lengths = lengths,
+			     .t = t,
+			     .wanted = batch->wanted,
+			     .n_wanted = batch->n_wanted};
 }
 
 struct batch_attention {
@@ -518,7 +548,7 @@ void transformer_rerun(const struct model *model, const struct batch *batch,
 			    .positions = kept->positions,
 			    .t = batch->offsets[batch->n_seqs]};
 	struct run run = {
-		.model = model, .rows = &rows, .attend = &attend, .piece = rows.t, .pool = pool};
+		.model = model, .rows = rows, .attend = &attend, .piece = rows.t, .pool = pool};
 	struct kept_layer *at = &kept->layers[layer];
 
 	memcpy(run.angles, kept->angles, sizeof run.angles);

@@ -35,6 +35,8 @@ struct rows {
 	const int *positions; /* [T] */
 	const int *lengths;   /* [T] of the sequence that a row belongs to */
 	int t;
+	const int *wanted; /* [n_wanted], as struct batch has them */
+	int n_wanted;
 };
 
 /* How a layer's attention is done: over the batch itself, or over a cache.
@@ -88,7 +90,7 @@ static inline struct norm_shape head_norm_shape(const struct model_config *confi
 				   .y_stride = (size_t)qkv_width(config)};
 }
 
-/* The forward pass itself: all layers and the final norm, into hidden [T, C]. */
+/* The forward pass itself: all layers and the final norm, into hidden [T or n_wanted, C]. */
 void transformer_run(const struct model *model, const struct rows *rows,
 		     const struct attend *attend, float *hidden, struct kept *kept,
 		     struct arena *arena, struct pool *pool);

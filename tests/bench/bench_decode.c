@@ -172,6 +172,14 @@ static void print(const char *shape, const char *what, const char *type, int bat
 	fflush(stdout);
 }
 
+/* Of the last layer. */
+static double param_weights(const struct model *model, enum param_id id)
+{
+	const struct param *param = param_find(&model->layout, id, model->config.n_layers - 1);
+
+	return (double)param->rows * param->cols;
+}
+
 static void bench(const char *shape, const char *text, enum weight_type weight_type,
 		  struct pool *pool)
 {
@@ -199,8 +207,11 @@ static void bench(const char *shape, const char *text, enum weight_type weight_t
 		bound = batch / (step > products ? step : products);
 		print(shape, "decode", type, batch, batch * NEW / seconds.decode, bound);
 	}
-	/* Logits are needed of the last position alone. */
+	/* Logits, and the last layer behind its attention, are needed of the last position
+	 * alone. */
 	weights -= (double)config->n_vocab * config->n_channels;
+	weights -= param_weights(model, PARAM_O_WEIGHT) + param_weights(model, PARAM_UP_WEIGHT) +
+		   param_weights(model, PARAM_DOWN_WEIGHT);
 	flops = fma_limit(pool, 200);
 	seconds = run(generator, 1, LONG_PROMPT, 1);
 	print(shape, "prefill", type, LONG_PROMPT, LONG_PROMPT / seconds.prefill,

@@ -35,7 +35,8 @@
 #     each epoch       policy 3 layers(B T) + 3 head(B N) + 3.5 attention
 #                      critic 3 layers(B T) + 3.5 attention
 # The values before the first epoch are those of its own forward pass.  Optimizer steps,
-# softmax, messages and the like are not counted.
+# softmax, messages and the like are not counted; nor is it taken off that where nothing
+# is trained the last layer leaves out, behind its attention, rows that nobody asks for.
 set -euo pipefail
 objects=$(cd "$1" && pwd)
 shift

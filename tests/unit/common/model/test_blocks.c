@@ -100,9 +100,10 @@ static float *hidden_of(struct fixture *f, const struct batch *batch, struct kep
 
 static void decode_from(struct fixture *f, int n_prompt, const float *hidden)
 {
-	int slot = 0, offsets[2] = {0, n_prompt};
+	int slot = 0, offsets[2] = {0, n_prompt}, end = n_prompt - 1;
 	size_t c = (size_t)f->model->config.n_channels;
-	struct batch prompt = {.ids = f->ids, .offsets = offsets, .n_seqs = 1};
+	struct batch prompt = {
+		.ids = f->ids, .offsets = offsets, .n_seqs = 1, .wanted = &end, .n_wanted = 1};
 	struct kv_cache *cache = kv_cache_create(f->model, 1, kv_cache_blocks_for(LENGTH));
 	float *last = xcalloc(c, sizeof *last);
 

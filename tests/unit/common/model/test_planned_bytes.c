@@ -59,6 +59,25 @@ static void check_head(const char *name, const struct model *model, const struct
 	expect_bytes(name, "head_train", head_train_bytes(outline, t));
 }
 
+/* hidden [T, C], of all rows; may use room [T, C]. */
+static void check_wanted(const char *name, const struct model *model, const struct batch *whole,
+			 const float *hidden, float *room)
+{
+	int wanted[MANY * N_IDS], t = whole->offsets[whole->n_seqs];
+	size_t c = (size_t)model->config.n_channels;
+	struct batch some = *whole;
+
+	some.wanted = wanted;
+	for (int i = 0; i < t; i++)
+		if (i % 3 != 0)
+			wanted[some.n_wanted++] = i;
+	transformer_forward(model, &some, room, NULL, &arena, NULL);
+	for (int i = 0; i < some.n_wanted; i++)
+		if (memcmp(room + (size_t)i * c, hidden + (size_t)wanted[i] * c, c * sizeof *room))
+			fail_msg("%s: row %d of %d has other bits where some are wanted", name,
+				 wanted[i], t);
+}
+
 static void check_passes(const char *name, struct model *model, int n_seqs)
 {
 	struct model *outline = outline_of(model);
@@ -77,6 +96,7 @@ static void check_passes(const char *name, struct model *model, int n_seqs)
 	arena_init(&arena);
 	transformer_forward(model, &batch, dhidden, NULL, &arena, NULL);
 	expect_bytes(name, "transformer_forward", transformer_forward_bytes(outline, t));
+	check_wanted(name, model, &batch, dhidden, hidden);
 	transformer_forward(model, &batch, hidden, &kept, &arena, NULL);
 	if (memcmp(hidden, dhidden, n * sizeof *hidden) != 0)
 		fail_msg("%s: a pass of %d rows that keeps nothing has other bits", name, t);

@@ -398,8 +398,10 @@ static void check_decode(const char *name)
 	last = xcalloc((size_t)f.n_seqs * c, sizeof *last);
 	for (int prompt = 1; prompt < f.length; prompt++) {
 		int slots[2] = {1, 0}, offsets[3] = {0, prompt, 2 * prompt};
+		int ends[2] = {prompt - 1, 2 * prompt - 1};
 		int32_t ids[64];
-		struct batch prompts = {.ids = ids, .offsets = offsets, .n_seqs = 2};
+		struct batch prompts = {
+			.ids = ids, .offsets = offsets, .n_seqs = 2, .wanted = ends, .n_wanted = 2};
 
 		cache = kv_cache_create(f.model, 2, 2 * kv_cache_blocks_for(f.length));
 		assert_true(kv_cache_reserve(cache, 0, f.length));
@@ -435,8 +437,8 @@ static void check_greedy(const char *name)
 	enum { PROMPT = 8, TOTAL = 24 };
 	struct fixture f;
 	struct kv_cache *cache;
-	int slot = 0, offsets[2] = {0, PROMPT};
-	struct batch prompt = {.offsets = offsets, .n_seqs = 1};
+	int slot = 0, offsets[2] = {0, PROMPT}, end = PROMPT - 1;
+	struct batch prompt = {.offsets = offsets, .n_seqs = 1, .wanted = &end, .n_wanted = 1};
 	float *hidden, *logits;
 	int32_t *expected;
 
