@@ -53,11 +53,10 @@ void language_microbatch(void *context, int first, int n, float *grads, double *
 
 	targets_forward(&part, units, first, n, &kept, arena, pool);
 	loss.is_top = is_top = arena_alloc(arena, (size_t)part.n, sizeof *is_top);
-	dhidden = arena_calloc(arena,
-			       (size_t)part.batch.offsets[n] * (size_t)model->config.n_channels,
+	dhidden = arena_calloc(arena, (size_t)part.n * (size_t)model->config.n_channels,
 			       sizeof *dhidden);
-	head_train(model, part.hidden, part.rows, part.targets, part.n, 1, NULL, cross_entropy,
-		   &loss, is_top, dhidden, grads, arena, pool);
+	head_train(model, part.hidden, NULL, part.targets, part.n, 1, NULL, cross_entropy, &loss,
+		   is_top, dhidden, grads, arena, pool);
 	transformer_backward(model, &part.batch, &kept, dhidden, grads, arena, pool);
 	arena_rewind(arena, mark);
 }
@@ -74,7 +73,7 @@ void language_measure(const struct units *units, int first, int n, double *numbe
 	logprob = arena_alloc(arena, (size_t)part.n, sizeof *logprob);
 	entropy = arena_alloc(arena, (size_t)part.n, sizeof *entropy);
 	is_top = arena_alloc(arena, (size_t)part.n, sizeof *is_top);
-	head_logprobs(units->model, part.hidden, part.rows, part.targets, part.n, 1, NULL, logprob,
+	head_logprobs(units->model, part.hidden, NULL, part.targets, part.n, 1, NULL, logprob,
 		      entropy, is_top, arena, pool);
 	memset(numbers, 0, (size_t)n * N_LANGUAGE_STATS * sizeof *numbers);
 	for (int s = 0, k = 0; s < n; s++, numbers += N_LANGUAGE_STATS) {

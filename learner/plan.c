@@ -71,7 +71,8 @@ size_t plan_train_bytes(const struct model *model, int t, int n_seqs)
 						    : score_bytes(model, n_seqs);
 
 	return (size_t)t * BYTES_OF_TOKEN + 2 * hidden_bytes(model, t) +
-	       larger(transformer_train_bytes(model, t), transformer_kept_bytes(model, t) + head);
+	       larger(transformer_train_bytes(model, t, t),
+		      transformer_kept_bytes(model, t, t) + head);
 }
 
 size_t plan_measure_bytes(const struct model *model, int t, int n_seqs)

@@ -14,24 +14,26 @@ void pooled_forward(struct pooled *pooled, const struct units *units, int first,
 		    struct kept *kept, struct arena *arena, struct pool *pool)
 {
 	const struct model *model = units->model;
-	const struct batch *batch = &pooled->batch;
+	struct batch *batch = &pooled->batch;
 	size_t n_seqs, n_labels = (size_t)model->config.n_labels;
+	int *rows;
 
 	supervised_batch(&pooled->batch, units, first, n, arena);
 	n_seqs = (size_t)batch->n_seqs;
-	pooled->rows = arena_alloc(arena, n_seqs, sizeof *pooled->rows);
+	rows = arena_alloc(arena, n_seqs, sizeof *rows);
 	pooled->scores = arena_alloc(arena, n_seqs * n_labels, sizeof *pooled->scores);
 	for (int s = 0; s < batch->n_seqs; s++) {
 		int begin = batch->offsets[s], end = batch->offsets[s + 1];
 
-		pooled->rows[s] = begin + head_pooled_position(batch->ids + begin, end - begin,
-							       model->config.pad_id);
+		rows[s] = begin + head_pooled_position(batch->ids + begin, end - begin,
+						       model->config.pad_id);
 	}
-	pooled->hidden = arena_alloc(
-		arena, (size_t)batch->offsets[n_seqs] * (size_t)model->config.n_channels,
-		sizeof *pooled->hidden);
+	batch->wanted = rows;
+	batch->n_wanted = batch->n_seqs;
+	pooled->hidden = arena_alloc(arena, n_seqs * (size_t)model->config.n_channels,
+				     sizeof *pooled->hidden);
 	transformer_forward(model, batch, pooled->hidden, kept, arena, pool);
-	head_score(model, pooled->hidden, pooled->rows, batch->n_seqs, pooled->scores, arena, pool);
+	head_score(model, pooled->hidden, NULL, batch->n_seqs, pooled->scores, arena, pool);
 }
 
 void pooled_backward(const struct pooled *pooled, const struct model *model,
@@ -39,11 +41,11 @@ void pooled_backward(const struct pooled *pooled, const struct model *model,
 		     struct arena *arena, struct pool *pool)
 {
 	const struct batch *batch = &pooled->batch;
-	size_t mark = arena_mark(arena), t = (size_t)batch->offsets[batch->n_seqs];
-	float *dhidden = arena_calloc(arena, t * (size_t)model->config.n_channels, sizeof *dhidden);
+	size_t mark = arena_mark(arena), n = (size_t)batch->n_seqs;
+	float *dhidden = arena_calloc(arena, n * (size_t)model->config.n_channels, sizeof *dhidden);
 
-	head_score_backward(model, pooled->hidden, pooled->rows, batch->n_seqs, dscores, dhidden,
-			    grads, arena, pool);
+	head_score_backward(model, pooled->hidden, NULL, batch->n_seqs, dscores, dhidden, grads,
+			    arena, pool);
 	transformer_backward(model, batch, kept, dhidden, grads, arena, pool);
 	arena_rewind(arena, mark);
 }

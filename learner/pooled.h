@@ -10,8 +10,7 @@
 /* In an arena. */
 struct pooled {
 	struct batch batch;
-	int *rows;     /* [n_seqs] position that is scored */
-	float *hidden; /* [T, C] */
+	float *hidden; /* [n_seqs, C], of the positions that are scored */
 	float *scores; /* [n_seqs, n_labels] */
 };
 

@@ -89,14 +89,18 @@ static void part_build(struct part *part, const struct iteration *it, const int 
 		}
 		t += it->lengths[i];
 	}
-	part->batch = (struct batch){.ids = ids, .offsets = offsets, .n_seqs = n};
+	part->batch = (struct batch){.ids = ids,
+				     .offsets = offsets,
+				     .n_seqs = n,
+				     .wanted = part->rows,
+				     .n_wanted = part->n_cells};
 }
 
 static float *part_hidden(const struct part *part, const struct model *model, struct kept *kept,
 			  struct arena *arena, struct pool *pool)
 {
-	size_t t = (size_t)part->batch.offsets[part->batch.n_seqs];
-	float *hidden = arena_alloc(arena, t * (size_t)model->config.n_channels, sizeof *hidden);
+	float *hidden = arena_alloc(arena, (size_t)part->n_cells * (size_t)model->config.n_channels,
+				    sizeof *hidden);
 
 	transformer_forward(model, &part->batch, hidden, kept, arena, pool);
 	return hidden;
@@ -170,7 +174,7 @@ static void value_group(void *context, int first, int n, struct arena *arena, st
 	part_build(&part, it, valuation->order, first, n, arena);
 	hidden = part_hidden(&part, it->ppo->critic, NULL, arena, pool);
 	values = arena_alloc(arena, (size_t)part.n_cells, sizeof *values);
-	head_score(it->ppo->critic, hidden, part.rows, part.n_cells, values, arena, pool);
+	head_score(it->ppo->critic, hidden, NULL, part.n_cells, values, arena, pool);
 	take_values(it, valuation->order + first, n, &part, values);
 	arena_rewind(arena, mark);
 }
@@ -282,12 +286,10 @@ static void policy_microbatch(void *context, int first, int n, float *grads, dou
 
 	part_build(&part, it, minibatch->order, first, n, arena);
 	hidden = part_hidden(&part, model, &kept, arena, pool);
-	dhidden = arena_calloc(arena,
-			       (size_t)part.batch.offsets[n] * (size_t)model->config.n_channels,
+	dhidden = arena_calloc(arena, (size_t)part.n_cells * (size_t)model->config.n_channels,
 			       sizeof *dhidden);
-	head_train(model, hidden, part.rows, part.targets, part.n_cells,
-		   inverse_temperature(it->ppo), &part.ban, policy_loss, &loss, NULL, dhidden,
-		   grads, arena, pool);
+	head_train(model, hidden, NULL, part.targets, part.n_cells, inverse_temperature(it->ppo),
+		   &part.ban, policy_loss, &loss, NULL, dhidden, grads, arena, pool);
 	transformer_backward(model, &part.batch, &kept, dhidden, grads, arena, pool);
 	arena_rewind(arena, mark);
 }
@@ -310,10 +312,9 @@ static void value_microbatch(void *context, int first, int n, float *grads, doub
 	hidden = part_hidden(&part, model, &kept, arena, pool);
 	values = arena_alloc(arena, (size_t)part.n_cells, sizeof *values);
 	dvalues = arena_alloc(arena, (size_t)part.n_cells, sizeof *dvalues);
-	dhidden = arena_calloc(arena,
-			       (size_t)part.batch.offsets[n] * (size_t)model->config.n_channels,
+	dhidden = arena_calloc(arena, (size_t)part.n_cells * (size_t)model->config.n_channels,
 			       sizeof *dhidden);
-	head_score(model, hidden, part.rows, part.n_cells, values, arena, pool);
+	head_score(model, hidden, NULL, part.n_cells, values, arena, pool);
 	if (minibatch->is_first)
 		take_values(it, minibatch->order + first, n, &part, values);
 	for (int i = 0; i < part.n_cells; i++) {
@@ -326,7 +327,7 @@ static void value_microbatch(void *context, int first, int n, float *grads, doub
 		stats[VALUE_ERROR] += error * error;
 		dvalues[i] = (float)(config->ppo.vf_coef * dvalue / minibatch->n_tokens);
 	}
-	head_score_backward(model, hidden, part.rows, part.n_cells, dvalues, dhidden, grads, arena,
+	head_score_backward(model, hidden, NULL, part.n_cells, dvalues, dhidden, grads, arena,
 			    pool);
 	transformer_backward(model, &part.batch, &kept, dhidden, grads, arena, pool);
 	arena_rewind(arena, mark);

@@ -46,7 +46,10 @@ void targets_forward(struct targets *targets, const struct units *units, int fir
 			    targets->batch.offsets[s]);
 		targets->ends[s] = targets->n;
 	}
-	targets->hidden = arena_alloc(arena, t * (size_t)model->config.n_channels, sizeof(float));
+	targets->batch.wanted = targets->rows;
+	targets->batch.n_wanted = targets->n;
+	targets->hidden = arena_alloc(arena, (size_t)targets->n * (size_t)model->config.n_channels,
+				      sizeof(float));
 	transformer_forward(model, &targets->batch, targets->hidden, kept, arena, pool);
 }
 
@@ -56,8 +59,8 @@ void targets_logprobs(const struct targets *targets, const struct model *model, 
 	size_t mark = arena_mark(arena);
 	float *each = arena_alloc(arena, (size_t)targets->n, sizeof *each);
 
-	head_logprobs(model, targets->hidden, targets->rows, targets->targets, targets->n, 1, NULL,
-		      each, NULL, NULL, arena, pool);
+	head_logprobs(model, targets->hidden, NULL, targets->targets, targets->n, 1, NULL, each,
+		      NULL, NULL, arena, pool);
 	for (int s = 0, i = 0; s < targets->batch.n_seqs; s++) {
 		logprobs[s] = 0;
 		for (; i < targets->ends[s]; i++)
@@ -83,14 +86,14 @@ void targets_backward(const struct targets *targets, const struct model *model,
 		      struct arena *arena, struct pool *pool)
 {
 	const struct batch *batch = &targets->batch;
-	size_t mark = arena_mark(arena), t = (size_t)batch->offsets[batch->n_seqs];
-	float *each = arena_alloc(arena, (size_t)targets->n, sizeof *each);
-	float *dhidden = arena_calloc(arena, t * (size_t)model->config.n_channels, sizeof *dhidden);
+	size_t mark = arena_mark(arena), n = (size_t)targets->n;
+	float *each = arena_alloc(arena, n, sizeof *each);
+	float *dhidden = arena_calloc(arena, n * (size_t)model->config.n_channels, sizeof *dhidden);
 
 	for (int s = 0, i = 0; s < batch->n_seqs; s++)
 		for (; i < targets->ends[s]; i++)
 			each[i] = (float)dlogprobs[s];
-	head_train(model, targets->hidden, targets->rows, targets->targets, targets->n, 1, NULL,
+	head_train(model, targets->hidden, NULL, targets->targets, targets->n, 1, NULL,
 		   take_derivatives, each, NULL, dhidden, grads, arena, pool);
 	transformer_backward(model, batch, kept, dhidden, grads, arena, pool);
 	arena_rewind(arena, mark);

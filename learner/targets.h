@@ -12,7 +12,7 @@ struct targets {
 	int32_t *targets; /* [n] */
 	int *ends;	  /* [batch.n_seqs] targets of the sequences up to here */
 	int n;
-	float *hidden; /* [T, C] */
+	float *hidden; /* [n, C], of the rows */
 };
 
 /* Targets of a row; its first id is none. */

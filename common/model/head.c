@@ -193,7 +193,8 @@ void head_train(const struct model *model, const float *hidden, const int *rows,
 	for (int i = 0; i < n; i += chunk) {
 		int m = n - i < chunk ? n - i : chunk;
 		size_t n_logits = (size_t)m * (size_t)v, inner = arena_mark(arena);
-		const float *x = gather_rows(hidden, rows + i, m, c, gathered);
+		const float *x = rows ? gather_rows(hidden, rows + i, m, c, gathered)
+				      : hidden + (size_t)i * c;
 		const float *projected = project_out(model, x, m, arena, pool);
 
 		logits_of(model, projected, m, logits, pool);
@@ -216,7 +217,7 @@ void head_train(const struct model *model, const float *hidden, const int *rows,
 					     param->cols, pool);
 		if (dbias)
 			gemm_backward_bias(dbias, logits, m, v, pool);
-		scatter_rows(dhidden, rows + i,
+		scatter_rows(rows ? dhidden : dhidden + (size_t)i * c, rows ? rows + i : NULL,
 			     project_out_backward(model, dprojected, x, m, grads, arena, pool), m,
 			     c);
 		arena_rewind(arena, inner);

@@ -23,8 +23,8 @@ struct batch {
 	const int32_t *ids; /* [T] */
 	const int *offsets; /* [n_seqs + 1]; offsets[n_seqs] = T */
 	int n_seqs;
-	/* Rows whose hidden states are wanted, ascending, of a pass that keeps nothing: the
-	 * last layer leaves out what these do not need.  NULL: all. */
+	/* Rows whose hidden states are wanted, ascending: behind its attention the last layer
+	 * goes on with these alone, forward and backward.  NULL: all. */
 	const int *wanted; /* [n_wanted] */
 	int n_wanted;
 };
@@ -35,8 +35,9 @@ struct batch {
 struct kept_layer;
 struct kept {
 	struct kept_layer *layers;	/* [L] */
-	float *final_input;		/* [T, C] */
-	float *final_mean, *final_rstd; /* [T] */
+	struct kept_layer *tail;	/* the last one behind its attention, of wanted rows */
+	float *final_input;		/* [T, C], or [n_wanted, C] */
+	float *final_mean, *final_rstd; /* [T], or [n_wanted] */
 	const int *positions;		/* [T] */
 	const float **angles[2];	/* [T] each: where a row's rotary angles are */
 };
@@ -46,7 +47,7 @@ struct kept {
 void transformer_forward(const struct model *model, const struct batch *batch, float *hidden,
 			 struct kept *kept, struct arena *arena, struct pool *pool);
 
-/* dhidden [T, C] is the gradient of hidden, destroyed.  grads is a flat block of
+/* dhidden, of the shape of hidden, is its gradient, destroyed.  grads is a flat block of
  * the model's layout: gradients are added to it. */
 void transformer_backward(const struct model *model, const struct batch *batch,
 			  const struct kept *kept, float *dhidden, float *grads,
@@ -54,11 +55,13 @@ void transformer_backward(const struct model *model, const struct batch *batch,
 
 /* The most that transformer_forward takes of an arena for T positions, without kept; what
  * it leaves there with kept; and the most that it takes then, with transformer_backward.
- * hidden and dhidden are the caller's.  The model may be an outline.  Not counted are
+ * hidden and dhidden are the caller's.  n_wanted: of struct batch, or ALL_ROWS where that
+ * names none.  The model may be an outline.  Not counted are
  * angles of positions that the model's tables do not hold. */
+enum { ALL_ROWS = -1 };
 size_t transformer_forward_bytes(const struct model *model, int t);
-size_t transformer_kept_bytes(const struct model *model, int t);
-size_t transformer_train_bytes(const struct model *model, int t);
+size_t transformer_kept_bytes(const struct model *model, int t, int n_wanted);
+size_t transformer_train_bytes(const struct model *model, int t, int n_wanted);
 
 /* Runs whole sequences, sequence b into the empty slot slots[b], where room for it has
  * been reserved.  hidden [T, C], or [n_wanted, C]. */

@@ -78,10 +78,10 @@ static void normalise_backward(const struct backward *b, enum param_id scale_id,
 		      scale, mean, rstd, &shape, b->pool);
 }
 
-static void mlp_backward(const struct backward *b, int layer, const float *dbranch, float *dnorm)
+static void mlp_backward(const struct backward *b, int layer, const struct kept_layer *at,
+			 const float *dbranch, float *dnorm)
 {
 	const struct model_config *config = &b->model->config;
-	const struct kept_layer *at = &b->kept->layers[layer];
 	size_t mark = arena_mark(b->arena);
 	float *dactivated = floats(b, config->n_ff), *dup = floats(b, up_width(config));
 
@@ -124,18 +124,16 @@ static void normalise_heads_backward(const struct backward *b, int layer, float 
 	arena_rewind(b->arena, mark);
 }
 
-static void attention_branch_backward(const struct backward *b, int layer, const float *dbranch,
-				      float *dnorm)
+/* dnorm, of what the attention reads, from the gradient of what it gives. */
+static void attention_part_backward(const struct backward *b, int layer, const float *dattended,
+				    float *dnorm)
 {
 	const struct model_config *config = &b->model->config;
 	const struct kept_layer *at = &b->kept->layers[layer];
 	struct attention_shape shape = attention_shape_of(config, layer);
 	size_t mark = arena_mark(b->arena);
-	float *dattended = floats(b, config->n_heads * config->head_dim);
 	float *dqkv = floats(b, qkv_width(config));
 
-	project_backward(b, PARAM_O_WEIGHT, gradient(b, PARAM_O_BIAS, layer), layer, dbranch,
-			 at->attended, at->low, dattended);
 	attention_backward(dqkv, dattended, at->attended, at->lse, at->qkv, b->batch->offsets,
 			   b->batch->n_seqs, &shape, b->pool);
 	if (config->position == POSITION_ROTARY)
@@ -168,37 +166,92 @@ static const float *join_backward(const struct backward *b, enum param_id norm_i
 	return dx;
 }
 
-static void layer_backward(const struct backward *b, int layer, float *dx)
+/* finish_layer: dx becomes that of the stream before, but for what flows through norm1;
+ * dattended and dnorm2 are overwritten. */
+static void finish_backward(const struct backward *b, int layer, const struct kept_layer *at,
+			    float *dx, float *dattended, float *dnorm2)
 {
 	const struct model_config *config = &b->model->config;
-	const struct kept_layer *at = &b->kept->layers[layer];
 	size_t n = (size_t)b->t * (size_t)config->n_channels, mark = arena_mark(b->arena);
-	bool is_parallel = config_is_parallel(config), has_pre_norm = config_has_pre_norm(config);
-	float *dnorm1 = floats(b, config->n_channels);
-	float *dnorm2 = is_parallel ? floats(b, config->n_channels) : dnorm1;
 	float *scratch = config_has_post_norm(config) ? floats(b, config->n_channels) : NULL;
 	const float *dbranch = join_backward(b, PARAM_POST_NORM2_SCALE, layer, dx, scratch,
 					     at->post2, at->post_mean2, at->post_rstd2);
 
-	mlp_backward(b, layer, dbranch, dnorm2);
-	if (!has_pre_norm)
+	mlp_backward(b, layer, at, dbranch, dnorm2);
+	if (!config_has_pre_norm(config))
 		add_into(dx, dnorm2, n, b->pool);
-	else if (!is_parallel)
+	else if (!config_is_parallel(config))
 		normalise_backward(b, PARAM_NORM2_SCALE, layer, dx, dnorm2, at->middle, at->mean2,
 				   at->rstd2);
 	dbranch = join_backward(b, PARAM_POST_NORM1_SCALE, layer, dx, scratch, at->post1,
 				at->post_mean1, at->post_rstd1);
-	attention_branch_backward(b, layer, dbranch, dnorm1);
+	project_backward(b, PARAM_O_WEIGHT, gradient(b, PARAM_O_BIAS, layer), layer, dbranch,
+			 at->attended, at->low, dattended);
 	if (config->block == BLOCK_PARALLEL)
 		normalise_backward(b, PARAM_NORM2_SCALE, layer, dx, dnorm2, at->input, at->mean2,
 				   at->rstd2);
-	if (config->block == BLOCK_PARALLEL_SHARED)
-		add_into(dnorm1, dnorm2, n, b->pool);
-	if (has_pre_norm)
+	arena_rewind(b->arena, mark);
+}
+
+/* dx += what flows through what the attention reads. */
+static void input_backward(const struct backward *b, int layer, float *dx, const float *dnorm1)
+{
+	const struct model_config *config = &b->model->config;
+	const struct kept_layer *at = &b->kept->layers[layer];
+
+	if (config_has_pre_norm(config))
 		normalise_backward(b, PARAM_NORM1_SCALE, layer, dx, dnorm1, at->input, at->mean1,
 				   at->rstd1);
 	else
-		add_into(dx, dnorm1, n, b->pool);
+		add_into(dx, dnorm1, (size_t)b->t * (size_t)config->n_channels, b->pool);
+}
+
+static void layer_backward(const struct backward *b, int layer, float *dx)
+{
+	const struct model_config *config = &b->model->config;
+	size_t n = (size_t)b->t * (size_t)config->n_channels, mark = arena_mark(b->arena);
+	float *dnorm1 = floats(b, config->n_channels);
+	float *dnorm2 = config_is_parallel(config) ? floats(b, config->n_channels) : dnorm1;
+	float *dattended = floats(b, config->n_heads * config->head_dim);
+
+	finish_backward(b, layer, &b->kept->layers[layer], dx, dattended, dnorm2);
+	attention_part_backward(b, layer, dattended, dnorm1);
+	if (config->block == BLOCK_PARALLEL_SHARED)
+		add_into(dnorm1, dnorm2, n, b->pool);
+	input_backward(b, layer, dx, dnorm1);
+	arena_rewind(b->arena, mark);
+}
+
+/* Those rows of to += from. */
+static void add_rows(float *to, const float *from, int width, const int *rows, int n)
+{
+	for (int i = 0; i < n; i++)
+		for (int k = 0; k < width; k++)
+			to[(size_t)rows[i] * (size_t)width + k] +=
+				from[(size_t)i * (size_t)width + k];
+}
+
+/* The last layer, of which dwanted [n_wanted, C] is the gradient; dx, of all rows, is 0. */
+static void last_layer_backward(const struct backward *b, float *dwanted, float *dx)
+{
+	const struct model_config *config = &b->model->config;
+	const int *wanted = b->batch->wanted;
+	int layer = config->n_layers - 1, n = b->batch->n_wanted, c = config->n_channels;
+	int heads = config->n_heads * config->head_dim;
+	struct backward tail = *b;
+	size_t mark = arena_mark(b->arena);
+	float *dnorm1 = floats(b, c), *dattended = zeros(b, heads), *dnorm2, *dgiven;
+
+	tail.t = n;
+	dnorm2 = floats(&tail, c);
+	dgiven = floats(&tail, heads);
+	finish_backward(&tail, layer, b->kept->tail, dwanted, dgiven, dnorm2);
+	add_rows(dattended, dgiven, heads, wanted, n);
+	add_rows(dx, dwanted, c, wanted, n);
+	attention_part_backward(b, layer, dattended, dnorm1);
+	if (config->block == BLOCK_PARALLEL_SHARED)
+		add_rows(dnorm1, dnorm2, c, wanted, n);
+	input_backward(b, layer, dx, dnorm1);
 	arena_rewind(b->arena, mark);
 }
 
@@ -263,19 +316,27 @@ void transformer_backward(const struct model *model, const struct batch *batch,
 	size_t mark = arena_mark(arena);
 	/* Where nothing is trained further down, nothing is asked for. */
 	int first = model->lora ? lora_first_layer(model->lora) : -1;
-	float *dx = dhidden;
+	int last = config->n_layers - 1;
+	struct backward final = b;
+	float *dfinal = dhidden, *dx;
 
+	if (batch->wanted)
+		final.t = batch->n_wanted;
 	if (config->has_final_norm) {
-		dx = zeros(&b, config->n_channels);
-		normalise_backward(&b, PARAM_FINAL_SCALE, -1, dx, dhidden, kept->final_input,
-				   kept->final_mean, kept->final_rstd);
+		dfinal = zeros(&final, config->n_channels);
+		normalise_backward(&final, PARAM_FINAL_SCALE, -1, dfinal, dhidden,
+				   kept->final_input, kept->final_mean, kept->final_rstd);
 	}
-	for (int l = config->n_layers - 1; l >= 0 && l >= first; l--) {
+	dx = batch->wanted ? zeros(&b, config->n_channels) : dfinal;
+	for (int l = last; l >= 0 && l >= first; l--) {
 		size_t layer_mark = arena_mark(arena);
 
 		if (model->recomputes)
 			transformer_rerun(model, batch, kept, l, arena, pool);
-		layer_backward(&b, l, dx);
+		if (l == last && batch->wanted)
+			last_layer_backward(&b, dfinal, dx);
+		else
+			layer_backward(&b, l, dx);
 		arena_rewind(arena, layer_mark);
 	}
 	if (first < 0)
@@ -313,9 +374,7 @@ static void count_attention(const struct model *model, int layer, int t, struct 
 	const struct model_config *config = &model->config;
 	size_t mark = arena_mark(arena), inner;
 
-	count_rows(arena, t, config->n_heads * config->head_dim);
 	count_rows(arena, t, qkv_width(config));
-	count_project(model, PARAM_O_WEIGHT, layer, t, arena);
 	inner = arena_mark(arena);
 	if (config->has_head_norm)
 		count_rows(arena, t, qk_width(config));
@@ -324,33 +383,52 @@ static void count_attention(const struct model *model, int layer, int t, struct 
 	arena_rewind(arena, mark);
 }
 
-static void count_layer(const struct model *model, int layer, int t, struct arena *arena)
+static void count_finish(const struct model *model, int layer, int t, struct arena *arena)
 {
 	const struct model_config *config = &model->config;
 	size_t mark = arena_mark(arena);
 
-	if (model->recomputes)
-		transformer_count_rerun(model, layer, t, arena);
-	count_rows(arena, t, config->n_channels);
-	if (config_is_parallel(config))
-		count_rows(arena, t, config->n_channels);
 	if (config_has_post_norm(config))
 		count_rows(arena, t, config->n_channels);
 	count_mlp(model, layer, t, arena);
+	count_project(model, PARAM_O_WEIGHT, layer, t, arena);
+	arena_rewind(arena, mark);
+}
+
+static void count_layer(const struct model *model, int layer, int t, int n_wanted,
+			struct arena *arena)
+{
+	const struct model_config *config = &model->config;
+	bool has_tail = layer + 1 == config->n_layers && n_wanted != ALL_ROWS;
+	size_t mark = arena_mark(arena);
+
+	if (model->recomputes)
+		transformer_count_rerun(model, layer, t, n_wanted, arena);
+	count_rows(arena, t, config->n_channels);
+	count_rows(arena, t, config->n_heads * config->head_dim);
+	if (has_tail) {
+		count_rows(arena, n_wanted, config->n_channels);
+		count_rows(arena, n_wanted, config->n_heads * config->head_dim);
+	} else if (config_is_parallel(config)) {
+		count_rows(arena, t, config->n_channels);
+	}
+	count_finish(model, layer, has_tail ? n_wanted : t, arena);
 	count_attention(model, layer, t, arena);
 	arena_rewind(arena, mark);
 }
 
-void transformer_count_backward(const struct model *model, int t, struct arena *arena)
+void transformer_count_backward(const struct model *model, int t, int n_wanted, struct arena *arena)
 {
 	const struct model_config *config = &model->config;
 	int first = model->lora ? lora_first_layer(model->lora) : -1;
 	size_t mark = arena_mark(arena);
 
 	if (config->has_final_norm)
+		count_rows(arena, n_wanted == ALL_ROWS ? t : n_wanted, config->n_channels);
+	if (n_wanted != ALL_ROWS)
 		count_rows(arena, t, config->n_channels);
 	for (int l = config->n_layers - 1; l >= 0 && l >= first; l--)
-		count_layer(model, l, t, arena);
+		count_layer(model, l, t, n_wanted, arena);
 	if (first < 0 && config->n_embedding != config->n_channels) {
 		count_rows(arena, t, config->n_embedding);
 		count_rows(arena, t, config->n_embedding);

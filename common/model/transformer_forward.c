@@ -213,28 +213,33 @@ static void take_piece(struct piece *piece, const struct run *run, const struct 
 	}
 }
 
-static void keep_rows(float *x, int width, const int *rows, int n)
+/* to [n, width] = the rows of from; to may be from. */
+static void take_rows(float *to, const float *from, int width, const int *rows, int n)
 {
-	for (int i = 0; i < n; i++)
-		if (rows[i] > i)
-			memcpy(x + (size_t)i * (size_t)width, x + (size_t)rows[i] * (size_t)width,
-			       (size_t)width * sizeof *x);
+	for (int i = 0; i < n; i++) {
+		const float *row = from + (size_t)rows[i] * (size_t)width;
+
+		if (row != to + (size_t)i * (size_t)width)
+			memcpy(to + (size_t)i * (size_t)width, row, (size_t)width * sizeof *to);
+	}
 }
 
-/* Goes on with the rows whose hidden states are wanted, in the order of these. */
-static void keep_wanted(struct run *run, const struct kept_layer *at)
+/* Goes on with the rows whose hidden states are wanted, in tail. */
+static void take_wanted(struct run *run, const struct kept_layer *at, const struct kept_layer *tail)
 {
 	const struct model_config *config = &run->model->config;
 	const int *wanted = run->rows.wanted;
 	int n = run->rows.n_wanted;
 
-	keep_rows(at->input, config->n_channels, wanted, n);
-	keep_rows(at->attended, config->n_heads * config->head_dim, wanted, n);
+	take_rows(tail->input, at->input, config->n_channels, wanted, n);
+	take_rows(tail->attended, at->attended, config->n_heads * config->head_dim, wanted, n);
 	run->rows = (struct rows){.t = n};
 }
 
-/* The residual stream at->input through one layer into next. */
-static void run_layer(struct run *run, int layer, const struct kept_layer *at, float *next)
+/* The residual stream at->input through one layer into next; behind the attention of the
+ * last layer of those that are wanted, which tail is for and may be at. */
+static void run_layer(struct run *run, int layer, const struct kept_layer *at,
+		      const struct kept_layer *tail, float *next)
 {
 	const struct model_config *config = &run->model->config;
 	bool has_norm1 = run->rows.t <= run->piece; /* of all rows, still */
@@ -246,8 +251,9 @@ static void run_layer(struct run *run, int layer, const struct kept_layer *at, f
 	}
 	run->attend->run(run->attend->context, layer, at->qkv, at->attended, at->lse);
 	if (layer + 1 == config->n_layers && run->rows.wanted) {
-		keep_wanted(run, at);
+		take_wanted(run, at, tail);
 		has_norm1 = false;
+		at = tail;
 	}
 	for (int first = 0; first < run->rows.t; first += run->piece) {
 		take_piece(&piece, run, at, first);
@@ -265,52 +271,66 @@ static float *floats(struct arena *arena, int t, int width)
 	return arena_alloc(arena, (size_t)t * (size_t)width, sizeof(float));
 }
 
-/* Arrays of one layer that the forward pass itself works in; input may be there already.
- * Without backward, all layers share one set, of which what attention does not need has
- * the rows of a piece, and the residual stream is updated in place. */
-static void layer_alloc(struct kept_layer *at, const struct model *model, int layer, int t,
-			float *input, bool keep, struct arena *arena)
+/* Arrays of one layer that the forward pass works in up to its attention; input may be
+ * there already. */
+static void attending_alloc(struct kept_layer *at, const struct model *model, int layer, int t,
+			    float *input, bool keep, struct arena *arena)
 {
 	const struct model_config *config = &model->config;
 	int c = config->n_channels, piece = piece_rows(t, keep);
 
 	*at = (struct kept_layer){.input = input ? input : floats(arena, t, c)};
-	if (!keep)
-		at->middle = at->input;
-	else if (!config_is_parallel(config))
-		at->middle = floats(arena, t, c);
-	if (config_has_pre_norm(config)) {
-		at->norm1 = floats(arena, piece, c);
-		at->norm2 = !keep || config->block == BLOCK_PARALLEL_SHARED ? at->norm1
-									    : floats(arena, t, c);
-	} else {
-		at->norm1 = at->input;
-		at->norm2 = at->middle;
-	}
+	at->norm1 = config_has_pre_norm(config) ? floats(arena, piece, c) : at->input;
 	at->qkv = floats(arena, t, qkv_width(config));
 	at->attended = floats(arena, t, config->n_heads * config->head_dim);
-	at->up = floats(arena, piece, up_width(config));
-	at->activated = floats(arena, piece, config->n_ff);
 	if (model->lora)
 		at->low = floats(arena, piece, lora_low_width(model->lora, layer));
 }
 
-/* And what it keeps for the backward pass. */
-static void layer_alloc_kept(struct kept_layer *at, const struct model_config *config, int t,
-			     struct arena *arena)
+/* And behind it. */
+static void finishing_alloc(struct kept_layer *at, const struct model *model, int t, bool keep,
+			    struct arena *arena)
 {
-	int c = config->n_channels, heads = config->n_heads + config->n_kv_heads;
+	const struct model_config *config = &model->config;
+	int c = config->n_channels, piece = piece_rows(t, keep);
+
+	if (!keep)
+		at->middle = at->input;
+	else if (!config_is_parallel(config))
+		at->middle = floats(arena, t, c);
+	if (!config_has_pre_norm(config))
+		at->norm2 = at->middle;
+	else if (!keep || config->block == BLOCK_PARALLEL_SHARED)
+		at->norm2 = at->norm1;
+	else
+		at->norm2 = floats(arena, t, c);
+	at->up = floats(arena, piece, up_width(config));
+	at->activated = floats(arena, piece, config->n_ff);
+}
+
+/* What they keep for the backward pass. */
+static void attending_alloc_kept(struct kept_layer *at, const struct model_config *config, int t,
+				 struct arena *arena)
+{
+	int heads = config->n_heads + config->n_kv_heads;
 
 	at->lse = floats(arena, t, config->n_heads);
 	at->mean1 = floats(arena, t, 1);
 	at->rstd1 = floats(arena, t, 1);
-	at->mean2 = floats(arena, t, 1);
-	at->rstd2 = floats(arena, t, 1);
 	if (config->has_head_norm) {
 		at->qk = floats(arena, t, qk_width(config));
 		at->head_mean = floats(arena, t, heads);
 		at->head_rstd = floats(arena, t, heads);
 	}
+}
+
+static void finishing_alloc_kept(struct kept_layer *at, const struct model_config *config, int t,
+				 struct arena *arena)
+{
+	int c = config->n_channels;
+
+	at->mean2 = floats(arena, t, 1);
+	at->rstd2 = floats(arena, t, 1);
 	if (config_has_post_norm(config)) {
 		at->post1 = floats(arena, t, c);
 		at->post_mean1 = floats(arena, t, 1);
@@ -321,24 +341,76 @@ static void layer_alloc_kept(struct kept_layer *at, const struct model_config *c
 	}
 }
 
-static void kept_alloc(struct kept *kept, const struct model *model, int t, struct arena *arena)
+/* The whole of a layer.  Without backward, all layers share one set, of which what
+ * attention does not need has the rows of a piece, and the residual stream is updated in
+ * place. */
+static void layer_alloc(struct kept_layer *at, const struct model *model, int layer, int t,
+			float *input, bool keep, struct arena *arena)
+{
+	attending_alloc(at, model, layer, t, input, keep, arena);
+	finishing_alloc(at, model, t, keep, arena);
+}
+
+/* What n rows of the last layer work in behind its attention. */
+static void tail_alloc(struct kept_layer *tail, const struct model *model, int layer, int n,
+		       struct arena *arena)
+{
+	const struct model_config *config = &model->config;
+	int c = config->n_channels;
+
+	*tail = (struct kept_layer){
+		.input = floats(arena, n, c),
+		.attended = floats(arena, n, config->n_heads * config->head_dim),
+	};
+	if (config->block == BLOCK_PARALLEL_SHARED)
+		tail->norm1 = floats(arena, n, c);
+	if (model->lora)
+		tail->low = floats(arena, n, lora_low_width(model->lora, layer));
+}
+
+/* The same where the pass is for training; the last layer's n_wanted rows, or ALL_ROWS, go
+ * on behind its attention in tail.  keeps: with what the backward pass needs. */
+static void layer_alloc_training(struct kept_layer *at, struct kept_layer *tail,
+				 const struct model *model, int layer, int t, int n_wanted,
+				 float *input, bool keeps, struct arena *arena)
 {
 	const struct model_config *config = &model->config;
 
-	kept->layers = arena_calloc(arena, (size_t)config->n_layers, sizeof *kept->layers);
-	for (int l = 0; l < config->n_layers; l++) {
-		struct kept_layer counted, *at = kept->layers ? &kept->layers[l] : &counted;
-
-		if (model->recomputes) {
-			at->input = floats(arena, t, config->n_channels);
-			continue;
-		}
-		layer_alloc(at, model, l, t, NULL, true, arena);
-		layer_alloc_kept(at, config, t, arena);
+	attending_alloc(at, model, layer, t, input, true, arena);
+	if (keeps)
+		attending_alloc_kept(at, config, t, arena);
+	if (layer + 1 == config->n_layers && n_wanted != ALL_ROWS) {
+		tail_alloc(tail, model, layer, n_wanted, arena);
+		at = tail;
+		t = n_wanted;
 	}
-	kept->final_input = floats(arena, t, config->n_channels);
-	kept->final_mean = floats(arena, t, 1);
-	kept->final_rstd = floats(arena, t, 1);
+	finishing_alloc(at, model, t, true, arena);
+	if (keeps)
+		finishing_alloc_kept(at, config, t, arena);
+}
+
+/* n_wanted: or ALL_ROWS. */
+static void kept_alloc(struct kept *kept, const struct model *model, int t, int n_wanted,
+		       struct arena *arena)
+{
+	const struct model_config *config = &model->config;
+	int n_final = n_wanted == ALL_ROWS ? t : n_wanted;
+	struct kept_layer counted[2];
+
+	kept->layers = arena_calloc(arena, (size_t)config->n_layers, sizeof *kept->layers);
+	kept->tail = arena_calloc(arena, 1, sizeof *kept->tail);
+	for (int l = 0; l < config->n_layers; l++) {
+		struct kept_layer *at = kept->layers ? &kept->layers[l] : &counted[0];
+		struct kept_layer *tail = kept->tail ? kept->tail : &counted[1];
+
+		if (model->recomputes)
+			at->input = floats(arena, t, config->n_channels);
+		else
+			layer_alloc_training(at, tail, model, l, t, n_wanted, NULL, true, arena);
+	}
+	kept->final_input = floats(arena, n_final, config->n_channels);
+	kept->final_mean = floats(arena, n_final, 1);
+	kept->final_rstd = floats(arena, n_final, 1);
 }
 
 /* --- the whole --- */
@@ -430,15 +502,21 @@ static void embed(const struct run *run, float *x, struct arena *arena)
 	arena_rewind(arena, mark);
 }
 
+static int count_wanted(const struct rows *rows)
+{
+	return rows->wanted ? rows->n_wanted : ALL_ROWS;
+}
+
 /* A layer whose input alone stays. */
 static void run_layer_aside(struct run *run, int layer, float *input, float *next,
 			    struct arena *arena)
 {
-	struct kept_layer at;
+	struct kept_layer at, tail;
 	size_t mark = arena_mark(arena);
 
-	layer_alloc(&at, run->model, layer, run->rows.t, input, true, arena);
-	run_layer(run, layer, &at, next);
+	layer_alloc_training(&at, &tail, run->model, layer, run->rows.t, count_wanted(&run->rows),
+			     input, false, arena);
+	run_layer(run, layer, &at, &tail, next);
 	arena_rewind(arena, mark);
 }
 
@@ -456,9 +534,8 @@ void transformer_run(const struct model *model, const struct rows *rows,
 	struct kept_layer shared = {0};
 	float *x;
 
-	ASSERT(!kept || !rows->wanted);
 	if (kept)
-		kept_alloc(kept, model, rows->t, arena);
+		kept_alloc(kept, model, rows->t, count_wanted(rows), arena);
 	for (int i = 0; i < 2; i++)
 		run.angles[i] = model->angles[i] ? find_angles(model, i, rows, arena) : NULL;
 	if (kept) {
@@ -478,11 +555,10 @@ void transformer_run(const struct model *model, const struct rows *rows,
 		if (kept && model->recomputes)
 			run_layer_aside(&run, l, kept->layers[l].input, next, arena);
 		else
-			run_layer(&run, l, kept ? &kept->layers[l] : &shared, next);
+			run_layer(&run, l, kept ? &kept->layers[l] : &shared,
+				  kept ? kept->tail : &shared, next);
 		x = next;
 	}
-	if (config->n_layers == 0 && rows->wanted)
-		keep_wanted(&run, &shared);
 	if (config->has_final_norm)
 		normalise(&run, PARAM_FINAL_SCALE, -1, x, hidden, kept ? kept->final_mean : NULL,
 			  kept ? kept->final_rstd : NULL);
@@ -546,16 +622,18 @@ void transformer_rerun(const struct model *model, const struct batch *batch,
 	struct attend attend = {.run = attend_batch, .context = &attention};
 	struct rows rows = {.ids = batch->ids,
 			    .positions = kept->positions,
-			    .t = batch->offsets[batch->n_seqs]};
+			    .t = batch->offsets[batch->n_seqs],
+			    .wanted = batch->wanted,
+			    .n_wanted = batch->n_wanted};
 	struct run run = {
 		.model = model, .rows = rows, .attend = &attend, .piece = rows.t, .pool = pool};
 	struct kept_layer *at = &kept->layers[layer];
 
 	memcpy(run.angles, kept->angles, sizeof run.angles);
-	layer_alloc(at, model, layer, rows.t, at->input, true, arena);
-	layer_alloc_kept(at, &model->config, rows.t, arena);
+	layer_alloc_training(at, kept->tail, model, layer, rows.t, count_wanted(&rows), at->input,
+			     true, arena);
 	run.branch = floats(arena, rows.t, model->config.n_channels);
-	run_layer(&run, layer, at, floats(arena, rows.t, model->config.n_channels));
+	run_layer(&run, layer, at, kept->tail, floats(arena, rows.t, model->config.n_channels));
 }
 
 /* --- counting, in the order of the functions above --- */
@@ -582,7 +660,7 @@ static void count_scratch(const struct model *model, int t, bool keep, struct ar
 	arena_rewind(arena, mark);
 }
 
-/* layer_alloc takes an input that is not NULL for one that is there. */
+/* An input that is not NULL is taken for one that is there. */
 static float there;
 
 size_t transformer_forward_bytes(const struct model *model, int t)
@@ -597,45 +675,54 @@ size_t transformer_forward_bytes(const struct model *model, int t)
 	return arena.high_water;
 }
 
-static void count_kept(const struct model *model, int t, struct arena *arena)
+static void count_kept(const struct model *model, int t, int n_wanted, struct arena *arena)
 {
 	struct kept kept;
 
 	arena_init_counting(arena);
 	count_rows(model, t, arena);
-	kept_alloc(&kept, model, t, arena);
+	kept_alloc(&kept, model, t, n_wanted, arena);
 }
 
-size_t transformer_kept_bytes(const struct model *model, int t)
+size_t transformer_kept_bytes(const struct model *model, int t, int n_wanted)
 {
 	struct arena arena;
 
-	count_kept(model, t, &arena);
+	count_kept(model, t, n_wanted, &arena);
 	return arena.high_water;
 }
 
-size_t transformer_train_bytes(const struct model *model, int t)
+static void count_aside(const struct model *model, int layer, int t, int n_wanted, bool keeps,
+			struct arena *arena)
+{
+	struct kept_layer at, tail;
+
+	layer_alloc_training(&at, &tail, model, layer, t, n_wanted, &there, keeps, arena);
+}
+
+size_t transformer_train_bytes(const struct model *model, int t, int n_wanted)
 {
 	struct arena arena;
-	struct kept_layer at;
 	size_t mark;
 
-	count_kept(model, t, &arena);
+	count_kept(model, t, n_wanted, &arena);
 	mark = arena_mark(&arena);
 	count_scratch(model, t, true, &arena);
-	if (model->recomputes)
-		layer_alloc(&at, model, model->lora ? -1 : 0, t, &there, true, &arena);
+	for (int l = 0; l < model->config.n_layers && model->recomputes; l++) {
+		size_t layer_mark = arena_mark(&arena);
+
+		count_aside(model, l, t, n_wanted, false, &arena);
+		arena_rewind(&arena, layer_mark);
+	}
 	arena_rewind(&arena, mark);
-	transformer_count_backward(model, t, &arena);
+	transformer_count_backward(model, t, n_wanted, &arena);
 	return arena.high_water;
 }
 
-void transformer_count_rerun(const struct model *model, int layer, int t, struct arena *arena)
+void transformer_count_rerun(const struct model *model, int layer, int t, int n_wanted,
+			     struct arena *arena)
 {
-	struct kept_layer at;
-
-	layer_alloc(&at, model, layer, t, &there, true, arena);
-	layer_alloc_kept(&at, &model->config, t, arena);
+	count_aside(model, layer, t, n_wanted, true, arena);
 	floats(arena, t, model->config.n_channels);
 	floats(arena, t, model->config.n_channels);
 }

@@ -101,8 +101,10 @@ void transformer_rerun(const struct model *model, const struct batch *batch,
 		       struct pool *pool);
 
 /* What transformer_rerun and the backward pass allocate, counted by the arena. */
-void transformer_count_rerun(const struct model *model, int layer, int t, struct arena *arena);
-void transformer_count_backward(const struct model *model, int t, struct arena *arena);
+void transformer_count_rerun(const struct model *model, int layer, int t, int n_wanted,
+			     struct arena *arena);
+void transformer_count_backward(const struct model *model, int t, int n_wanted,
+				struct arena *arena);
 
 /* The rows of whole sequences; positions count from 0 in each. */
 struct rows batch_rows(const struct batch *batch, struct arena *arena);

@@ -1,7 +1,7 @@
 /* What passes are said to take of an arena, from an outline of the model, is to the byte
- * what they take, and a pass that keeps nothing has the bits of one that does: all golden
- * models, with and without recomputation and adapters, for a few rows and for more than go
- * through a layer together. */
+ * what they take, and a pass that keeps nothing, or is asked for some rows, has the bits
+ * of one that keeps all: all golden models, with and without recomputation and adapters,
+ * for a few rows and for more than go through a layer together. */
 #include "common/model/head.h"
 #include "common/model/hf_adapter.h"
 #include "common/model/lora.h"
@@ -59,23 +59,86 @@ static void check_head(const char *name, const struct model *model, const struct
 	expect_bytes(name, "head_train", head_train_bytes(outline, t));
 }
 
-/* hidden [T, C], of all rows; may use room [T, C]. */
-static void check_wanted(const char *name, const struct model *model, const struct batch *whole,
-			 const float *hidden, float *room)
+/* Two of three rows. */
+static int choose_wanted(int *wanted, int t)
 {
-	int wanted[MANY * N_IDS], t = whole->offsets[whole->n_seqs];
-	size_t c = (size_t)model->config.n_channels;
-	struct batch some = *whole;
+	int n = 0;
 
-	some.wanted = wanted;
 	for (int i = 0; i < t; i++)
 		if (i % 3 != 0)
-			wanted[some.n_wanted++] = i;
-	transformer_forward(model, &some, room, NULL, &arena, NULL);
-	for (int i = 0; i < some.n_wanted; i++)
-		if (memcmp(room + (size_t)i * c, hidden + (size_t)wanted[i] * c, c * sizeof *room))
-			fail_msg("%s: row %d of %d has other bits where some are wanted", name,
-				 wanted[i], t);
+			wanted[n++] = i;
+	return n;
+}
+
+/* hidden [T, C], of all rows. */
+static void compare_hidden(const char *name, const struct model *model, const struct batch *some,
+			   const float *hidden, const float *wanted)
+{
+	size_t c = (size_t)model->config.n_channels;
+
+	for (int i = 0; i < some->n_wanted; i++)
+		if (memcmp(wanted + (size_t)i * c, hidden + (size_t)some->wanted[i] * c,
+			   c * sizeof *hidden) != 0)
+			fail_msg("%s: row %d has other bits where some are wanted", name,
+				 some->wanted[i]);
+}
+
+static float *gradients(const struct model *model, const struct batch *batch,
+			const struct kept *kept, const float *dhidden, size_t n)
+{
+	float *grads = xcalloc(model_trained(model).layout->n_floats, sizeof *grads);
+	float *copy = xcalloc(n, sizeof *copy);
+
+	memcpy(copy, dhidden, n * sizeof *copy);
+	transformer_backward(model, batch, kept, copy, grads, &arena, NULL);
+	free(copy);
+	return grads;
+}
+
+/* A pass for some rows beside one for all, of which the others have no part in the loss:
+ * the same numbers and gradients, from the memory that is said. */
+static void check_wanted(const char *name, const struct model *model, const struct model *outline,
+			 const struct batch *whole)
+{
+	int wanted[MANY * N_IDS], t = whole->offsets[whole->n_seqs];
+	size_t c = (size_t)model->config.n_channels, n = (size_t)t * c, n_some;
+	struct batch some = *whole;
+	float *hidden = xcalloc(n, sizeof *hidden), *few = xcalloc(n, sizeof *few);
+	float *dhidden = xcalloc(n, sizeof *dhidden), *dfew = xcalloc(n, sizeof *dfew);
+	float *grads, *expected;
+	struct kept kept;
+
+	some.wanted = wanted;
+	some.n_wanted = choose_wanted(wanted, t);
+	n_some = (size_t)some.n_wanted * c;
+	for (size_t i = 0; i < n_some; i++) {
+		dfew[i] = (float)((i * 31) % 67) * 0.01f - 0.3f;
+		dhidden[(size_t)wanted[i / c] * c + i % c] = dfew[i];
+	}
+	transformer_forward(model, whole, hidden, &kept, &arena, NULL);
+	expected = gradients(model, whole, &kept, dhidden, n);
+	arena_release(&arena);
+	arena_init(&arena);
+	transformer_forward(model, &some, few, NULL, &arena, NULL);
+	compare_hidden(name, model, &some, hidden, few);
+	arena_release(&arena);
+	arena_init(&arena);
+	transformer_forward(model, &some, few, &kept, &arena, NULL);
+	compare_hidden(name, model, &some, hidden, few);
+	assert_int_equal(arena.used, transformer_kept_bytes(outline, t, some.n_wanted));
+	grads = gradients(model, &some, &kept, dfew, n_some);
+	for (size_t i = 0; i < model_trained(model).layout->n_floats; i++)
+		if (!(grads[i] == expected[i]))
+			fail_msg("%s: gradient %zu is %g where some rows are wanted, of all %g",
+				 name, i, grads[i], expected[i]);
+	expect_bytes(name, "training some rows",
+		     transformer_train_bytes(outline, t, some.n_wanted));
+	free(hidden);
+	free(few);
+	free(dhidden);
+	free(dfew);
+	free(grads);
+	free(expected);
 }
 
 static void check_passes(const char *name, struct model *model, int n_seqs)
@@ -96,14 +159,14 @@ static void check_passes(const char *name, struct model *model, int n_seqs)
 	arena_init(&arena);
 	transformer_forward(model, &batch, dhidden, NULL, &arena, NULL);
 	expect_bytes(name, "transformer_forward", transformer_forward_bytes(outline, t));
-	check_wanted(name, model, &batch, dhidden, hidden);
+	check_wanted(name, model, outline, &batch);
 	transformer_forward(model, &batch, hidden, &kept, &arena, NULL);
 	if (memcmp(hidden, dhidden, n * sizeof *hidden) != 0)
 		fail_msg("%s: a pass of %d rows that keeps nothing has other bits", name, t);
 	memset(dhidden, 0, n * sizeof *dhidden);
-	assert_int_equal(arena.used, transformer_kept_bytes(outline, t));
+	assert_int_equal(arena.used, transformer_kept_bytes(outline, t, ALL_ROWS));
 	transformer_backward(model, &batch, &kept, dhidden, grads, &arena, NULL);
-	expect_bytes(name, "training", transformer_train_bytes(outline, t));
+	expect_bytes(name, "training", transformer_train_bytes(outline, t, ALL_ROWS));
 	if (model->config.head == HEAD_LM)
 		check_head(name, model, outline, t, hidden, dhidden, grads);
 	arena_release(&arena);
