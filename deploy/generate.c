@@ -368,7 +368,7 @@ static size_t prompt_options(struct generate *generate, struct option *options)
 {
 	const struct option own[] = {
 		{.name = "--prompt",
-		 .type = OPTION_STRING,
+		 .type = OPTION_TEXT,
 		 .target = &generate->prompt,
 		 .help = "one prompt instead of a file"},
 		{.name = "--max-new-tokens",

@@ -30,6 +30,7 @@ static const char *placeholder(const struct option *option)
 	case OPTION_FLAG:
 		return "";
 	case OPTION_STRING:
+	case OPTION_TEXT:
 		return "TEXT";
 	case OPTION_INT:
 		return "N";
@@ -81,6 +82,15 @@ static enum status check_range(const struct option *option, const char *text, do
 			 option->name, text, option->min, option->max);
 }
 
+static enum status set_string(const struct option *option, const char *text, struct error *err)
+{
+	if (option->type == OPTION_STRING && !*text)
+		return error_set(err, STATUS_BAD_INPUT, "%s is empty: %s", option->name,
+				 option->help);
+	*(const char **)option->target = text;
+	return STATUS_OK;
+}
+
 static enum status set_int(const struct option *option, const char *text, struct error *err)
 {
 	char *end;
@@ -117,8 +127,8 @@ static enum status set_value(const struct option *option, const char *text, stru
 {
 	switch (option->type) {
 	case OPTION_STRING:
-		*(const char **)option->target = text;
-		return STATUS_OK;
+	case OPTION_TEXT:
+		return set_string(option, text, err);
 	case OPTION_INT:
 		return set_int(option, text, err);
 	case OPTION_DOUBLE:

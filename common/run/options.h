@@ -6,7 +6,14 @@
 
 #include "common/base/status.h"
 
-enum option_type { OPTION_FLAG, OPTION_STRING, OPTION_INT, OPTION_DOUBLE, OPTION_LIST };
+enum option_type {
+	OPTION_FLAG,
+	OPTION_STRING, /* a path or a word: never empty */
+	OPTION_TEXT,   /* any text */
+	OPTION_INT,
+	OPTION_DOUBLE,
+	OPTION_LIST,
+};
 
 struct option_list {
 	const char **items;

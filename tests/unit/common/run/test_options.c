@@ -13,7 +13,7 @@
 #include "common/run/options.h"
 
 static struct {
-	const char *config, *model;
+	const char *config, *model, *prompt;
 	bool pretty;
 	int64_t seed;
 	double temperature;
@@ -22,6 +22,7 @@ static struct {
 static const struct option options[] = {
 	{"CONFIG", OPTION_STRING, &got.config, 0, 0, true, "configuration file", NULL},
 	{"--model", OPTION_STRING, &got.model, 0, 0, false, "checkpoint", NULL},
+	{"--prompt", OPTION_TEXT, &got.prompt, 0, 0, false, "any text", NULL},
 	{"--pretty", OPTION_FLAG, &got.pretty, 0, 0, false, "indent", NULL},
 	{"--seed", OPTION_INT, &got.seed, 0, 100, false, "seed", NULL},
 	{"--temperature", OPTION_DOUBLE, &got.temperature, 0, 10, false, "divides the logits", NULL},
@@ -57,8 +58,9 @@ static void test_both_forms_of_values_are_read(void **state)
 	assert_string_equal(got.set.items[0], "a=1");
 	assert_string_equal(got.set.items[1], "b=2");
 	option_list_release(&got.set);
-	assert_int_equal(PARSE("--model", "-", "--", "--odd"), STATUS_OK);
+	assert_int_equal(PARSE("--model", "-", "--prompt=", "--", "--odd"), STATUS_OK);
 	assert_string_equal(got.config, "--odd");
+	assert_string_equal(got.prompt, "");
 }
 
 /* The command line is refused with exactly this sentence. */
@@ -76,6 +78,8 @@ static void test_mistakes_are_named(void **state)
 	REFUSED("unknown option -m; --help lists them", "c", "-m");
 	REFUSED("--model needs a value", "c", "--model");
 	REFUSED("--model needs a value, found --pretty", "--model", "--pretty");
+	REFUSED("--model is empty: checkpoint", "c", "--model=");
+	REFUSED("CONFIG is empty: configuration file", "");
 	REFUSED("--pretty takes no value", "c", "--pretty=1");
 	REFUSED("--seed is \"7x\", expected an integer", "c", "--seed", "7x");
 	REFUSED("--seed is \"\", expected an integer", "c", "--seed=");
