@@ -447,31 +447,6 @@ static const char *last_part(const char *name)
 	return dot ? dot + 1 : name;
 }
 
-/* Nearest among the sections that hold keys: "modle" is near to "model". */
-static char *nearest_section(const char *name, unsigned commands)
-{
-	char **sections = xcalloc(n_config_keys * 2, sizeof *sections);
-	size_t n = 0;
-	const char *near;
-	char *result;
-
-	for (size_t i = 0; i < n_config_keys; i++) {
-		const char *key = config_keys[i].name;
-
-		if (!(config_keys[i].commands & commands))
-			continue;
-		for (const char *dot = strchr(key, '.'); dot && n < n_config_keys * 2;
-		     dot = strchr(dot + 1, '.'))
-			sections[n++] = xstrndup(key, (size_t)(dot - key));
-	}
-	near = nearest_word(name, (const char *const *)sections, n);
-	result = near ? xstrdup(near) : NULL;
-	for (size_t i = 0; i < n; i++)
-		free(sections[i]);
-	free(sections);
-	return result;
-}
-
 /* Whether the section of that name is not what is wrong with the key. */
 static bool is_inside(const char *name, const char *section)
 {
@@ -511,37 +486,65 @@ static const char *abbreviated_key(const char *name, unsigned commands)
 	return NULL;
 }
 
-char *config_nearest(const char *name, unsigned commands)
+struct names {
+	char **items;
+	size_t n;
+};
+
+static void add_name(struct names *names, const char *name, size_t length)
 {
-	const char **names = xcalloc(n_config_keys, sizeof *names);
-	const char *near = abbreviated_key(name, commands);
-	char *result = NULL;
-	size_t n = 0;
+	names->items = xrealloc(names->items, names->n + 1, sizeof *names->items);
+	names->items[names->n++] = xstrndup(name, length);
+}
+
+/* A command's keys and behind them the sections that each is in; returns the number of keys. */
+static size_t list_names(struct names *names, unsigned commands)
+{
+	size_t n_keys;
 
 	for (size_t i = 0; i < n_config_keys; i++)
 		if (config_keys[i].commands & commands)
-			names[n++] = config_keys[i].name;
-	if (!near)
-		near = nearest_word(name, names, n);
-	if (near) {
-		result = xstrdup(near);
-		goto done;
-	}
-	result = nearest_section(name, commands);
-	if (result && !is_inside(name, result))
-		goto done;
-	free(result);
-	result = NULL;
-	/* A key in the wrong section: the nearest last part. */
+			add_name(names, config_keys[i].name, strlen(config_keys[i].name));
+	n_keys = names->n;
+	for (size_t i = 0; i < n_keys; i++)
+		for (const char *key = names->items[i], *dot = strchr(key, '.'); dot;
+		     dot = strchr(dot + 1, '.'))
+			add_name(names, key, (size_t)(dot - key));
+	return n_keys;
+}
+
+/* The name whose last part is nearest to that of one in the wrong section. */
+static const char *nearest_elsewhere(const char *name, const char *const *names, size_t n)
+{
+	const char **parts = xcalloc(n, sizeof *parts), *near, *found = NULL;
+
 	for (size_t i = 0; i < n; i++)
-		names[i] = last_part(names[i]);
-	near = nearest_word(last_part(name), names, n);
-	for (size_t i = 0; near && !result && i < n_config_keys; i++)
-		if ((config_keys[i].commands & commands) &&
-		    strcmp(last_part(config_keys[i].name), near) == 0)
-			result = xstrdup(config_keys[i].name);
-done:
-	free(names);
+		parts[i] = last_part(names[i]);
+	near = nearest_word(last_part(name), parts, n);
+	for (size_t i = 0; near && !found && i < n; i++)
+		found = parts[i] == near ? names[i] : NULL;
+	free(parts);
+	return found;
+}
+
+char *config_nearest(const char *name, unsigned commands)
+{
+	struct names names = {0};
+	size_t n_keys = list_names(&names, commands);
+	const char *const *words = (const char *const *)names.items;
+	const char *near = abbreviated_key(name, commands);
+	char *result;
+
+	if (!near)
+		near = nearest_word(name, words, n_keys);
+	if (!near)
+		near = nearest_word(name, words + n_keys, names.n - n_keys);
+	if (!near || is_inside(name, near))
+		near = nearest_elsewhere(name, words, names.n);
+	result = near ? xstrdup(near) : NULL;
+	for (size_t i = 0; i < names.n; i++)
+		free(names.items[i]);
+	free(names.items);
 	return result;
 }
 

@@ -254,6 +254,7 @@ static void test_unknown_keys_name_the_nearest(void **state)
 	PPO_REFUSED("\"optimizer\":{\"lr\":1}", "did you mean \"optimizer.learning_rate\"?");
 	PPO_REFUSED("\"learning_rat\":1", "unknown key \"learning_rat\"",
 		    "did you mean \"optimizer.learning_rate\"?");
+	PPO_REFUSED("\"kl\":{\"coef\":1}", "unknown key \"kl\", did you mean \"ppo.kl\"?");
 	PPO_REFUSED("\"zzzzzzzzzzzzzzzzzzzz\":1", "unknown key \"zzzzzzzzzzzzzzzzzzzz\"");
 	PPO_REFUSED("\"ppo.epochs\":2", "has a dot");
 	PPO_REFUSED("\"train\":{\"steps\":2}", "\"train\" is a key of other commands, not of ppo");
