@@ -15,6 +15,11 @@ static enum status refuse(const struct reader *reader, int line, const char *wha
 	return error_set(err, STATUS_BAD_INPUT, "%s: line %d: %s", reader->path, line, what);
 }
 
+static bool has_either(const struct json *object, const char *key, const char *other)
+{
+	return json_given(object, key) || json_given(object, other);
+}
+
 /* --- sequences --- */
 
 static void append_id(struct row *row, int32_t id)
@@ -98,8 +103,7 @@ enum status dataset_read_sequence(struct reader *reader, const struct json *obje
 static enum status complete(const struct reader *reader, const struct json *object, int line,
 			    bool learns_all, struct row *row, struct error *err)
 {
-	bool has_completion =
-		json_given(object, "completion") || json_given(object, "completion_ids");
+	bool has_completion = has_either(object, "completion", "completion_ids");
 	enum status status = STATUS_OK;
 
 	if (has_completion && row->n == row->n_prompt)
@@ -185,12 +189,27 @@ static enum status get_pair(const struct reader *reader, const struct json *obje
 	return status;
 }
 
+/* A completion with a judgement of its own is no half of a pair. */
+static enum status check_pair(const struct reader *reader, const struct json *object, int line,
+			      struct error *err)
+{
+	if (has_either(object, "chosen", "chosen_ids") || !json_given(object, "label") ||
+	    !has_either(object, "completion", "completion_ids"))
+		return STATUS_OK;
+	return refuse(reader, line,
+		      "a completion and its \"label\", which rlhf dpo learns from with "
+		      "dpo.loss_type \"kto\"; expected \"chosen\" and \"rejected\"",
+		      err);
+}
+
 enum status dataset_read_pair(struct reader *reader, const struct json *object, int line,
 			      struct error *err)
 {
 	struct example example = {.margin = 0};
-	enum status status = read_margin(reader, object, line, &example.margin, err);
+	enum status status = check_pair(reader, object, line, err);
 
+	if (status == STATUS_OK)
+		status = read_margin(reader, object, line, &example.margin, err);
 	if (status == STATUS_OK)
 		status = get_pair(reader, object, line, &example, err);
 	return status == STATUS_OK ? dataset_add(reader, &example, line, err) : status;
@@ -215,7 +234,8 @@ static enum status read_judgement(const struct reader *reader, const struct json
 	}
 	return refuse(reader, line,
 		      value ? "\"label\" is neither true nor false (nor 1 nor 0)"
-			    : "\"label\" is missing, expected true or false",
+			    : "\"label\" is missing, expected true or false; or a pair, \"chosen\" and "
+			      "\"rejected\"",
 		      err);
 }
 
@@ -242,7 +262,7 @@ enum status dataset_read_judged(struct reader *reader, const struct json *object
 	struct example example = {.margin = 0};
 	enum status status;
 
-	if (json_given(object, "chosen") || json_given(object, "chosen_ids"))
+	if (has_either(object, "chosen", "chosen_ids"))
 		return add_both(reader, object, line, err);
 	status = read_judgement(reader, object, line, &example.label, err);
 	if (status == STATUS_OK)

@@ -407,9 +407,24 @@ static void test_judged_rows_are_wanted_or_not(void **state)
 	refused(load_judged("{\"prompt_ids\":[1],\"completion_ids\":[2],\"label\":2}\n"),
 		"line 1: \"label\" is neither true nor false");
 	refused(load_judged("{\"prompt_ids\":[1],\"completion_ids\":[2]}\n"),
-		"\"label\" is missing");
+		"\"label\" is missing, expected true or false; or a pair");
 	refused(load_judged("{\"prompt_ids\":[1],\"completion_ids\":[],\"label\":1}\n"),
 		"the completion is empty");
+}
+
+static void test_judged_rows_are_no_pairs_but_may_be_rows_of_kto(void **state)
+{
+	struct run_config config = config_of("error");
+	struct row_context context = {.n_vocab = N_VOCAB};
+
+	(void)state;
+	write_rows("d.jsonl", "{\"prompt_ids\":[1],\"completion_ids\":[2],\"label\":false}\n");
+	refused(dataset_load_pairs(&dataset, path, &context, &config, 8, END, true, &err),
+		"d.jsonl: line 1: a completion and its \"label\", which rlhf dpo learns from with "
+		"dpo.loss_type \"kto\"; expected \"chosen\" and \"rejected\"");
+	write_rows("d.jsonl", "{\"chosen_ids\":[1,2],\"rejected_ids\":[1],\"label\":false}\n");
+	must(dataset_load_pairs(&dataset, path, &context, &config, 8, END, false, &err));
+	dataset_release(&dataset);
 }
 
 /* --- labels --- */
@@ -675,6 +690,7 @@ int main(void)
 		cmocka_unit_test(test_equal_pairs_are_left_out_and_margins_kept),
 		cmocka_unit_test(test_pairs_may_have_to_hold_completions_and_get_their_end),
 		cmocka_unit_test(test_judged_rows_are_wanted_or_not),
+		cmocka_unit_test(test_judged_rows_are_no_pairs_but_may_be_rows_of_kto),
 		cmocka_unit_test(test_labels_are_names_in_order_or_numbers),
 		cmocka_unit_test(test_labelled_rows_have_numbers_of_their_labels),
 		cmocka_unit_test(test_completions_are_learnt_with_their_end),
