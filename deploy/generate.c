@@ -370,7 +370,8 @@ static size_t prompt_options(struct generate *generate, struct option *options)
 		{.name = "--prompt",
 		 .type = OPTION_TEXT,
 		 .target = &generate->prompt,
-		 .help = "one prompt instead of a file"},
+		 .help = "one prompt instead of a file; with --chat what the user says, and "
+			 "the model answers"},
 		{.name = "--max-new-tokens",
 		 .type = OPTION_INT,
 		 .target = &generate->max_new_tokens,

@@ -27,7 +27,8 @@ enum { N_TEXT_OPTIONS = 4, N_COMMON_OPTIONS = 8 };
 enum { BLOCK_LINES = 64, BLOCK_RESULTS = 1024 };
 
 struct line_args {
-	const char *model, *adapter, *input, *output, *chat, *isa, *weights;
+	const char *model, *adapter, *input, *output, *isa, *weights;
+	const char *chat; /* NULL: auto, and a prompt of the command line is no message */
 	int64_t threads;
 };
 
@@ -53,16 +54,19 @@ enum status line_check_finite(const struct line_job *job, size_t line, const flo
 			 job->input.path, job->input.numbers[line], job->model_dir, what);
 }
 
-/* The prompt of the command line as a file of one line. */
-static enum status prompt_as_input(struct line_job *job, const char *prompt, struct error *err)
+/* The prompt of the command line as a file of one line: its text, or a conversation that
+ * begins with it. */
+static enum status prompt_as_input(struct line_job *job, const char *prompt, bool is_message,
+				   struct error *err)
 {
 	struct buf text = BUF_INIT;
 
 	if (!utf8_is_valid(prompt, strlen(prompt)))
 		return error_set(err, STATUS_BAD_INPUT, "--prompt is not UTF-8");
-	buf_append_string(&text, "{\"prompt\":");
+	buf_append_string(&text, is_message ? "{\"messages\":[{\"role\":\"user\",\"content\":"
+					    : "{\"prompt\":");
 	json_write_string(&text, prompt, strlen(prompt));
-	buf_append_string(&text, "}\n");
+	buf_append_string(&text, is_message ? "}]}\n" : "}\n");
 	return jsonl_split(&job->input, "--prompt", &text, err);
 }
 
@@ -80,14 +84,16 @@ static enum status read_pipe(struct line_job *job, const char *path, struct erro
 }
 
 /* Every rank gets the lines that the lead has read. */
-static enum status share_input(struct line_job *job, const char *path, struct error *err)
+static enum status share_input(struct line_job *job, const struct line_args *args,
+			       struct error *err)
 {
 	const char *const *prompt = job->command->prompt;
+	const char *path = args->input;
 	struct buf text = BUF_INIT;
 	enum status status = STATUS_OK;
 
 	if (prompt && *prompt)
-		return prompt_as_input(job, *prompt, err);
+		return prompt_as_input(job, *prompt, args->chat != NULL, err);
 	if (comm_is_lead(job->world))
 		status = file_is_pipe(path) ? read_pipe(job, path, err)
 					    : jsonl_read(&job->input, path, err);
@@ -110,7 +116,8 @@ static enum status load_text(struct line_job *job, const char *chat, struct erro
 	if (job->command->tokenizer_alone || tokenizer_exists(job->model_dir))
 		status = tokenizer_load(&job->tokenizer, job->model_dir, err);
 	if (status == STATUS_OK && job->tokenizer)
-		status = chat_load(&job->chat, chat, job->model_dir, job->tokenizer, err);
+		status = chat_load(&job->chat, chat ? chat : "auto", job->model_dir, job->tokenizer,
+				   err);
 	if (status == STATUS_OK && !job->model)
 		n_vocab = tokenizer_size(job->tokenizer);
 	job->rows = (struct row_context){.tokenizer = job->tokenizer,
@@ -187,7 +194,7 @@ static enum status run_job(struct line_job *job, const struct line_args *args, s
 		status = start_computing(job, args, err);
 	comm_set_phase("loading");
 	if (status == STATUS_OK)
-		status = share_input(job, args->input, err);
+		status = share_input(job, args, err);
 	if (status == STATUS_OK)
 		status = comm_agree(job->world, load(job, args->chat, err), err);
 	if (status == STATUS_OK && comm_is_lead(job->world))
@@ -294,7 +301,7 @@ static enum status parse_args(const struct line_command *command, struct line_ar
 
 int line_command_main(const struct line_command *command, int argc, char **argv)
 {
-	struct line_args args = {.chat = "auto", .isa = "auto", .weights = "f32"};
+	struct line_args args = {.isa = "auto", .weights = "f32"};
 	struct line_job job = {.command = command};
 	struct error err;
 	bool help = false;

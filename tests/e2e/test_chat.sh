@@ -60,6 +60,15 @@ cmp ppo/final/model.safetensors ppo-ids/final/model.safetensors || fail 'prompts
 "$RLHF" generate --model talker --input prompts.jsonl --max-new-tokens 8 >out 2>log || fail "$(cat log)"
 "$RLHF" generate --model talker --input prompt-ids.jsonl --max-new-tokens 8 >ids.out 2>log || fail "$(cat log)"
 cmp out ids.out || fail 'messages and their ids generate otherwise'
+head -n 1 prompts.jsonl >one.jsonl
+"$RLHF" generate --model talker --input one.jsonl --max-new-tokens 8 >out 2>log || fail "$(cat log)"
+for chat in auto chatml; do
+	"$RLHF" generate --model talker --prompt 'the 1' --chat $chat --max-new-tokens 8 >said.out 2>log ||
+		fail "--prompt with --chat $chat: $(cat log)"
+	cmp out said.out || fail "--prompt with --chat $chat is not what the user says"
+done
+"$RLHF" generate --model talker --prompt 'the 1' --max-new-tokens 8 2>log | grep -q '"prompt":"the 1"' ||
+	fail "--prompt without --chat is not plain text: $(cat log)"
 
 # --- the end of a turn ends a completion: of many short ones some stop there ---
 "$RLHF" generate --model talker --input prompts.jsonl --max-new-tokens 100 --samples 40 --chat chatml >out 2>log ||
