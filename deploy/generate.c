@@ -14,11 +14,11 @@
 #include "common/base/clock.h"
 #include "common/base/die.h"
 #include "common/base/json.h"
+#include "common/base/launcher.h"
 #include "common/text/tokenizer.h"
 #include "common/text/unicode.h"
 #include "deploy/commands.h"
 #include "deploy/line_command.h"
-#include "proto/launch.h"
 #include "proto/rollout.h"
 
 enum { MAX_SLOTS = 64, MAX_USER_STOP_IDS = 32, MAX_OPTIONS = 16 };
@@ -345,7 +345,7 @@ static enum status prepare(struct line_job *job, struct error *err)
 		return error_set(err, STATUS_BAD_INPUT,
 				 "--stream prints to standard output, it cannot be for --output");
 	/* What a launcher gives its ranks may look like a terminal. */
-	if (generate->prompt && !job->output_path && !launch_is_launched() && isatty(STDOUT_FILENO))
+	if (generate->prompt && !job->output_path && !launcher_rank() && isatty(STDOUT_FILENO))
 		generate->is_shown = true;
 	generate->is_shown = generate->is_shown && job->tokenizer;
 	return read_stop_ids(generate, config, err);

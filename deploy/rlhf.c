@@ -5,6 +5,7 @@
 
 #include "common/base/build_info.h"
 #include "common/base/file.h"
+#include "common/base/launcher.h"
 #include "common/base/log.h"
 #include "common/base/thread.h"
 #include "common/run/options.h"
@@ -38,6 +39,8 @@ enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
 static void print_usage(FILE *out)
 {
+	if (!launcher_is_first())
+		return;
 	fprintf(out, "usage: rlhf COMMAND [ARGUMENTS]\n\n");
 	for (int i = 0; i < N_COMMANDS; i++)
 		fprintf(out, "  %-16s %s\n", commands[i].name, commands[i].help);
@@ -86,7 +89,8 @@ static int run(int argc, char **argv)
 		return STATUS_OK;
 	}
 	if (strcmp(argv[1], "--version") == 0) {
-		printf("rlhf %s\n", build_version());
+		if (launcher_is_first())
+			printf("rlhf %s\n", build_version());
 		return STATUS_OK;
 	}
 	for (int i = 0; i < N_COMMANDS; i++)

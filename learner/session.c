@@ -12,6 +12,7 @@
 #include "common/base/die.h"
 #include "common/base/file.h"
 #include "common/base/json.h"
+#include "common/base/launcher.h"
 #include "common/base/log.h"
 #include "common/base/pool.h"
 #include "common/model/hf_checkpoint.h"
@@ -40,6 +41,8 @@ static void print_config(enum command command)
 {
 	struct buf text = BUF_INIT;
 
+	if (!launcher_is_first())
+		return;
 	config_print_documented(command, &text);
 	fwrite(text.data, 1, text.length, stdout);
 	buf_release(&text);
@@ -326,7 +329,7 @@ bool session_open(struct session *session, enum command command, int argc, char 
 				   "no config given; usage: %s", usage);
 	if (status == STATUS_OK && (help || show_config)) {
 		*exit_code = STATUS_OK;
-	} else if (status == STATUS_OK && ranks > 0 && !launch_is_launched()) {
+	} else if (status == STATUS_OK && ranks > 0 && !launcher_rank()) {
 		*exit_code = launch_mpirun((int)ranks, argc, argv);
 	} else {
 		signals_install(); /* before MPI starts: a request to stop may come while it does */

@@ -21,10 +21,10 @@
 #include "common/base/build_info.h"
 #include "common/base/die.h"
 #include "common/base/hash.h"
+#include "common/base/launcher.h"
 #include "common/base/log.h"
 #include "common/ops/elementwise.h"
 #include "proto/heartbeat.h"
-#include "proto/launch.h"
 #include "proto/wire.h"
 
 enum {
@@ -64,7 +64,7 @@ struct comm *comm_init(void)
 {
 	if (world != NULL)
 		die("comm_init is called twice");
-	world = comm_of(wire_open(launch_is_launched(), report_failure));
+	world = comm_of(wire_open(launcher_rank() != NULL, report_failure));
 	die_set_hook(wire_abort);
 	return world;
 }

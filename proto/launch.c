@@ -1,6 +1,4 @@
-/* Launchers: Open MPI's mpirun tells its processes their place in OMPI_*, a
- * PMIx server (srun --mpi=pmix) in PMIX_*, other mpirun's in PMI_*.  Slurm's own
- * SLURM_PROCID says nothing: a batch script has it as well. */
+/* See launch.h. */
 #include "proto/launch.h"
 
 #include <errno.h>
@@ -20,16 +18,6 @@
 #include "common/base/file.h"
 #include "common/base/log.h"
 #include "common/base/status.h"
-
-bool launch_is_launched(void)
-{
-	static const char *const names[] = {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK"};
-	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-		if (getenv(names[i]) != NULL)
-			return true;
-	}
-	return false;
-}
 
 /* Whether that process is Open MPI's launcher.  Safe after a fork. */
 static bool is_mpirun(pid_t pid)

@@ -1,11 +1,6 @@
-/* What started this process; --ranks N: starting mpirun on this machine with what a laptop
- * needs. */
+/* --ranks N: starting mpirun on this machine with what a laptop needs. */
 #pragma once
 
-#include <stdbool.h>
-
-/* True if a launcher (mpirun, srun --mpi=pmix) started this process. */
-bool launch_is_launched(void);
 /* Runs "mpirun -n N ... argv without --ranks" and waits for it, allowing more
  * ranks than cores and root in a container; prints the command that it runs.
  * argv[0] is the name of the rlhf command ("ppo"); the program is this executable.

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "common/base/die.h"
+#include "common/base/launcher.h"
 #include "common/base/log.h"
 
 enum { MAX_FAULTS = 64 };
@@ -27,18 +28,9 @@ static int n_faults;
 /* Whether this process is the one that RLHF_FAULT_RANK names. */
 static bool rank_is_meant(void)
 {
-	static const char *const variables[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"};
-	const char *wanted = getenv("RLHF_FAULT_RANK");
+	const char *wanted = getenv("RLHF_FAULT_RANK"), *rank = launcher_rank();
 
-	if (!wanted)
-		return true;
-	for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) {
-		const char *rank = getenv(variables[i]);
-
-		if (rank)
-			return strcmp(rank, wanted) == 0;
-	}
-	return strcmp(wanted, "0") == 0; /* no launcher: the only rank */
+	return !wanted || strcmp(rank ? rank : "0", wanted) == 0;
 }
 
 /* "kill:POINT:HIT", "stop:POINT:HIT", "nan:POINT:HIT" or "omit:PART"; text is cut into its parts. */

@@ -11,6 +11,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/die.h"
+#include "common/base/launcher.h"
 
 #define MAX_WORD 96 /* longer words have no neighbours */
 
@@ -47,6 +48,8 @@ static void print_help(const struct option *options, size_t n, const char *usage
 {
 	char left[64];
 
+	if (!launcher_is_first())
+		return;
 	printf("usage: %s\n\n", usage);
 	for (size_t i = 0; i < n; i++) {
 		const struct option *option = &options[i];

@@ -30,8 +30,8 @@ struct option {
 };
 
 /* Parses argv[1..]; --name value and --name=value.  "--help" prints usage,
- * options and the example on standard output and sets *help_shown.  An unknown
- * option is an error naming the nearest known one. */
+ * options and the example on standard output, on the first rank of a job, and sets
+ * *help_shown.  An unknown option is an error naming the nearest known one. */
 enum status options_parse(const struct option *options, size_t n, int argc, char **argv,
 			  const char *usage, const char *example, bool *help_shown,
 			  struct error *err);

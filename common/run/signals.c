@@ -10,10 +10,10 @@
 #include "common/run/signals.h"
 
 #include <signal.h>
-#include <stdlib.h>
 #include <sys/prctl.h>
 
 #include "common/base/die.h"
+#include "common/base/launcher.h"
 
 static volatile sig_atomic_t stop_requested;
 
@@ -31,16 +31,11 @@ static void handle(int signal, void (*handler)(int), int flags)
 		die("cannot set the handler of signal %d", signal);
 }
 
-static bool has_launcher(void)
-{
-	return getenv("OMPI_COMM_WORLD_SIZE") || getenv("PMIX_RANK") || getenv("PMI_RANK");
-}
-
 static void install_common(void)
 {
 	handle(SIGPIPE, SIG_IGN, 0);
 	handle(SIGXFSZ, SIG_IGN, 0);
-	if (has_launcher())
+	if (launcher_rank())
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 }
 

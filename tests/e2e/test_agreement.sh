@@ -3,6 +3,15 @@
 # of which one has an old copy: one sentence, exit code 2, and nothing is written.
 # shellcheck source=tests/e2e/common.sh
 . "$(dirname "$0")/common.sh"
+# What needs no MPI is printed by the first rank.
+for arguments in --help --version 'sft --help' 'sft --print-config' 'inspect -h'; do
+	# shellcheck disable=SC2086
+	"$RLHF" $arguments >alone
+	# shellcheck disable=SC2086
+	on 3 "$RLHF" $arguments >thrice
+	cmp alone thrice || fail "rlhf $arguments says something else on three ranks"
+done
+
 make_toy
 make_rows
 mkdir elsewhere

@@ -45,7 +45,7 @@ echo "         $costs"
 
 simulate() { # RANKS SEQUENCES
 	# shellcheck disable=SC2086
-	OMPI_COMM_WORLD_SIZE=$1 smpirun -np "$1" -platform "$work/platform.xml" -hostfile "$work/hosts" \
+	OMPI_COMM_WORLD_RANK=0 smpirun -np "$1" -platform "$work/platform.xml" -hostfile "$work/hosts" \
 		--cfg=smpi/simulate-computation:no --cfg=smpi/host-speed:1Gf \
 		--cfg=smpi/shared-malloc:global --cfg=smpi/shared-malloc-blocksize:67108864 \
 		--cfg=smpi/privatization:dlopen --cfg=smpi/tmpdir:"$work" \

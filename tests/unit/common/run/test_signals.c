@@ -35,7 +35,7 @@ static void expect(bool holds)
 
 static void clear_launcher(void)
 {
-	unsetenv("OMPI_COMM_WORLD_SIZE");
+	unsetenv("OMPI_COMM_WORLD_RANK");
 	unsetenv("PMIX_RANK");
 	unsetenv("PMI_RANK");
 }
@@ -87,7 +87,7 @@ static void alone(void)
 static void launched(void)
 {
 	clear_launcher();
-	setenv("OMPI_COMM_WORLD_SIZE", "2", 1);
+	setenv("OMPI_COMM_WORLD_RANK", "2", 1);
 	expect(death_signal() == SIGKILL);
 }
 
