@@ -99,37 +99,38 @@ static void test_a_row_holds_cosines_and_sines_times_the_factor(void **state)
 	}
 }
 
+static int fixed_length(enum rotary_kind kind)
+{
+	const struct rotary rotary = {.kind = kind, .original = 9};
+
+	return rotary_fixed_length(&rotary);
+}
+
 static void test_the_fixed_length_is_that_of_the_original(void **state)
 {
-	struct rotary rotary = {.kind = ROTARY_YARN, .original = 9};
-
 	(void)state;
-	assert_int_equal(rotary_fixed_length(&rotary), INT_MAX);
-	rotary.kind = ROTARY_DYNAMIC;
-	assert_int_equal(rotary_fixed_length(&rotary), 9);
-	rotary.kind = ROTARY_LONGROPE;
-	assert_int_equal(rotary_fixed_length(&rotary), 9);
+	assert_int_equal(fixed_length(ROTARY_YARN), INT_MAX);
+	assert_int_equal(fixed_length(ROTARY_DYNAMIC), 9);
+	assert_int_equal(fixed_length(ROTARY_LONGROPE), 9);
+}
+
+static int stretched_length(enum rotary_kind kind, double factor)
+{
+	const struct rotary rotary = {.kind = kind, .original = 9, .factor = factor};
+
+	return rotary_stretched_length(&rotary);
 }
 
 static void test_a_scaling_stretches_the_original(void **state)
 {
-	struct rotary rotary = {.kind = ROTARY_LINEAR, .original = 9, .factor = 2.5};
-
 	(void)state;
-	assert_int_equal(rotary_stretched_length(&rotary), 22);
-	rotary.kind = ROTARY_DYNAMIC;
-	assert_int_equal(rotary_stretched_length(&rotary), 22);
-	rotary.kind = ROTARY_YARN;
-	assert_int_equal(rotary_stretched_length(&rotary), 22);
-	rotary.kind = ROTARY_LLAMA3;
-	assert_int_equal(rotary_stretched_length(&rotary), 0);
-	rotary.kind = ROTARY_LONGROPE;
-	assert_int_equal(rotary_stretched_length(&rotary), 0);
-	rotary.kind = ROTARY_DEFAULT;
-	assert_int_equal(rotary_stretched_length(&rotary), 0);
-	rotary.kind = ROTARY_YARN;
-	rotary.factor = 1e30;
-	assert_int_equal(rotary_stretched_length(&rotary), MODEL_MAX_POSITIONS);
+	assert_int_equal(stretched_length(ROTARY_LINEAR, 2.5), 22);
+	assert_int_equal(stretched_length(ROTARY_DYNAMIC, 2.5), 22);
+	assert_int_equal(stretched_length(ROTARY_YARN, 2.5), 22);
+	assert_int_equal(stretched_length(ROTARY_LLAMA3, 2.5), 0);
+	assert_int_equal(stretched_length(ROTARY_LONGROPE, 2.5), 0);
+	assert_int_equal(stretched_length(ROTARY_DEFAULT, 2.5), 0);
+	assert_int_equal(stretched_length(ROTARY_YARN, 1e30), MODEL_MAX_POSITIONS);
 }
 
 int main(void)
