@@ -121,7 +121,10 @@ enum status model_check_positions(const struct model_config *config, int n, cons
 				  struct error *err);
 /* The longest sequence that a model serves: max_position_embeddings or, where a rotary
  * scaling stretches the original positions further, so many.  In Gemma 3, whose layers with
- * a window have angles of their own, max_position_embeddings counts the stretched ones. */
+ * a window have angles of their own, max_position_embeddings counts the stretched ones.
+ * Original are original_max_position_embeddings (never of a dynamic scaling), else
+ * max_position_embeddings, which transformers' documentation wants as it was before: where a
+ * checkpoint has stretched it and does not say so, the limit is too high by the factor. */
 int model_position_limit(const struct model_config *config);
 /* The longest sequence that can be generated.  Keys that were rotated for one length
  * cannot serve another, so angles that depend on the length set a bound of their own. */

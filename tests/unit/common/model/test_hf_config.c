@@ -364,6 +364,11 @@ static void test_a_scaling_says_how_many_positions_are_served(void **state)
 	assert_int_equal(limit_of(LLAMA ",\"max_position_embeddings\":48"), 48);
 	assert_int_equal(model_position_limit(&linear), 120);
 	assert_int_equal(model_generation_limit(&linear), 120);
+	/* A linear one whose max_position_embeddings counts the stretched positions says so. */
+	assert_int_equal(limit_of(LLAMA ",\"max_position_embeddings\":16384,\"rope_scaling\":{"
+					"\"rope_type\":\"linear\",\"factor\":4.0,"
+					"\"original_max_position_embeddings\":4096}"),
+			 16384);
 	/* Qwen 2.5's, as its makers say it; one that has been raised already; one that ends
 	 * before max_position_embeddings, which a model may be asked for in any case. */
 	assert_int_equal(limit_of(LLAMA ",\"max_position_embeddings\":32768,\"rope_scaling\":{"
