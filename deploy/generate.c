@@ -469,8 +469,8 @@ static size_t run_options(struct generate *generate, struct option *options)
 		 .target = &generate->kv_cache_mb,
 		 .min = 0,
 		 .max = 1e9,
-		 .help = "most memory for keys and values, MiB; 0: a quarter of the node's, "
-			 "shared among its ranks"},
+		 .help = "most memory for keys and values, MiB; 0, the default: a quarter of the "
+			 "node's, shared among its ranks"},
 	};
 
 	memcpy(options, own, sizeof own);

@@ -25,7 +25,7 @@ struct judge {
 };
 
 static const char input_help[] = "JSONL file, - for standard input: rows with text, prompt and "
-				 "completion, or input_ids";
+				 "completion, messages, or their ids";
 
 /* --- rows --- */
 
