@@ -89,8 +89,7 @@ static int run(int argc, char **argv)
 		return STATUS_OK;
 	}
 	if (strcmp(argv[1], "--version") == 0) {
-		if (launcher_is_first())
-			printf("rlhf %s\n", build_version());
+		printf("rlhf %s\n", build_version());
 		return STATUS_OK;
 	}
 	for (int i = 0; i < N_COMMANDS; i++)

@@ -1,6 +1,6 @@
 /* Open MPI's mpirun tells its processes their place in OMPI_*, a PMIx server (srun
- * --mpi=pmix) in PMIX_*, other mpirun's in PMI_*.  Slurm's own SLURM_PROCID does not say
- * that MPI is there, and a batch script has it as well, as 0. */
+ * --mpi=pmix) in PMIX_*, other mpirun's in PMI_*.  Slurm's own SLURM_PROCID says nothing: a
+ * batch script, and a shell that srun has started, have it as well. */
 #include "common/base/launcher.h"
 
 #include <stdlib.h>
@@ -20,6 +20,5 @@ bool launcher_is_first(void)
 {
 	const char *rank = launcher_rank();
 
-	rank = rank ? rank : getenv("SLURM_PROCID");
 	return !rank || strcmp(rank, "0") == 0;
 }

@@ -4,7 +4,7 @@
 # shellcheck source=tests/e2e/common.sh
 . "$(dirname "$0")/common.sh"
 # What needs no MPI is printed by the first rank.
-for arguments in --help --version 'sft --help' 'sft --print-config' 'inspect -h'; do
+for arguments in --help 'sft --help' 'sft --print-config' 'inspect -h'; do
 	# shellcheck disable=SC2086
 	"$RLHF" $arguments >alone
 	# shellcheck disable=SC2086
