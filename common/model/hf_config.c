@@ -300,16 +300,17 @@ static enum status get_cap(const struct hf_reader *r, const char *key, double fa
 }
 
 /* Refuses a model whose tokens attend to those behind them: a key that is not the causal
- * value. */
+ * value.  null counts as false, as it does to transformers. */
 static enum status check_direction(const struct hf_reader *r, const char *key, bool causal)
 {
+	const char *found = json_given(r->root, key) ? "false" : "null";
 	bool value;
-	enum status status = hf_get_bool(r, key, causal, &value);
+	enum status status = hf_get_bool(r, key, json_get(r->root, key) ? false : causal, &value);
 
 	if (status == STATUS_OK && value != causal)
 		status = error_set(r->err, STATUS_BAD_INPUT,
 				   "%s: %s is %s, expected causal attention", r->where, key,
-				   value ? "true" : "false");
+				   value ? "true" : found);
 	return status;
 }
 

@@ -614,7 +614,9 @@ static void test_options_of_single_families(void **state)
 	/* transformers 5 lets every family look ahead where that is said. */
 	assert_refused(LLAMA ",\"is_causal\":false",
 		       "is_causal is false, expected causal attention");
+	assert_refused(LLAMA ",\"is_causal\":null", "is_causal is null, expected causal attention");
 	accepted(LLAMA ",\"is_causal\":true");
+	accepted(GEMMA2 ",\"use_bidirectional_attention\":null");
 }
 
 static void test_aliases_of_dimensions_are_read(void **state)
