@@ -74,6 +74,14 @@ static bool is_lm_head(const struct model *model, int i)
 	return hf_tensor_param(model, i)->id == PARAM_LM_HEAD;
 }
 
+/* Whether a name, of a module or of its tensor, is that of an output matrix in a model that has
+ * none of its own. */
+static bool is_tied_head(const struct model *model, const char *name)
+{
+	return model->config.tied && model->config.head == HEAD_LM &&
+	       strncmp(name, COMMON_HEAD, strlen(COMMON_HEAD)) == 0;
+}
+
 /* Whether a name in modules_to_save is that of a tensor's module: by PEFT's rule for what is
  * trained whole, any end of it. */
 static bool saves(const struct model *model, int i, const char *name)
@@ -277,8 +285,11 @@ static enum status plan_saved(struct planning *planning, const struct adapter_op
 		if (status == STATUS_OK && n_matched == 0)
 			status = error_set(err, STATUS_BAD_INPUT,
 					   "lora.modules_to_save: no module of the model is called "
-					   "\"%.100s\"",
-					   name);
+					   "\"%.100s\"%s",
+					   name,
+					   is_tied_head(model, name)
+						   ? ": its output matrix is tied to the embedding"
+						   : "");
 		if (model->config.head == HEAD_SCORE && strcmp(name, "score") == 0)
 			continue;
 		buf_append_string(saved, saved->length ? ", " : "[");
@@ -415,7 +426,12 @@ static enum status place_tensor(struct reader *reader, const struct tensor_view 
 	}
 	i = find_tensor(reader->planning.model, name);
 	if (i < 0)
-		return unexpected(view, "belongs to no module of this model", err);
+		return unexpected(view,
+				  is_tied_head(reader->planning.model, name)
+					  ? "is an output matrix, but this model's is tied to the "
+					    "embedding"
+					  : "belongs to no module of this model",
+				  err);
 	reader->saved[i] = view;
 	return save_tensor(&reader->planning, i, name, view->path, err);
 }

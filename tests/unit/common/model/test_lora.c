@@ -587,6 +587,27 @@ static void test_the_output_matrix_has_the_name_that_it_is_saved_by(void **state
 
 /* --- what is refused --- */
 
+static void test_an_output_matrix_beside_a_tied_model_is_refused_as_such(void **state)
+{
+	char dir[] = "/tmp/rlhf-test-lora-XXXXXX", out[60];
+	struct hf_save_options options = {0};
+	struct model *untied = load_base("llama-gqa"), *tied = load_base("llama-pad");
+	struct error err = {""};
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(out, sizeof out, "%s/adapter", dir);
+	assert_int_equal(create(untied, NULL, "[\"lm_head\"]", &err), STATUS_OK);
+	assert_int_equal(hf_save(untied, out, &options, &err), STATUS_OK);
+	assert_int_equal(hf_adapter_load(tied, out, NULL, &err), STATUS_BAD_INPUT);
+	if (!strstr(err.text, "tensor \"base_model.model.lm_head.weight\" is an output matrix, but "
+			      "this model's is tied to the embedding"))
+		fail_msg("%s", err.text);
+	assert_int_equal(file_remove_tree(dir, &err), STATUS_OK);
+	model_destroy(tied);
+	model_destroy(untied);
+}
+
 /* The files alone do not show it: names of no module are PEFT's. */
 static void test_a_tensor_that_is_trained_whole_must_be_there(void **state)
 {
@@ -650,6 +671,8 @@ static void test_names_that_match_nothing_are_refused(void **state)
 	assert_refused("llama-gqa", NULL, "[\"q_proj\"]", "a part of a larger matrix");
 	assert_refused("gpt2", NULL, "[\"wte\"]", "tied to the output matrix");
 	assert_refused("gpt2", NULL, "[\"score\"]", "no module of the model is called \"score\"");
+	assert_refused("gpt2", NULL, "[\"lm_head\"]",
+		       "called \"lm_head\": its output matrix is tied to the embedding");
 }
 
 /* Whether the files alone show that an adapter is refused. */
@@ -784,6 +807,7 @@ int main(void)
 		cmocka_unit_test(test_the_output_matrix_has_the_name_that_it_is_saved_by),
 		cmocka_unit_test(test_a_is_uniform_within_its_bound),
 		cmocka_unit_test(test_a_tensor_that_is_trained_whole_must_be_there),
+		cmocka_unit_test(test_an_output_matrix_beside_a_tied_model_is_refused_as_such),
 		cmocka_unit_test(test_names_that_match_nothing_are_refused),
 		cmocka_unit_test(test_variants_and_bad_configs_are_refused),
 		cmocka_unit_test(test_an_adapter_of_another_model_is_refused),
