@@ -21,6 +21,36 @@
 
 enum { MAX_CONFIG_BYTES = 1 << 22, NAME_BYTES = 256 };
 
+/* --- names --- */
+
+/* A module or tensor is called by its place in the whole model, as PEFT does it: the language
+ * model is a part of one that sees images. */
+static void name_in_whole(const struct model *model, char *name, size_t size)
+{
+	static const char whole[] = "model.", part[] = "language_model.";
+	char *rest = name + strlen(whole);
+
+	if (!model->config.sees_images || strncmp(name, whole, strlen(whole)) != 0)
+		return;
+	ASSERT(strlen(name) + strlen(part) < size);
+	memmove(rest + strlen(part), rest, strlen(rest) + 1);
+	memcpy(rest, part, strlen(part));
+}
+
+static void describe_tensor(const struct model *model, int i, struct hf_tensor *tensor)
+{
+	hf_tensor_describe(model, i, tensor);
+	name_in_whole(model, tensor->name, sizeof tensor->name);
+}
+
+static bool describe_linear(const struct model *model, int i, struct hf_linear *linear)
+{
+	if (!hf_linear_describe(model, i, linear))
+		return false;
+	name_in_whole(model, linear->module, sizeof linear->module);
+	return true;
+}
+
 /* --- plans --- */
 
 /* The linear layers of a model, by stored tensor, beside the plan for them. */
@@ -41,7 +71,7 @@ static void planning_init(struct planning *planning, const struct model *model)
 	planning->plan.scale = xcalloc(n, sizeof *planning->plan.scale);
 	planning->plan.is_saved = xcalloc(n, sizeof *planning->plan.is_saved);
 	for (int i = 0; i < planning->n; i++)
-		if (!hf_linear_describe(model, i, &planning->linears[i]))
+		if (!describe_linear(model, i, &planning->linears[i]))
 			planning->linears[i].module[0] = '\0';
 }
 
@@ -59,7 +89,7 @@ static void module_of_tensor(const struct model *model, int i, char out[NAME_BYT
 	struct hf_tensor tensor;
 	char *dot;
 
-	hf_tensor_describe(model, i, &tensor);
+	describe_tensor(model, i, &tensor);
 	snprintf(out, NAME_BYTES, "%s", tensor.name);
 	dot = strrchr(out, '.');
 	if (dot)
@@ -107,7 +137,7 @@ static enum status save_tensor(struct planning *planning, int i, const char *nam
 	const struct param *param = hf_tensor_param(model, i);
 	struct hf_tensor tensor;
 
-	hf_tensor_describe(model, i, &tensor);
+	describe_tensor(model, i, &tensor);
 	if (tensor.n_elements != (size_t)param->rows * (size_t)param->cols)
 		return error_set(err, STATUS_BAD_INPUT,
 				 "%s: \"%s\" cannot be trained whole beside an adapter: it is a part "
@@ -209,16 +239,35 @@ static void default_targets(const struct planning *planning, struct buf *list)
 			buf_printf(list, "[\"%s\"]", fused[i]);
 }
 
-static void all_linear(const struct planning *planning, struct buf *list)
+/* Appends to a list that is not closed yet. */
+static void add_name(struct buf *list, const char *name)
 {
-	for (int i = 0; i < planning->n; i++) {
-		if (!planning->linears[i].module[0])
-			continue;
-		buf_append_string(list, list->length ? ", " : "[");
-		json_write_string(list, planning->linears[i].module,
-				  strlen(planning->linears[i].module));
-	}
+	buf_append_string(list, list->length ? ", " : "[");
+	json_write_string(list, name, strlen(name));
+}
+
+/* The names of all linear layers, or of those that are adapted. */
+static void list_linear(const struct planning *planning, bool all, struct buf *list)
+{
+	for (int i = 0; i < planning->n; i++)
+		if (planning->linears[i].module[0] && (all || planning->plan.r[i] > 0))
+			add_name(list, planning->linears[i].module);
 	buf_append_char(list, ']');
+}
+
+/* The names of the modules that are trained whole, in a list that is not closed yet. */
+static void list_saved(const struct planning *planning, struct buf *list)
+{
+	char module[NAME_BYTES], before[NAME_BYTES] = "";
+
+	for (int i = 0; i < planning->n; i++) {
+		if (!planning->plan.is_saved[i])
+			continue;
+		module_of_tensor(planning->model, i, module);
+		if (strcmp(module, before) != 0) /* its weight and its bias follow each other */
+			add_name(list, module);
+		memcpy(before, module, sizeof before);
+	}
 }
 
 /* One name as a list. */
@@ -242,7 +291,7 @@ static enum status plan_targets(struct planning *planning, const struct adapter_
 	if (is_null(options->target_modules))
 		default_targets(planning, targets);
 	else if (name && strcmp(name, "all-linear") == 0)
-		all_linear(planning, targets);
+		list_linear(planning, true, targets);
 	else if (name)
 		quote_name(options->target_modules, targets);
 	else
@@ -254,6 +303,10 @@ static enum status plan_targets(struct planning *planning, const struct adapter_
 	     entry = json_next(entry))
 		status = target(planning, entry, (int)options->r, scale, err);
 	json_free(list);
+	if (planning->model->config.sees_images) { /* what sees them has such names too */
+		buf_reset(targets);
+		list_linear(planning, false, targets);
+	}
 	return status;
 }
 
@@ -264,7 +317,7 @@ static enum status plan_saved(struct planning *planning, const struct adapter_op
 	enum status status = STATUS_OK;
 
 	if (model->config.head == HEAD_SCORE)
-		buf_append_string(saved, "[\"score\"");
+		add_name(saved, "score");
 	for (int i = 0; i < planning->n && model->config.head == HEAD_SCORE; i++) {
 		enum param_id id = hf_tensor_param(model, i)->id;
 
@@ -292,8 +345,11 @@ static enum status plan_saved(struct planning *planning, const struct adapter_op
 						   : "");
 		if (model->config.head == HEAD_SCORE && strcmp(name, "score") == 0)
 			continue;
-		buf_append_string(saved, saved->length ? ", " : "[");
-		json_write_string(saved, name, strlen(name));
+		add_name(saved, name);
+	}
+	if (model->config.sees_images) {
+		buf_reset(saved);
+		list_saved(planning, saved);
 	}
 	buf_append_string(saved, saved->length ? "]" : "null");
 	return status;
@@ -393,7 +449,7 @@ static int find_tensor(const struct model *model, const char *name)
 	for (int i = 0; i < n; i++) {
 		struct hf_tensor tensor;
 
-		hf_tensor_describe(model, i, &tensor);
+		describe_tensor(model, i, &tensor);
 		if (strcmp(tensor.name, name) == 0 ||
 		    (is_lm_head(model, i) && strcmp(COMMON_HEAD ".weight", name) == 0))
 			return i;
@@ -462,7 +518,7 @@ static enum status check_saved(struct reader *reader, int i, struct error *err)
 	struct hf_tensor tensor;
 	bool same;
 
-	hf_tensor_describe(reader->planning.model, i, &tensor);
+	describe_tensor(reader->planning.model, i, &tensor);
 	same = view->rank == tensor.rank && view->shape[0] == tensor.shape[0] &&
 	       (tensor.rank == 1 || view->shape[1] == tensor.shape[1]);
 	return same ? STATUS_OK : unexpected(view, "does not have the model's shape", err);
@@ -482,7 +538,7 @@ static enum status check_complete(const struct reader *reader, struct error *err
 
 			if (reader->saved[i] || !saves(model, i, json_string(entry, NULL)))
 				continue;
-			hf_tensor_describe(model, i, &tensor);
+			describe_tensor(model, i, &tensor);
 			return error_set(err, STATUS_BAD_INPUT,
 					 "%s: tensor \"" HF_ADAPTER_PREFIX
 					 "%s\" is missing, expected "
@@ -724,7 +780,7 @@ static void gather_module(const struct model *model, const struct lora_module *m
 	struct hf_linear linear;
 	struct written *a, *b;
 
-	hf_linear_describe(model, module->tensor, &linear);
+	describe_linear(model, module->tensor, &linear);
 	a = add_written(list, n, 2, module->r, module->param->cols, n_a);
 	snprintf(a->name, sizeof a->name, HF_ADAPTER_PREFIX "%s.lora_A.weight", linear.module);
 	memcpy(a->values, lora->values + module->a, n_a * sizeof *a->values);
@@ -762,7 +818,7 @@ static void gather_saved(const struct model *model, struct written *list, int *n
 
 		if (!lora_gradient(model->lora, model->lora->values, param->id, param->layer))
 			continue;
-		hf_tensor_describe(model, i, &tensor);
+		describe_tensor(model, i, &tensor);
 		if (is_lm_head(model, i) && names_common_head(model->lora))
 			snprintf(tensor.name, sizeof tensor.name, COMMON_HEAD ".weight");
 		saved = add_written(list, n, tensor.rank, tensor.shape[0], tensor.shape[1],

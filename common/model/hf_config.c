@@ -618,7 +618,9 @@ static enum status carry_over(struct buf *text, const struct json *whole, const 
 	return status;
 }
 
-enum status hf_read_config_text(struct buf *text, const char *dir, struct error *err)
+/* sees_images: out, whether the text is that of a part alone. */
+static enum status read_text(struct buf *text, const char *dir, bool *sees_images,
+			     struct error *err)
 {
 	char *path = path_join(dir, "config.json");
 	struct buf whole = BUF_INIT;
@@ -636,11 +638,12 @@ enum status hf_read_config_text(struct buf *text, const char *dir, struct error 
 	else if (!json_get(root, "model_type") && !json_get(root, "architectures"))
 		status = hf_check_is_no_run(dir, "a model", err);
 	member = wrapped_member(root);
+	*sees_images = member && strcmp(member, "text_config") == 0;
 	if (status == STATUS_OK && member) {
 		json_find_member(whole.data, whole.length, member, &begin, &end);
 		buf_append(text, whole.data + begin, end - begin);
 		buf_append_char(text, '\n');
-		if (strcmp(member, "text_config") == 0)
+		if (*sees_images)
 			status = carry_over(text, root, json_get(root, member), err);
 	} else if (status == STATUS_OK) {
 		buf_append(text, whole.data, whole.length);
@@ -651,14 +654,24 @@ enum status hf_read_config_text(struct buf *text, const char *dir, struct error 
 	return status;
 }
 
+enum status hf_read_config_text(struct buf *text, const char *dir, struct error *err)
+{
+	bool sees_images;
+
+	return read_text(text, dir, &sees_images, err);
+}
+
 enum status hf_read_config(struct model_config *config, const char *dir, struct error *err)
 {
 	char *path = path_join(dir, "config.json");
 	struct buf text = BUF_INIT;
-	enum status status = hf_read_config_text(&text, dir, err);
+	bool sees_images;
+	enum status status = read_text(&text, dir, &sees_images, err);
 
 	if (status == STATUS_OK)
 		status = hf_parse_config(config, text.data, text.length, path, err);
+	if (status == STATUS_OK)
+		config->sees_images = sees_images;
 	buf_release(&text);
 	free(path);
 	return status;

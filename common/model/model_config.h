@@ -54,6 +54,7 @@ struct rotary {
 
 struct model_config {
 	const struct hf_family *family; /* names and storage in a checkpoint */
+	bool sees_images; /* the whole that config.json describes, of which this is a part */
 	enum block_kind block;
 	enum norm_kind norm;
 	enum norm_kind head_norm; /* of each head of q and k, if has_head_norm */

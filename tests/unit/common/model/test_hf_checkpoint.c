@@ -23,7 +23,9 @@
 #include "common/base/file.h"
 #include "common/base/hash.h"
 #include "common/base/json.h"
+#include "common/model/hf_adapter.h"
 #include "common/model/hf_checkpoint.h"
+#include "common/model/lora.h"
 #include "common/model/safetensors.h"
 #include "tests/unit/common/model/golden_models.h"
 #include "tests/unit/common/model/made_checkpoints.h"
@@ -334,6 +336,61 @@ static void test_of_a_model_that_sees_images_ids_and_labels_are_kept(void **stat
 	json_free(config);
 	buf_release(&text);
 	buf_release(&whole);
+}
+
+/* PEFT finds a module by its place in the whole, in which what sees images has layers of the
+ * same last names. */
+static void test_an_adapter_of_a_model_that_sees_images_has_names_of_the_whole(void **state)
+{
+#define LAYER "model.language_model.layers.%d.self_attn."
+	struct json *norm = json_parse("\"el.norm\"", 9, "names", NULL);
+	struct adapter_options options = {
+		.r = 2, .lora_alpha = 4, .modules_to_save = norm, .base = "base", .seed = 3};
+	struct hf_save_options how = {0};
+	struct model *model, *again;
+	struct safetensors file;
+	struct buf text;
+	struct json *config;
+	struct error err = {""};
+	char path[120], name[120];
+	int layer = 0;
+
+	(void)state;
+	write_with_images("model.language_model.", "model.");
+	model = load(dir, HEAD_LM);
+	again = load(dir, HEAD_LM);
+	assert_int_equal(hf_adapter_attach(model, &options, NULL, &err), STATUS_OK);
+	save(model, &how);
+	read_bytes(saved, "adapter_config.json", &text);
+	config = json_parse(text.data, text.length, "config", &err);
+	snprintf(path, sizeof path, "%s/adapter_model.safetensors", saved);
+	assert_int_equal(safetensors_open(&file, path, &err), STATUS_OK);
+	assert_int_equal(file.n, 4 * model->config.n_layers + 1); /* A and B of q and v */
+	assert_non_null(
+		safetensors_find(&file, "base_model.model.model.language_model.norm.weight"));
+	assert_string_equal(json_string(json_first(json_get(config, "modules_to_save")), NULL),
+			    "model.language_model.norm");
+	for (const struct json *target = json_first(json_get(config, "target_modules")); target;
+	     target = json_next(target), layer++) {
+		snprintf(name, sizeof name, LAYER "%c_proj", layer / 2, layer % 2 ? 'v' : 'q');
+		assert_string_equal(json_string(target, NULL), name);
+		snprintf(name, sizeof name, "base_model.model." LAYER "%c_proj.lora_A.weight",
+			 layer / 2, layer % 2 ? 'v' : 'q');
+		assert_non_null(safetensors_find(&file, name));
+	}
+	assert_int_equal(layer, 2 * model->config.n_layers);
+	if (hf_adapter_load(again, saved, NULL, &err) != STATUS_OK)
+		fail_msg("%s", err.text);
+	assert_int_equal(again->lora->layout.n_floats, model->lora->layout.n_floats);
+	assert_memory_equal(again->lora->values, model->lora->values,
+			    model->lora->layout.n_floats * sizeof *model->lora->values);
+	json_free(norm);
+	json_free(config);
+	buf_release(&text);
+	safetensors_close(&file);
+	model_destroy(again);
+	model_destroy(model);
+#undef LAYER
 }
 
 /* A number and what it is as BF16, F16 and F64, all exact. */
@@ -1780,6 +1837,7 @@ int main(void)
 		CASE(test_a_version_among_the_weights_is_no_weight),
 		CASE(test_of_a_model_that_sees_images_the_language_model_loads),
 		CASE(test_of_a_model_that_sees_images_ids_and_labels_are_kept),
+		CASE(test_an_adapter_of_a_model_that_sees_images_has_names_of_the_whole),
 		CASE(test_weights_of_other_float_types_load_as_their_values),
 		CASE(test_one_sentence_lists_every_wrong_tensor),
 		CASE(test_a_long_list_of_wrong_tensors_is_cut),
