@@ -63,7 +63,7 @@ class Failure(Exception):
 
 def heads(r, family, config):
     """Heads that divide nothing in particular where the family lets them."""
-    head_dim = r.choice([4, 6, 8, 10, 12])
+    head_dim = r.choice([4, 6, 8, 10, 12, 20, 34])
     config["num_key_value_heads"] = r.choice([1, 2, 3])
     config["num_attention_heads"] = config["num_key_value_heads"] * r.choice([1, 2, 3])
     has_own = family in ("llama", "mistral", "qwen3", "gemma", "gemma2", "gemma3_text")
@@ -115,7 +115,7 @@ def activation(r, usual):
 
 
 def windows(r, config, switch=False):
-    config["sliding_window"] = r.choice([1, 2, 3, 5, 8])
+    config["sliding_window"] = r.choice([1, 2, 3, 5, 8, 70])
     if switch:
         config["use_sliding_window"] = r.random() < 0.7
         config["max_window_layers"] = r.randrange(0, 4)
@@ -129,14 +129,12 @@ def layer_types(r, config):
 
 def draw_gpt2(r, c, positions):
     n_head = r.choice([1, 2, 3, 4])
-    width = n_head * r.choice([4, 5, 6, 8, 10])
+    width = n_head * r.choice([4, 5, 6, 8, 10, 33])
     c.update(n_embd=width, n_head=n_head, n_layer=c.pop("num_hidden_layers"),
              n_positions=positions, n_inner=r.choice([None, 13, 40]),
              activation_function=activation(r, "gelu_new"),
              layer_norm_epsilon=c.pop("eps"), scale_attn_weights=r.random() < 0.8,
              scale_attn_by_inverse_layer_idx=r.random() < 0.3)
-    if r.random() < 0.2:
-        c["tie_word_embeddings"] = False
     for key in ("max_position_embeddings", "intermediate_size"):
         c.pop(key)
 
@@ -150,8 +148,7 @@ def draw_gpt_neox(r, c, positions):
         rotary["partial_rotary_factor"] = fraction_of(r, head_dim)
     c.update(num_attention_heads=n, hidden_size=n * head_dim, layer_norm_eps=c.pop("eps"),
              hidden_act=activation(r, "gelu"), use_parallel_residual=r.random() < 0.6,
-             attention_bias=r.random() < 0.8, tie_word_embeddings=r.random() < 0.2,
-             rope_parameters=rotary)
+             attention_bias=r.random() < 0.8, rope_parameters=rotary)
 
 
 def draw_gptj(r, c, positions):
@@ -169,7 +166,6 @@ def draw_llama(r, c, positions):
     head_dim = heads(r, "llama", c)
     c.update(rms_norm_eps=c.pop("eps"), hidden_act=activation(r, "silu"),
              attention_bias=r.random() < 0.3, mlp_bias=r.random() < 0.3,
-             tie_word_embeddings=r.random() < 0.4,
              rope_parameters=rope(r, positions, head_dim))
 
 
@@ -185,7 +181,7 @@ def draw_mistral(r, c, positions):
 def draw_qwen2(r, c, positions):
     head_dim = heads(r, "qwen2", c)
     c.update(rms_norm_eps=c.pop("eps"), hidden_act=activation(r, "silu"),
-             tie_word_embeddings=r.random() < 0.5, rope_parameters=rope(r, positions, head_dim))
+             rope_parameters=rope(r, positions, head_dim))
     windows(r, c, switch=True)
     if c["use_sliding_window"]:
         layer_types(r, c)
@@ -194,8 +190,7 @@ def draw_qwen2(r, c, positions):
 def draw_qwen3(r, c, positions):
     head_dim = heads(r, "qwen3", c)
     c.update(rms_norm_eps=c.pop("eps"), hidden_act=activation(r, "silu"),
-             attention_bias=r.random() < 0.3, tie_word_embeddings=r.random() < 0.5,
-             rope_parameters=rope(r, positions, head_dim))
+             attention_bias=r.random() < 0.3, rope_parameters=rope(r, positions, head_dim))
     windows(r, c, switch=True)
     if c["use_sliding_window"]:
         layer_types(r, c)
@@ -205,7 +200,7 @@ def draw_phi(r, c, positions):
     head_dim = heads(r, "phi", c)
     fraction = fraction_of(r, head_dim)
     c.update(layer_norm_eps=c.pop("eps"), hidden_act=activation(r, "gelu_new"),
-             qk_layernorm=r.random() < 0.3, tie_word_embeddings=r.random() < 0.2,
+             qk_layernorm=r.random() < 0.3,
              rope_parameters=rope(r, positions, head_dim, fraction))
 
 
@@ -214,7 +209,7 @@ def draw_phi3(r, c, positions):
     fraction = fraction_of(r, head_dim)
     original = r.choice([positions // 2, positions // 4])
     c.update(rms_norm_eps=c.pop("eps"), hidden_act=activation(r, "silu"),
-             tie_word_embeddings=r.random() < 0.3, original_max_position_embeddings=original,
+             original_max_position_embeddings=original,
              rope_parameters=dict(rope_type="default", rope_theta=10000.0,
                                   partial_rotary_factor=fraction))
     if r.random() < 0.5:
@@ -274,7 +269,7 @@ def draw_opt(r, c, positions):
              activation_function=activation(r, "relu"), dropout=0.0,
              do_layer_norm_before=r.random() < 0.6, enable_bias=r.random() < 0.8,
              word_embed_proj_dim=r.choice([width, width, width - 2, width + 5]),
-             tie_word_embeddings=r.random() < 0.8)
+             layer_norm_elementwise_affine=r.random() < 0.8)
     if r.random() < 0.2:
         c["_remove_final_layer_norm"] = True
     c.pop("eps")
@@ -287,13 +282,15 @@ FAMILIES = {"gpt2": draw_gpt2, "gpt_neox": draw_gpt_neox, "gptj": draw_gptj, "ll
 
 
 def draw_config(r, family):
-    positions = r.choice([16, 24, 40, 64])
+    positions = r.choice([16, 24, 40, 64, 150])
     config = dict(vocab_size=r.choice([29, 48, 61, 97]), num_hidden_layers=r.randrange(1, 5),
                   max_position_embeddings=positions, intermediate_size=r.choice([7, 16, 24, 33]),
                   eps=r.choice([1e-6, 1e-5, 1e-3]), bos_token_id=1, eos_token_id=2,
                   pad_token_id=r.choice([None, 0, 3]))
     if r.random() < 0.3:
         config["eos_token_id"] = r.choice([None, [2, 5]])
+    if r.random() < 0.5:  # or as the family does
+        config["tie_word_embeddings"] = r.random() < 0.5
     FAMILIES[family](r, config, positions)
     return config, positions
 
