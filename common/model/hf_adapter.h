@@ -1,7 +1,8 @@
 /* LoRA adapters as PEFT keeps them: adapter_config.json and adapter_model.safetensors,
- * which hf_save writes for a model that has one.  The config.json of base and adapter
- * together goes into a directory inside: beside the adapter, transformers would look for
- * weights.  What would be computed otherwise is
+ * which hf_save writes for a model that has one.  Modules are named by their place in what
+ * config.json describes as a whole, of which a language model may be a part.  The
+ * config.json of base and adapter together goes into a directory inside: beside the
+ * adapter, transformers would look for weights.  What would be computed otherwise is
  * refused: DoRA and other variants, embeddings, biases, regular expressions. */
 #pragma once
 
