@@ -79,7 +79,7 @@ static enum status fill(void *context, const char *dir, struct error *err)
 enum status ppo_save_checkpoint(struct ppo *ppo, struct error *err)
 {
 	struct state_save save = {.learners = ppo->setup.learners,
-				  .run_path = ppo->is_lead ? ppo->setup.run->path : NULL,
+				  .run = ppo->setup.run,
 				  .step = ppo->step,
 				  .keep = ppo->config->checkpoint.keep,
 				  .fill = fill,

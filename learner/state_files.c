@@ -48,7 +48,9 @@ enum status state_save(const struct state_save *save, struct error *err)
 	enum status status = STATUS_OK;
 
 	if (is_lead)
-		status = checkpoint_begin(&writer, save->run_path, save->step, err);
+		status = run_dir_check(save->run, err);
+	if (is_lead && status == STATUS_OK)
+		status = checkpoint_begin(&writer, save->run->path, save->step, err);
 	if (is_lead && status == STATUS_OK)
 		status = save->fill(save->context, writer.directory, err);
 	status = comm_agree(save->learners, status, err);

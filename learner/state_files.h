@@ -10,6 +10,7 @@
 #include "common/base/json.h"
 #include "common/base/status.h"
 #include "common/model/hf_checkpoint.h"
+#include "common/run/run_dir.h"
 #include "learner/dataset.h"
 #include "learner/trainer.h"
 
@@ -17,7 +18,7 @@
  * adds its part of the moments, the lead publishes it and removes older ones. */
 struct state_save {
 	struct comm *learners;
-	const char *run_path; /* the lead's */
+	const struct run_dir *run; /* the lead's */
 	int64_t step;
 	int64_t keep;
 	enum status (*fill)(void *context, const char *dir, struct error *err);

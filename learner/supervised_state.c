@@ -65,7 +65,7 @@ static enum status fill(void *context, const char *dir, struct error *err)
 enum status supervised_save(struct supervised *run, struct error *err)
 {
 	struct state_save save = {.learners = run->session.world,
-				  .run_path = run->session.run.path,
+				  .run = &run->session.run,
 				  .step = run->step,
 				  .keep = run->config->checkpoint.keep,
 				  .fill = fill,

@@ -88,12 +88,13 @@ static enum status wait_for_lock(int fd, const char *run_path, struct error *err
 	return STATUS_OK;
 }
 
-/* Whether the holder that was waited for has removed the file: run_dir_close. */
-static bool is_removed(int fd)
+/* Whether the open file is still the one of this name. */
+static bool is_at(int fd, const char *path)
 {
-	struct stat info;
+	struct stat held, there;
 
-	return fstat(fd, &info) == 0 && info.st_nlink == 0;
+	return fstat(fd, &held) == 0 && stat(path, &there) == 0 && held.st_dev == there.st_dev &&
+	       held.st_ino == there.st_ino;
 }
 
 static enum status take_lock(struct run_dir *run, struct error *err)
@@ -119,7 +120,8 @@ static enum status take_lock(struct run_dir *run, struct error *err)
 			break;
 		}
 		status = wait_for_lock(fd, run->path, err);
-		if (status == STATUS_OK && !is_removed(fd))
+		/* The holder that was waited for may have removed it: run_dir_close. */
+		if (status == STATUS_OK && is_at(fd, path))
 			run->lock_fd = fd;
 		else
 			close(fd);
@@ -128,6 +130,25 @@ static enum status take_lock(struct run_dir *run, struct error *err)
 		write_holder(run->lock_fd);
 	free(path);
 	return status;
+}
+
+static bool holds_lock(const struct run_dir *run)
+{
+	char *path = path_join(run->path, "lock");
+	bool held = run->lock_fd >= 0 && is_at(run->lock_fd, path);
+
+	free(path);
+	return held;
+}
+
+enum status run_dir_check(const struct run_dir *run, struct error *err)
+{
+	if (holds_lock(run))
+		return STATUS_OK;
+	return error_set(err, STATUS_BAD_INPUT,
+			 "%s: its file \"lock\" was removed or replaced while this run was in it, "
+			 "expected the one that it holds; nothing more is written there",
+			 run->path);
 }
 
 /* --- the record --- */
@@ -215,7 +236,7 @@ void run_dir_close(struct run_dir *run)
 	char *record = run->path ? path_join(run->path, "run.json") : NULL;
 
 	if (run->path && !file_exists(record)) {
-		if (run->lock_fd >= 0)
+		if (holds_lock(run))
 			remove_lock(run);
 		file_remove_new_dirs(run->path, run->made);
 	}
@@ -239,7 +260,7 @@ enum status run_dir_record(struct run_dir *run, const char *state, int64_t step,
 {
 	struct buf text = BUF_INIT;
 	char *path = path_join(run->path, "run.json");
-	enum status status;
+	enum status status = run_dir_check(run, err);
 
 	buf_append_string(&text, "{\n");
 	add_string(&text, "id", run->id);
@@ -249,7 +270,8 @@ enum status run_dir_record(struct run_dir *run, const char *state, int64_t step,
 	add_string(&text, "reason", reason ? reason : "");
 	add_string(&text, "version", build_version());
 	buf_printf(&text, "  \"build\": \"%s\"\n}\n", build_id());
-	status = file_replace(path, text.data, text.length, err);
+	if (status == STATUS_OK)
+		status = file_replace(path, text.data, text.length, err);
 	buf_release(&text);
 	free(path);
 	return status;

@@ -31,8 +31,11 @@ enum status run_dir_open(struct run_dir *run, const char *path, const char *comm
 /* Gives up the lock.  Where nothing was recorded the lock file is removed, and of the
  * directories that were made here those that are empty. */
 void run_dir_close(struct run_dir *run);
+/* Whether the directory is still the run's own.  Where it was removed, moved or its lock
+ * replaced, another run may be there, which nothing may be written over (STATUS_BAD_INPUT). */
+enum status run_dir_check(const struct run_dir *run, struct error *err);
 /* Records "running", "stopped", "failed" or "finished" with step and reason,
- * durably, in run.json. */
+ * durably, in run.json, if run_dir_check allows it. */
 enum status run_dir_record(struct run_dir *run, const char *state, int64_t step, const char *reason,
 			   struct error *err);
 /* State and step as recorded; false if there is no run.json or it is not one.  Of a run

@@ -278,6 +278,17 @@ refused 0 'taken/best: holds notes' "$RLHF" pretrain train.json --set run.dir=ta
 [ "$(find taken | sort | xargs)" = 'taken taken/best taken/best/notes' ] ||
 	fail "a refused training left $(find taken)"
 
+# One that is taken away under a run, with or without another run in its place, is left alone.
+"$RLHF" ppo config.json --set run.dir=away --set ppo.iterations=400 \
+	--set checkpoint.every_steps=200 2>log &
+until [ -s away/metrics.jsonl ]; do sleep 0.02; done
+mv away elsewhere
+rc=0
+wait $! || rc=$?
+[ $rc -eq 2 ] || fail "exit $rc of a run whose directory is gone: $(cat log)"
+grep -q '^rlhf: error: away: its file "lock" was removed or replaced while this run' log || fail "$(cat log)"
+[ ! -e away ] || fail "written where the directory was: $(find away)"
+
 # --- prompts ---
 ppo_refused 0 'nowhere.jsonl: cannot open: No such file' --set data.prompts=nowhere.jsonl
 ppo_refused 0 'empty.jsonl: no line, expected one JSON object' --set data.prompts=empty.jsonl

@@ -138,6 +138,32 @@ static void test_directories_that_were_made_and_no_others_are_removed(void **sta
 	free(deep);
 }
 
+/* As by rm -rf, with or without another run in its place. */
+static void test_nothing_is_written_into_a_directory_that_was_replaced(void **state)
+{
+	struct run_dir run, other;
+	char recorded[16];
+	int64_t step;
+
+	(void)state;
+	assert_int_equal(run_dir_open(&run, path, "sft", &err), STATUS_OK);
+	assert_int_equal(run_dir_record(&run, "running", 0, "", &err), STATUS_OK);
+	assert_int_equal(run_dir_check(&run, &err), STATUS_OK);
+	assert_int_equal(file_remove_tree(path, &err), STATUS_OK);
+	assert_int_equal(run_dir_check(&run, &err), STATUS_BAD_INPUT);
+	assert_non_null(strstr(err.text, "its file \"lock\" was removed or replaced"));
+	assert_int_equal(run_dir_record(&run, "failed", 1, "", &err), STATUS_BAD_INPUT);
+	assert_false(file_exists(path));
+
+	assert_int_equal(run_dir_open(&other, path, "sft", &err), STATUS_OK);
+	assert_int_equal(run_dir_record(&run, "failed", 1, "", &err), STATUS_BAD_INPUT);
+	assert_false(run_dir_state(path, recorded, &step));
+	run_dir_close(&run);
+	assert_int_equal(run_dir_check(&other, &err), STATUS_OK);
+	run_dir_close(&other);
+	assert_false(file_exists(path));
+}
+
 static void test_a_directory_with_another_config_is_refused(void **state)
 {
 	struct run_dir run;
@@ -284,6 +310,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_directory_without_a_record_is_removed),
 		cmocka_unit_test(test_directories_that_were_made_and_no_others_are_removed),
+		cmocka_unit_test(test_nothing_is_written_into_a_directory_that_was_replaced),
 		cmocka_unit_test(test_a_directory_with_another_config_is_refused),
 		cmocka_unit_test(test_the_id_is_made_once_and_kept),
 		cmocka_unit_test(test_run_json_is_valid_json_with_all_members),
