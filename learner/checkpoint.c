@@ -463,17 +463,19 @@ enum status checkpoint_verify(const char *path, struct error *err)
 	return status;
 }
 
+/* One that cannot be removed, as where another node has a file of it open, is in nobody's way. */
 static enum status remove_temporaries(const char *dir, struct error *err)
 {
+	struct error warning;
 	char **names = NULL;
 	size_t n = 0;
 	enum status status = file_exists(dir) ? file_list(dir, &names, &n, err) : STATUS_OK;
 
-	for (size_t i = 0; i < n && status == STATUS_OK; i++) {
+	for (size_t i = 0; i < n; i++) {
 		char *path = path_join(dir, names[i]);
 
-		if (is_temporary(names[i]))
-			status = file_remove_tree(path, err);
+		if (is_temporary(names[i]) && file_remove_tree(path, &warning) != STATUS_OK)
+			log_warn("what an interrupted save left stays: %s", warning.text);
 		free(path);
 	}
 	free_names(names, n);

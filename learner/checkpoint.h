@@ -33,7 +33,7 @@ void checkpoint_abandon(struct checkpoint_writer *writer); /* removes the tempor
 
 /* The newest checkpoint that verifies: *path (the caller frees) and *step, or
  * NULL and 0 when there is none.  STATUS_NO_CHECKPOINT if some exist and none is
- * valid.  Leftover temporary directories are removed. */
+ * valid.  Leftover temporary directories are removed, or named in a warning. */
 enum status checkpoint_find(const char *run_path, char **path, int64_t *step, struct error *err);
 /* Names in checkpoints/, newest first; the caller frees each and the list.  What is being
  * written or removed, or what a crash has left of that, is none of them. */

@@ -143,6 +143,7 @@ _Noreturn static void become_mpirun(const struct words *words, pid_t parent, con
 	if (getppid() != parent)
 		_exit(STATUS_FAILED);
 	sigprocmask(SIG_SETMASK, mask, NULL);
+	signal(SIGPIPE, SIG_DFL);
 	/* A bare container: without /sys every rank would complain of it, and where
 	 * nothing knows this host's name mpirun would wait 5 s for an answer. */
 	setenv("HWLOC_HIDE_ERRORS", "2", 0);
@@ -293,6 +294,7 @@ static int run_mpirun(const struct words *words)
 	sigaddset(&signals, RANKS_ARE_READY);
 	sigaddset(&signals, SIGCHLD);
 	signal(SIGCHLD, SIG_DFL); /* an inherited SIG_IGN would hide the exit code */
+	signal(SIGPIPE, SIG_IGN); /* a run does not end for want of a reader of what is said here */
 	sigprocmask(SIG_BLOCK, &signals, &mask);
 	print_command(words);
 	pid_t parent = getpid();

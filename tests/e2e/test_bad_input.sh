@@ -524,6 +524,18 @@ RLHF_FAULT=kill:checkpoint.after_rename:1 "$RLHF" ppo config.json --set run.dir=
 refused_under -f 24 limited \
 	'error: limited/checkpoints/step-00000004.tmp/.*: cannot write: File too large'
 goes_on_after limited
+# What cannot be removed of an interrupted save, here as its path is too long, is in nobody's way.
+mkdir limited/checkpoints/step-00000003.tmp
+(
+	cd limited/checkpoints/step-00000003.tmp
+	for _ in {1..17}; do
+		mkdir "$(printf %0250d 0)"
+		cd -P "$(printf %0250d 0)"
+	done
+)
+works --set run.dir=limited --set ppo.iterations=7
+grep -q 'warning: what an interrupted save left stays: limited/.*/step-00000003.tmp/' log || fail "$(cat log)"
+rm -r limited
 mkdir small
 if mount -t tmpfs -o size=4m tmpfs small 2>/dev/null; then
 	small_is_mounted=true

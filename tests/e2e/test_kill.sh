@@ -16,13 +16,15 @@ kill_at 0 checkpoint.after_rename 3
 kill_at 4 ppo.updated 3
 kill_at 4 actor.prompts 4
 kill_at 4 reward.rollouts 5
-# --ranks says so, where mpirun is quiet, and goes on.
+# --ranks says so, where mpirun is quiet, and goes on, whether anybody reads what it says or not.
 rc=0
 RLHF_FAULT=kill:actor.prompts:4 "$RLHF" ppo config.json --ranks 4 --set run.dir=said 2>log || rc=$?
 [ $rc -eq 137 ] || fail "a rank that was killed: exit $rc, expected 137: $(cat log)"
 grep -qxE 'rlhf: error: .* 137, that of a rank ended by signal 9 \(Killed\).*; the same command goes on' log ||
 	fail "a rank that was killed: $(cat log)"
-"$RLHF" ppo config.json --ranks 4 --set run.dir=said 2>log || fail "$(cat log)"
+mkfifo unread
+exec 4<>unread 5>unread 4<&-
+"$RLHF" ppo config.json --ranks 4 --set run.dir=said 2>&5 || fail "exit $? without a reader"
 same_run whole said 'after a rank of --ranks was killed'
 run_with_kills random 5 4 ppo config.json
 
