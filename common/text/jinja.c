@@ -288,6 +288,10 @@ static struct value describe_loop(struct jinja *j, const struct list *list, size
 	jinja_table_put(j, table, "first", 5, jinja_bool(i == 0));
 	jinja_table_put(j, table, "last", 4, jinja_bool(i + 1 == list->n));
 	jinja_table_put(j, table, "length", 6, jinja_integer((int64_t)list->n));
+	jinja_table_put(j, table, "revindex0", 9, jinja_integer((int64_t)(list->n - i) - 1));
+	jinja_table_put(j, table, "revindex", 8, jinja_integer((int64_t)(list->n - i)));
+	jinja_table_put(j, table, "depth0", 6, jinja_integer(0));
+	jinja_table_put(j, table, "depth", 5, jinja_integer(1));
 	if (i > 0)
 		jinja_table_put(j, table, "previtem", 8, list->items[i - 1]);
 	if (i + 1 < list->n)
@@ -328,7 +332,7 @@ static void run_for(struct jinja *j, size_t i)
 	if (jinja_accept(j, ","))
 		names[1] = jinja_read_name(j);
 	jinja_expect(j, "in");
-	values = jinja_read_or(j);
+	values = jinja_list_of(j, jinja_read_or(j));
 	expect_end(j);
 	if (values.type != LIST && values.type != UNDEFINED)
 		jinja_unknown(j);

@@ -53,6 +53,20 @@ static struct value named_argument(const struct arguments *arguments, const char
 	return JINJA_NOTHING;
 }
 
+/* Whether there are at most so many arguments by place, and none by another name. */
+static bool has_only(const struct arguments *arguments, size_t most, const char *name)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < arguments->n; i++) {
+		if (arguments->names[i].type == UNDEFINED)
+			n++;
+		else if (!name || !jinja_is_named(arguments->names[i], name))
+			return false;
+	}
+	return n <= most;
+}
+
 static struct value make_namespace(struct jinja *j, const struct arguments *arguments)
 {
 	struct value table = jinja_new_table(j);
@@ -73,7 +87,7 @@ static struct value make_range(struct jinja *j, const struct arguments *argument
 	struct value list;
 
 	for (size_t i = 0; i < arguments->n; i++)
-		if (arguments->values[i].type != INTEGER || i > 1)
+		if (arguments->values[i].type != INTEGER || !has_only(arguments, 2, NULL))
 			return jinja_unknown(j);
 	if (end - first > JINJA_MAX_STEPS)
 		return jinja_unknown(j);
@@ -117,27 +131,29 @@ static struct value call_text_method(struct jinja *j, struct value v, struct val
 {
 	struct value first = argument(arguments, 0);
 
-	if (jinja_is_named(name, "strip"))
+	if (!has_only(arguments, 2, NULL))
+		return jinja_unknown(j);
+	if (arguments->n <= 1 && jinja_is_named(name, "strip"))
 		return jinja_strip(j, v, first, true, true);
-	if (jinja_is_named(name, "lstrip"))
+	if (arguments->n <= 1 && jinja_is_named(name, "lstrip"))
 		return jinja_strip(j, v, first, true, false);
-	if (jinja_is_named(name, "rstrip"))
+	if (arguments->n <= 1 && jinja_is_named(name, "rstrip"))
 		return jinja_strip(j, v, first, false, true);
-	if (jinja_is_named(name, "upper"))
+	if (arguments->n == 0 && jinja_is_named(name, "upper"))
 		return jinja_change_case(j, v, toupper);
-	if (jinja_is_named(name, "lower"))
+	if (arguments->n == 0 && jinja_is_named(name, "lower"))
 		return jinja_change_case(j, v, tolower);
-	if (jinja_is_named(name, "title"))
+	if (arguments->n == 0 && jinja_is_named(name, "title"))
 		return jinja_capitalize(j, v, true);
-	if (jinja_is_named(name, "capitalize"))
+	if (arguments->n == 0 && jinja_is_named(name, "capitalize"))
 		return jinja_capitalize(j, v, false);
 	if (first.type != STRING)
 		return jinja_unknown(j);
-	if (jinja_is_named(name, "startswith"))
+	if (arguments->n == 1 && jinja_is_named(name, "startswith"))
 		return jinja_bool(jinja_begins(v, first));
-	if (jinja_is_named(name, "endswith"))
+	if (arguments->n == 1 && jinja_is_named(name, "endswith"))
 		return jinja_bool(jinja_ends(v, first));
-	if (jinja_is_named(name, "split") && arguments->n == 1)
+	if (arguments->n == 1 && jinja_is_named(name, "split"))
 		return jinja_split(j, v, first);
 	if (jinja_is_named(name, "replace") && arguments->n == 2)
 		return jinja_replace(j, v, first, argument(arguments, 1));
@@ -165,9 +181,9 @@ struct value jinja_call_method(struct jinja *j, struct value v, struct value nam
 	read_arguments(j, &arguments);
 	if (v.type == STRING)
 		return call_text_method(j, v, name, &arguments);
-	if (v.type != TABLE)
+	if (v.type != TABLE || !has_only(&arguments, 2, NULL))
 		return jinja_unknown(j);
-	if (jinja_is_named(name, "items"))
+	if (arguments.n == 0 && jinja_is_named(name, "items"))
 		return table_items(j, v.table);
 	key = argument(&arguments, 0);
 	if (!jinja_is_named(name, "get") || key.type != STRING)
@@ -282,6 +298,7 @@ static struct value select_by(struct jinja *j, struct value v, const struct argu
 	struct value list;
 	size_t n = 0;
 
+	v = jinja_list_of(j, v);
 	if (v.type != LIST || name.type != STRING ||
 	    !(arguments->n == 1 || is_equality || is_definition))
 		return jinja_unknown(j);
@@ -295,6 +312,7 @@ static struct value select_by(struct jinja *j, struct value v, const struct argu
 			list.list->items[n++] = v.list->items[i];
 	}
 	list.list->n = n;
+	list.type = STREAM;
 	return list;
 }
 
@@ -303,11 +321,13 @@ static struct value map_attribute(struct jinja *j, struct value v,
 {
 	struct value name = named_argument(arguments, "attribute"), list;
 
-	if (v.type != LIST || name.type != STRING)
+	v = jinja_list_of(j, v);
+	if (v.type != LIST || name.type != STRING || !has_only(arguments, 0, "attribute"))
 		return jinja_unknown(j);
 	list = jinja_new_list(j, v.list->n);
 	for (size_t i = 0; i < v.list->n; i++)
 		list.list->items[i] = jinja_attribute(j, v.list->items[i], name);
+	list.type = STREAM;
 	return list;
 }
 
@@ -315,6 +335,7 @@ static struct value join(struct jinja *j, struct value v, struct value separator
 {
 	struct value result = jinja_text("", 0);
 
+	v = jinja_list_of(j, v);
 	if (v.type != LIST || (separator.type != STRING && separator.type != UNDEFINED))
 		return jinja_unknown(j);
 	for (size_t i = 0; i < v.list->n && jinja_may_go_on(j); i++) {
@@ -330,8 +351,12 @@ static struct value apply_text_filter(struct jinja *j, struct value v, struct va
 {
 	struct value text = jinja_to_text(j, v);
 
-	if (jinja_is_named(name, "trim"))
+	if (arguments->n == 2 && jinja_is_named(name, "replace"))
+		return jinja_replace(j, text, argument(arguments, 0), argument(arguments, 1));
+	if (arguments->n <= 1 && jinja_is_named(name, "trim"))
 		return jinja_strip(j, text, argument(arguments, 0), true, true);
+	if (arguments->n > 0)
+		return jinja_unknown(j);
 	if (jinja_is_named(name, "string") || jinja_is_named(name, "safe"))
 		return text;
 	if (jinja_is_named(name, "upper"))
@@ -340,39 +365,63 @@ static struct value apply_text_filter(struct jinja *j, struct value v, struct va
 		return jinja_change_case(j, text, tolower);
 	if (jinja_is_named(name, "capitalize"))
 		return jinja_capitalize(j, text, false);
-	if (jinja_is_named(name, "replace") && arguments->n == 2)
-		return jinja_replace(j, text, argument(arguments, 0), argument(arguments, 1));
 	return jinja_unknown(j);
+}
+
+static struct value default_of(struct jinja *j, struct value v, const struct arguments *arguments)
+{
+	struct value any = named_argument(arguments, "boolean");
+
+	if (!has_only(arguments, 2, "boolean"))
+		return jinja_unknown(j);
+	if (any.type == UNDEFINED)
+		any = argument(arguments, 1);
+	return v.type == UNDEFINED || (jinja_is_true(any) && !jinja_is_true(v))
+		       ? argument(arguments, 0)
+		       : v;
+}
+
+/* What takes no arguments and needs more than a text; false if there is no such filter. */
+static bool apply_list_filter(struct jinja *j, struct value v, struct value name,
+			      struct value *result)
+{
+	bool is_list = v.type == LIST || v.type == STREAM;
+
+	if (jinja_is_named(name, "length") || jinja_is_named(name, "count"))
+		*result = v.type == UNDEFINED ? jinja_integer(0)
+			  : length_of(v) < 0  ? jinja_unknown(j)
+					      : jinja_integer(length_of(v));
+	else if (is_list && jinja_is_named(name, "list"))
+		*result = jinja_list_of(j, v);
+	else if (is_list && jinja_is_named(name, "first"))
+		*result = item(j, jinja_list_of(j, v), jinja_integer(0));
+	else if (v.type == LIST && jinja_is_named(name, "last"))
+		*result = item(j, v, jinja_integer(-1));
+	else if (v.type == TABLE && jinja_is_named(name, "items"))
+		*result = table_items(j, v.table);
+	else
+		return false;
+	return true;
 }
 
 struct value jinja_apply_filter(struct jinja *j, struct value v)
 {
 	struct value name = jinja_read_name(j);
 	struct arguments arguments;
+	struct value result;
 
 	read_arguments(j, &arguments);
-	if (jinja_is_named(name, "length") || jinja_is_named(name, "count"))
-		return v.type == UNDEFINED ? jinja_integer(0)
-		       : length_of(v) < 0  ? jinja_unknown(j)
-					   : jinja_integer(length_of(v));
-	if (jinja_is_named(name, "list") && v.type == LIST)
-		return v;
-	if (jinja_is_named(name, "first") && v.type == LIST)
-		return item(j, v, jinja_integer(0));
-	if (jinja_is_named(name, "last") && v.type == LIST)
-		return item(j, v, jinja_integer(-1));
 	if (jinja_is_named(name, "default"))
-		return v.type == UNDEFINED ||
-				       (jinja_is_true(argument(&arguments, 1)) && !jinja_is_true(v))
-			       ? argument(&arguments, 0)
-			       : v;
-	if (jinja_is_named(name, "items") && v.type == TABLE)
-		return table_items(j, v.table);
-	if (jinja_is_named(name, "selectattr") || jinja_is_named(name, "rejectattr"))
-		return select_by(j, v, &arguments, jinja_is_named(name, "rejectattr"));
+		return default_of(j, v, &arguments);
 	if (jinja_is_named(name, "map"))
 		return map_attribute(j, v, &arguments);
-	if (jinja_is_named(name, "join"))
+	if (!has_only(&arguments, MAX_ARGUMENTS, NULL))
+		return jinja_unknown(j);
+	if (jinja_is_named(name, "selectattr") || jinja_is_named(name, "rejectattr"))
+		return select_by(j, v, &arguments, jinja_is_named(name, "rejectattr"));
+	if (arguments.n == 0 && apply_list_filter(j, v, name, &result))
+		return result;
+	if (arguments.n <= 1 && jinja_is_named(name, "join"))
 		return join(j, v, argument(&arguments, 0));
 	return apply_text_filter(j, v, name, &arguments);
 }
@@ -381,7 +430,9 @@ struct value jinja_apply_test(struct jinja *j, struct value v)
 {
 	bool is_negated = jinja_accept(j, "not");
 	struct value name = jinja_read_name(j);
-	bool is_listed = v.type == STRING || v.type == LIST || v.type == TABLE, passes;
+	bool is_sequence =
+		v.type == STRING || v.type == LIST || v.type == TABLE || v.type == UNDEFINED;
+	bool passes;
 
 	if (jinja_is_named(name, "defined"))
 		passes = v.type != UNDEFINED;
@@ -393,9 +444,13 @@ struct value jinja_apply_test(struct jinja *j, struct value v)
 		passes = v.type == STRING;
 	else if (jinja_is_named(name, "mapping"))
 		passes = v.type == TABLE;
-	else if (jinja_is_named(name, "iterable") || jinja_is_named(name, "sequence"))
-		passes = is_listed || (v.type == UNDEFINED && jinja_is_named(name, "iterable"));
-	else if (jinja_is_named(name, "number") || jinja_is_named(name, "integer"))
+	else if (jinja_is_named(name, "sequence"))
+		passes = is_sequence;
+	else if (jinja_is_named(name, "iterable"))
+		passes = is_sequence || v.type == STREAM;
+	else if (jinja_is_named(name, "number"))
+		passes = jinja_is_number(v);
+	else if (jinja_is_named(name, "integer"))
 		passes = v.type == INTEGER;
 	else if (jinja_is_named(name, "boolean"))
 		passes = v.type == BOOLEAN;

@@ -230,10 +230,6 @@ static struct value read_postfix(struct jinja *j)
 						  : jinja_attribute(j, v, name);
 		} else if (jinja_accept(j, "[")) {
 			v = jinja_subscript(j, v);
-		} else if (jinja_accept(j, "|")) {
-			v = jinja_apply_filter(j, v);
-		} else if (jinja_accept(j, "is")) {
-			v = jinja_apply_test(j, v);
 		} else {
 			return v;
 		}
@@ -243,7 +239,7 @@ static struct value read_postfix(struct jinja *j)
 
 /* --- operators, from those that bind most --- */
 
-static struct value read_unary(struct jinja *j)
+static struct value read_signed(struct jinja *j)
 {
 	struct value v;
 
@@ -251,6 +247,23 @@ static struct value read_unary(struct jinja *j)
 		return read_postfix(j);
 	v = read_postfix(j);
 	return v.type == INTEGER ? jinja_integer(-v.number) : jinja_unknown(j);
+}
+
+/* Filters and tests are of what has its sign. */
+static struct value read_unary(struct jinja *j)
+{
+	struct value v = read_signed(j);
+
+	while (jinja_may_go_on(j)) {
+		jinja_look_at(j, v);
+		if (jinja_accept(j, "|"))
+			v = jinja_apply_filter(j, v);
+		else if (jinja_accept(j, "is"))
+			v = jinja_apply_test(j, v);
+		else
+			return v;
+	}
+	return v;
 }
 
 static struct value calculate(struct jinja *j, char operator, struct value a, struct value b)
@@ -328,6 +341,7 @@ static struct value contains(struct jinja *j, struct value member, struct value 
 		return jinja_bool(jinja_table_find(v.table, member.text, member.n) != NULL);
 	if (v.type == UNDEFINED)
 		return jinja_bool(false);
+	v = jinja_list_of(j, v);
 	if (v.type != LIST)
 		return jinja_unknown(j);
 	for (size_t i = 0; i < v.list->n; i++)
@@ -344,39 +358,49 @@ static struct value order(struct jinja *j, struct value a, struct value b, bool 
 	return jinja_bool(a.number == b.number ? is_same : (a.number < b.number) == is_less);
 }
 
-static bool accept_not_in(struct jinja *j)
+enum comparison { EQUAL, UNEQUAL, AT_MOST, AT_LEAST, LESS, MORE, IN, NOT_IN, NO_COMPARISON };
+
+static enum comparison accept_comparison(struct jinja *j)
 {
+	static const char *const words[] = {"==", "!=", "<=", ">=", "<", ">", "in"};
 	const char *start = j->at;
 
+	for (int i = EQUAL; i <= IN; i++)
+		if (jinja_accept(j, words[i]))
+			return (enum comparison)i;
 	if (jinja_accept(j, "not") && jinja_accept(j, "in"))
-		return true;
+		return NOT_IN;
 	j->at = start;
-	return false;
+	return NO_COMPARISON;
 }
 
+static bool compare(struct jinja *j, enum comparison comparison, struct value a, struct value b)
+{
+	if (comparison == EQUAL || comparison == UNEQUAL)
+		return jinja_is_equal(j, a, b, 0) == (comparison == EQUAL);
+	if (comparison == IN || comparison == NOT_IN)
+		return jinja_is_true(contains(j, a, b)) == (comparison == IN);
+	return jinja_is_true(order(j, a, b, comparison == LESS || comparison == AT_MOST,
+				   comparison == AT_LEAST || comparison == AT_MOST));
+}
+
+/* a < b < c is a < b and b < c. */
 static struct value read_comparison(struct jinja *j)
 {
-	struct value v = read_sum(j);
+	struct value v = read_sum(j), left = v;
+	bool holds = true;
+	enum comparison comparison;
 
-	while (jinja_may_go_on(j)) {
-		if (jinja_accept(j, "=="))
-			v = jinja_bool(jinja_is_equal(j, v, read_sum(j), 0));
-		else if (jinja_accept(j, "!="))
-			v = jinja_bool(!jinja_is_equal(j, v, read_sum(j), 0));
-		else if (jinja_accept(j, "<="))
-			v = order(j, v, read_sum(j), true, true);
-		else if (jinja_accept(j, ">="))
-			v = order(j, v, read_sum(j), false, true);
-		else if (jinja_accept(j, "<"))
-			v = order(j, v, read_sum(j), true, false);
-		else if (jinja_accept(j, ">"))
-			v = order(j, v, read_sum(j), false, false);
-		else if (jinja_accept(j, "in"))
-			v = contains(j, v, read_sum(j));
-		else if (accept_not_in(j))
-			v = jinja_bool(!jinja_is_true(contains(j, v, read_sum(j))));
-		else
-			return v;
+	while (jinja_may_go_on(j) && (comparison = accept_comparison(j)) != NO_COMPARISON) {
+		bool fails = !holds;
+		struct value right;
+		j->is_dry += fails;
+		right = read_sum(j);
+		holds = compare(j, comparison, left, right) && holds;
+		if (j->is_dry > 0)
+			j->is_dry -= fails;
+		left = right;
+		v = jinja_bool(holds);
 	}
 	return v;
 }

@@ -19,14 +19,23 @@
 
 enum { JINJA_MAX_DEPTH = 64, JINJA_MAX_STEPS = 200000, JINJA_MAX_VARIABLES = 256 };
 
-enum value_type { UNDEFINED, NONE, BOOLEAN, INTEGER, STRING, LIST, TABLE };
+enum value_type {
+	UNDEFINED,
+	NONE,
+	BOOLEAN,
+	INTEGER,
+	STRING,
+	LIST,
+	TABLE,
+	STREAM, /* what filters give of a list: true, without length, and empty once it is read */
+};
 
 struct value {
 	enum value_type type;
 	int64_t number;	  /* BOOLEAN, INTEGER */
 	const char *text; /* STRING [n] */
 	size_t n;
-	struct list *list;
+	struct list *list; /* LIST, STREAM */
 	struct table *table;
 };
 struct list {
@@ -112,6 +121,8 @@ bool jinja_may_go_on(struct jinja *j);
 void jinja_look_at(struct jinja *j, struct value v);
 void *jinja_take(struct jinja *j, size_t n, size_t size); /* zeroed, and one more */
 struct value jinja_new_list(struct jinja *j, size_t n);
+/* What a stream has left, which reads it; other values as they are. */
+struct value jinja_list_of(struct jinja *j, struct value v);
 struct value jinja_new_table(struct jinja *j);
 struct value *jinja_table_find(const struct table *table, const char *key, size_t n);
 void jinja_table_put(struct jinja *j, struct table *table, const char *key, size_t n,

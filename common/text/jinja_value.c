@@ -41,6 +41,8 @@ bool jinja_is_true(struct value v)
 		return v.list->n > 0;
 	case TABLE:
 		return v.table->n > 0;
+	case STREAM:
+		return true;
 	default:
 		return false;
 	}
@@ -70,13 +72,16 @@ bool jinja_is_equal(struct jinja *j, struct value a, struct value b, int depth)
 	if (a.type == TABLE) {
 		if (a.table->n != b.table->n)
 			return false;
-		for (size_t i = 0; i < a.table->n; i++)
-			if (!jinja_is_equal(j, a.table->entries[i].value, b.table->entries[i].value,
-					    depth + 1))
+		for (size_t i = 0; i < a.table->n; i++) {
+			const struct entry *entry = &a.table->entries[i];
+			const struct value *other =
+				jinja_table_find(b.table, entry->key, entry->n_key);
+			if (!other || !jinja_is_equal(j, entry->value, *other, depth + 1))
 				return false;
+		}
 		return true;
 	}
-	return true;
+	return a.type != STREAM || a.list == b.list;
 }
 
 /* What cannot go on, not even without effect. */
@@ -128,6 +133,18 @@ struct value jinja_new_list(struct jinja *j, size_t n)
 	list->items = jinja_take(j, n, sizeof *list->items);
 	list->n = n;
 	return (struct value){.type = LIST, .list = list};
+}
+
+struct value jinja_list_of(struct jinja *j, struct value v)
+{
+	struct value list = v;
+
+	if (v.type == STREAM) {
+		list = jinja_new_list(j, 0);
+		*list.list = *v.list;
+		v.list->n = j->is_dry ? v.list->n : 0;
+	}
+	return list;
 }
 
 struct value jinja_new_table(struct jinja *j)

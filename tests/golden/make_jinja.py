@@ -51,10 +51,25 @@ TEMPLATES = [
     "{% if tools %}a{{ tools | tojson(indent=4) }}{% for t in tools %}{{ t | tojson }}{% endfor %}{% endif %}b", "{% macro f(x) %}{{ x }}{% endmacro %}ok", "{% if tools is not none %}x{% else %}y{% endif %}{{ documents is none }}", "{% set x %}block{% endset %}",
     "{% for m in messages %}{% for n in messages %}{% if n == m %}{{ loop.index0 }}{% endif %}{% endfor %}{% endfor %}", "{% if (messages[0].role == 'user') != (0 % 2 == 0) %}odd{% endif %}", "{{ messages[messages | length - 1].role }}{{ messages[-1]['role'] }}",
     "{% set content = messages[2].content %}{{ content.split('</think>')[0].rstrip('\\n').split('<think>')[-1].lstrip('\\n') }}|{{ content.split('</think>')[-1].lstrip('\\n') }}",
+    # what is compared with what
+    "{{ 1 < 2 < 3 }}{{ 3 > 2 > 1 }}{{ 1 == 1 == 1 }}{{ 2 < 1 < nope.x }}{{ 1 < 3 > 2 }}{{ 'a' == 'a' in 'ab' }}", "{{ {'a': 1} == {'b': 1} }}{{ {'a': 1, 'b': 2} == {'b': 2, 'a': 1} }}",
+    "{{ -messages | length }}", "{{ -1 is number }}{{ true is number }}{{ true is integer }}{{ nope is sequence }}", "{{ (messages | first).role }}{{ messages | first.role }}",
+    # what filters give is true, without length, and read once
+    "{% set x = messages | selectattr('role', 'equalto', 'tool') %}{{ 'y' if x else 'n' }}{{ x is iterable }}{{ x is sequence }}", "{{ messages | selectattr('role') | length }}",
+    "{{ (messages | map(attribute='role'))[0] }}", "{% set x = messages | map(attribute='role') %}{% for r in x %}{{ r }}{{ loop.length }}{% endfor %}{% for r in x %}{{ r }}{% else %}none{% endfor %}",
+    "{{ messages | rejectattr('role', 'eq', 'user') | map(attribute='role') | join(' ') }}{{ 'user' in messages | map(attribute='role') }}{{ messages | selectattr('role') | first == messages[0] }}",
+    "{% set x = messages | map(attribute='role') %}{{ x == x }}{{ x == messages | map(attribute='role') }}{{ false and x | list }}{{ x | list | length }}{{ x | list | length }}", "{{ messages | map(attribute='role') | last }}",
+    # arguments by name, and too many
+    "{{ '' | default('d', boolean=true) }}{{ '' | default('d', boolean=false) }}|", "{{ messages | join(' ', attribute='role') }}", "{{ messages | map(attribute='nope', default='d') | join }}", "{{ 'xax' | trim(chars='x') }}",
+    "{{ 'abc'.startswith('b', 1) }}", "{{ 'abc'.upper(1) }}", "{{ 'abc'.strip('a', 'b') }}", "{{ 'abc' | upper(1) }}", "{{ messages[0].get('x', 'y', 'z') }}", "{{ 'xax' | trim('x') }}", "{{ range(1, 2, 3) | length }}", "{{ [1] | length(2) }}",
+    "{% for m in messages %}{{ loop.revindex }}{{ loop.revindex0 }}{{ loop.depth }}{{ loop.depth0 }} {% endfor %}",
     "{% nope %}", "{% for %}{% endfor %}", "{% if %}{% endif %}", "{{ 1 2 }}", "{{ (1 }}", "{{ [1, }}", "{{ 'a'.b.c }}", "{{ namespace(1) }}", "{{ messages[0].items() | list | length }}",
 ]
 # Supported by Jinja, or harmless there, and not by jinja.c.
-UNKNOWN = ["{{ 1 == 1.0 }}", "{{ 'a' * 3 }}", "{{ 2 ** 3 }}", "{% set x %}block{% endset %}", "{{ namespace(1) }}"]
+UNKNOWN = ["{{ 1 == 1.0 }}", "{{ 'a' * 3 }}", "{{ 2 ** 3 }}", "{% set x %}block{% endset %}", "{{ namespace(1) }}",
+           "{{ messages | join(' ', attribute='role') }}", "{{ messages | map(attribute='nope', default='d') | join }}",
+           "{{ 'xax' | trim(chars='x') }}", "{{ 'abc'.startswith('b', 1) }}", "{{ range(1, 2, 3) | length }}",
+           "{{ (messages | map(attribute='role'))[0] }}"]
 
 
 def main():
