@@ -282,7 +282,7 @@ static void emit_system(struct rendering *r, const struct chat_messages *message
 	emit_own(r, format->after_system, false);
 }
 
-/* The place of the user's message that the system's text is put into. */
+/* The place of the user's message that the system's text is put into, the last if into more. */
 static size_t system_host(const struct chat_format *format, const struct chat_messages *messages)
 {
 	size_t host = messages->n, last = messages->n - 1;
@@ -291,9 +291,22 @@ static size_t system_host(const struct chat_format *format, const struct chat_me
 		return messages->data[last].role == CHAT_USER ? last : messages->n;
 	for (size_t i = 0; i < messages->n; i++)
 		if (messages->data[i].role == CHAT_USER &&
-		    (host == messages->n || format->system == CHAT_SYSTEM_LAST))
+		    (host == messages->n || format->system == CHAT_SYSTEM_LAST ||
+		     format->system == CHAT_SYSTEM_LIKE))
 			host = i;
 	return format->system == CHAT_SYSTEM_TURN ? messages->n : host;
+}
+
+static bool is_host(const struct chat_format *format, const struct chat_messages *messages,
+		    size_t i)
+{
+	size_t host = system_host(format, messages);
+	const struct chat_message *a = &messages->data[i], *b = &messages->data[host];
+
+	if (messages->data[0].role != CHAT_SYSTEM || host == messages->n)
+		return false;
+	return i == host || (format->system == CHAT_SYSTEM_LIKE && a->n == b->n &&
+			     memcmp(a->text, b->text, a->n) == 0);
 }
 
 /* Drops the white space at the end of the text, up to a place in it. */
@@ -314,7 +327,7 @@ static void strip_end(struct rendering *r, size_t from)
 static void emit_user(struct rendering *r, const struct chat_messages *messages, size_t i)
 {
 	const struct chat_format *format = &r->chat->format;
-	bool hosts = i == system_host(format, messages) && messages->data[0].role == CHAT_SYSTEM;
+	bool hosts = is_host(format, messages, i);
 	bool trims_together = hosts && format->trims_together;
 	size_t start;
 

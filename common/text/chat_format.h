@@ -9,6 +9,7 @@ enum chat_system {
 	CHAT_SYSTEM_REFUSED, /* nowhere */
 	CHAT_SYSTEM_FIRST,   /* in front of the first user's text */
 	CHAT_SYSTEM_LAST,    /* in front of the last user's text */
+	CHAT_SYSTEM_LIKE,    /* in front of each user's text that is the same as the last one */
 	CHAT_SYSTEM_END,     /* in front of the user's text that ends all; else nowhere */
 };
 /* What is done about <think> blocks. */

@@ -67,6 +67,7 @@ static const struct probe {
 	{SYSTEM, "sua", {"You are short.", "Say it.", "It."}},
 	{SYSTEM, "suau", {"You are short.", "Say it.", "It.", "Again!"}},
 	{SYSTEM, "suaua", {"You are short.", "Say it.", "It.", "Again!", "It."}},
+	{SYSTEM, "suaua", {"s", "a", "b", "a", "d"}},
 	{SYSTEM, "suauaua", {"s", "a", "b", "c", "d", "e", "f"}},
 	{SYSTEM, "suauauauau", {"s", "a", "b", "c", "d", "e", "f", "g", "h", "i"}},
 	{SYSTEM, "su", {" short\n", " it "}},
@@ -178,8 +179,8 @@ static bool vary(struct chat_format *format, enum stage stage, int i)
 	static const char *const begins[] = {NULL, "\1"}, *const tails[] = {NULL, "\2"};
 	static const char *const openings[] = {NULL, "<think>\n", "<think>"};
 	static const enum chat_system places[] = {CHAT_SYSTEM_TURN, CHAT_SYSTEM_FIRST,
-						  CHAT_SYSTEM_LAST, CHAT_SYSTEM_END,
-						  CHAT_SYSTEM_REFUSED};
+						  CHAT_SYSTEM_LAST, CHAT_SYSTEM_LIKE,
+						  CHAT_SYSTEM_END,  CHAT_SYSTEM_REFUSED};
 
 	if (stage == ORDER) {
 		format->must_alternate = i == 1;
@@ -209,8 +210,8 @@ static bool vary(struct chat_format *format, enum stage stage, int i)
 		format->trims_system = i % 2;
 		format->trims_together = i / 2 % 2;
 		format->skips_empty_system = i / 4 % 2;
-		format->system = places[i / 8 % 5];
-		return i < 40;
+		format->system = places[i / 8 % 6];
+		return i < 48;
 	}
 }
 

@@ -607,6 +607,17 @@ static void check_auto(const char *template, const char *name, const char *talk,
 	"%}{{ '[INST]' + system_message + '\n\n' + message.content + '[/INST]' }}{% else %}"       \
 	"{{ '[INST]' + message.content + '[/INST]' }}{% endif %}{% else %}"                        \
 	"{{ message.content + eos_token }}{% endif %}{% endfor %}"
+/* And where it is told by its text, like which others may be. */
+#define MISTRAL_LIKE                                                                               \
+	"{% if messages[0].role == 'system' %}{% set system_message = messages[0].content %}"      \
+	"{% set messages = messages[1:] %}{% endif %}{{ bos_token }}"                              \
+	"{% set users = messages | selectattr('role', 'equalto', 'user') | list %}"                \
+	"{% for message in messages %}{% if (message.role == 'user') != (loop.index0 % 2 == 0) %}" \
+	"{{ raise_exception('no') }}{% endif %}{% if message.role == 'user' %}"                    \
+	"{% if message == users[-1] and system_message is defined %}"                              \
+	"{{ '[INST]' + system_message + '\n\n' + message.content + '[/INST]' }}{% else %}"         \
+	"{{ '[INST]' + message.content + '[/INST]' }}{% endif %}{% else %}"                        \
+	"{{ message.content + eos_token }}{% endif %}{% endfor %}"
 
 static void test_variants_of_a_format_are_found(void **state)
 {
@@ -638,6 +649,12 @@ static void test_variants_of_a_format_are_found(void **state)
 	check_auto(MISTRAL_LAST, "mistral-tekken",
 		   "[" SYSTEM("s") ", " USER("a") ", " ASSISTANT("b") "]",
 		   "<|endoftext|>[INST]a[/INST]b<|endoftext|>");
+	check_auto(MISTRAL_LIKE, "mistral-tekken",
+		   "[" SYSTEM("s") ", " USER("go on") ", " ASSISTANT("b") ", " USER("go on") "]",
+		   "<|endoftext|>[INST]s\n\ngo on[/INST]b<|endoftext|>[INST]s\n\ngo on[/INST]");
+	check_auto(MISTRAL_LIKE, "mistral-tekken",
+		   "[" SYSTEM("s") ", " USER("go") ", " ASSISTANT("b") ", " USER("go on") "]",
+		   "<|endoftext|>[INST]go[/INST]b<|endoftext|>[INST]s\n\ngo on[/INST]");
 }
 
 static void test_wrong_names_and_missing_ends_are_refused(void **state)
