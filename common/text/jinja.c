@@ -3,7 +3,6 @@
  * expressions are evaluated while they are parsed. */
 #include "common/text/jinja.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -87,47 +86,47 @@ struct edge {
 
 /* A text without what "-", trim_blocks, lstrip_blocks and the template's end drop; next is
  * the tag behind it, or NULL. */
-static struct node trim_text(const char *start, const char *stop, struct edge edge,
+static struct node trim_text(struct jinja *j, const char *start, const char *stop, struct edge edge,
 			     const char *next)
 {
+	struct value text = jinja_text(start, (size_t)(stop - start));
+
 	if (edge.strips) {
-		while (start < stop && isspace((unsigned char)*start))
-			start++;
+		text = jinja_strip(j, text, JINJA_NOTHING, true, false);
 	} else if (edge.drops_newline && start < stop && *start == '\n') {
-		start++;
+		text = jinja_text(start + 1, text.n - 1);
 		edge.starts_line = true;
 	}
 	if (!next) {
-		stop -= start < stop && stop[-1] == '\n';
+		text.n -= text.n > 0 && stop[-1] == '\n';
 	} else if (next[2] == '-') {
-		while (start < stop && isspace((unsigned char)stop[-1]))
-			stop--;
+		text = jinja_strip(j, text, JINJA_NOTHING, false, true);
 	} else if (next[1] != '{') {
-		const char *line = stop;
-		while (line > start && isspace((unsigned char)line[-1]) && line[-1] != '\n')
-			line--;
-		if (line == start ? edge.starts_line : line[-1] == '\n')
-			stop = line;
+		const char *newline = memrchr(text.text, '\n', text.n);
+		const char *line = newline ? newline + 1 : text.text;
+		struct value rest = jinja_text(line, (size_t)(stop - line));
+		rest = jinja_strip(j, rest, JINJA_NOTHING, true, false);
+		if (rest.n == 0 && (newline || edge.starts_line))
+			text.n = (size_t)(line - text.text);
 	}
-	return (struct node){.type = TEXT, .text = start, .n = (size_t)(stop - start)};
+	return (struct node){.type = TEXT, .text = text.text, .n = text.n};
 }
 
 static const char *find_tag(const char *at, const char *end)
 {
-	for (; at + 2 < end; at++)
+	for (; at + 1 < end; at++)
 		if (*at == '{' && (at[1] == '{' || at[1] == '%' || at[1] == '#'))
 			return at;
 	return NULL;
 }
 
-static void add_tag(struct jinja *j, const char *tag, const char *close, bool is_stripping)
+static void add_tag(struct jinja *j, const char *tag, const char *body, const char *end)
 {
 	struct node *node = &j->nodes[j->n_nodes++];
-	const char *end = close - is_stripping;
 
 	node->type = tag[1] == '#' ? NOTHING : OUTPUT;
-	node->text = tag + 2 + (tag[2] == '-');
-	node->n = end > node->text ? (size_t)(end - node->text) : 0;
+	node->text = body;
+	node->n = (size_t)(end - body);
 	if (tag[1] == '%')
 		set_keyword(j, node);
 }
@@ -138,18 +137,19 @@ static void cut(struct jinja *j, const char *text, size_t n)
 	struct edge edge = {.starts_line = true};
 
 	while (at < end) {
-		const char *tag = find_tag(at, end), *close;
-		j->nodes[j->n_nodes++] = trim_text(at, tag ? tag : end, edge, tag);
+		const char *tag = find_tag(at, end), *body, *close;
+		j->nodes[j->n_nodes++] = trim_text(j, at, tag ? tag : end, edge, tag);
 		if (!tag)
 			return;
-		close = find_close(tag + 2, end, tag[1] == '{' ? '}' : tag[1]);
+		body = tag + 2 + (tag[2] == '-');
+		close = find_close(body, end, tag[1] == '{' ? '}' : tag[1]);
 		if (!close || tag[2] == '+' || close[-1] == '+') {
 			jinja_stop(j);
 			return;
 		}
-		edge = (struct edge){.strips = close > tag + 2 && close[-1] == '-',
+		edge = (struct edge){.strips = close > body && close[-1] == '-',
 				     .drops_newline = tag[1] != '{'};
-		add_tag(j, tag, close, edge.strips);
+		add_tag(j, tag, body, close - edge.strips);
 		at = close + 2;
 	}
 }

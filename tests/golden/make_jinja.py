@@ -23,6 +23,7 @@ TEMPLATES = [
     "{{ 'a' }}\n{{ 'b' }}\n", "{{ 'a' -}}\n  {{- 'b' }} c", "\n{% set x = 1 %}\n{{ x }}\n\n", "a{# note #}\nb {#- note -#} c", "x\n    {# note #}\ny",
     "\t{% if true %}\tx\n\t{% endif %}\n", "{{ 'a' }}   {% if true %}b{% endif %}", "{%- if true %}\n\n  z\n{%- endif %}\n\n\n", "a\r\n{% if true %}\r\nb\r\n{% endif %}\r\nc",
     "{{ '%}' }}{{ '}}' }}{{ \"{{ 'q' }}\" }}", "{{ {'a': {'b': 'c'}}['a']['b'] }}", "plain", "", "{{ }}", "{{ 'a' ", "{% if true %}", "{% endif %}", "{% else %}", "{{ 'a }}",
+    "a\u3000\x85{%- if true -%}\xa0\x1cb{% endif %}\u2028{{- 'c' -}}\u2003d", "\n\u3000 {% if true %}x\n\xa0{# note #}\ny{% endif %}", "a{#-#} b", "a{#--#} b", "a{%", "a{{", "a{ {% if true %}b{% endif %}",
     # literals and operators
     r"{{ 'a\nb\tc\\d\'e' }}", "{{ 'a' 'b' \"c\" }}", "{{ 1 + 2 * 3 - 4 }}", "{{ 7 // 2 }}{{ -7 // 2 }}{{ 7 % 3 }}{{ -7 % 3 }}", "{{ 'a' ~ 1 ~ none ~ true }}",
     "{{ 'a' + 'b' | upper }}", "{{ ('a' + 'b') | upper }}", "{{ 1 == 1.0 }}", "{{ 1 < 2 }}{{ 2 <= 1 }}{{ 'a' == 'a' }}{{ 'a' != 'b' }}{{ none == false }}", "{{ true == 1 }}",
