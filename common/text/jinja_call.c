@@ -351,6 +351,8 @@ static struct value apply_text_filter(struct jinja *j, struct value v, struct va
 {
 	struct value text = jinja_to_text(j, v);
 
+	if (text.type != STRING)
+		return text;
 	if (arguments->n == 2 && jinja_is_named(name, "replace"))
 		return jinja_replace(j, text, argument(arguments, 0), argument(arguments, 1));
 	if (arguments->n <= 1 && jinja_is_named(name, "trim"))

@@ -40,7 +40,7 @@ TEMPLATES = [
     "{{ 'abcabc'.replace('b', 'xx') }}{{ 'abc' | replace('c', '') }}", "{{ 'abc'.startswith('ab') }}{{ 'abc'.endswith('ab') }}{{ ''.startswith('a') }}", "{{ nope | default('d') }}{{ '' | default('d') }}{{ '' | default('d', true) }}",
     "{{ messages | selectattr('role', 'equalto', 'user') | list | length }}", "{{ (messages | rejectattr('role', 'equalto', 'user') | list)[0].role }}", "{{ messages | selectattr('nope', 'defined') | list | length }}",
     "{{ messages | map(attribute='role') | join(', ') }}", "{{ messages | map(attribute='role') | list | first }}{{ ['a', 'b'] | last }}", "{{ 5 | string + 'x' }}", "{{ messages[0].get('role') }}{{ messages[0].get('x') }}{{ messages[0].get('x', 'y') }}",
-    "{{ 'a'.nope() }}", "{{ 'a' | nope }}", "{{ messages[0].role.strip().upper() | lower }}", "{{ 3 | trim }}",
+    "{{ 'a'.nope() }}", "{{ 'a' | nope }}", "{{ messages | replace('a', 'b') }}", "{{ messages[0].role.strip().upper() | lower }}", "{{ 3 | trim }}",
     # statements
     "{% for m in messages %}{{ loop.index0 }}{{ loop.index }}{{ loop.first }}{{ loop.last }}{{ loop.length }} {% endfor %}", "{% for m in messages[1:] %}{{ m.role }} {% endfor %}", "{% for m in messages[::-1] %}{{ m.role }} {% endfor %}",
     "{% for m in messages[:2] %}{{ m['role'] }}{% else %}none{% endfor %}", "{% for m in [] %}x{% else %}none{% endfor %}", "{% for m in nope %}x{% endfor %}|", "{% for m in none %}x{% endfor %}", "{% for k, v in messages[0].items() %}{{ k }}={{ v | trim }};{% endfor %}",
@@ -67,7 +67,7 @@ TEMPLATES = [
     "{% nope %}", "{% for %}{% endfor %}", "{% if %}{% endif %}", "{{ 1 2 }}", "{{ (1 }}", "{{ [1, }}", "{{ 'a'.b.c }}", "{{ namespace(1) }}", "{{ messages[0].items() | list | length }}",
 ]
 # Supported by Jinja, or harmless there, and not by jinja.c.
-UNKNOWN = ["{{ 1 == 1.0 }}", "{{ 'a' * 3 }}", "{{ 2 ** 3 }}", "{% set x %}block{% endset %}", "{{ namespace(1) }}",
+UNKNOWN = ["{{ messages | replace('a', 'b') }}", "{{ 1 == 1.0 }}", "{{ 'a' * 3 }}", "{{ 2 ** 3 }}", "{% set x %}block{% endset %}", "{{ namespace(1) }}",
            "{{ messages | join(' ', attribute='role') }}", "{{ messages | map(attribute='nope', default='d') | join }}",
            "{{ 'xax' | trim(chars='x') }}", "{{ 'abc'.startswith('b', 1) }}", "{{ range(1, 2, 3) | length }}",
            "{{ (messages | map(attribute='role'))[0] }}"]
