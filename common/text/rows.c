@@ -181,6 +181,32 @@ static bool is_list(const struct reading *r, const char *key)
 	return value && json_type(value) == JSON_ARRAY;
 }
 
+/* "[]" is how tools are written where a column holds their JSON. */
+static bool is_empty(const struct json *value)
+{
+	const struct json *member = json_first(value);
+
+	if (json_type(value) == JSON_STRING)
+		return strlen(json_string(value, NULL)) == 0 ||
+		       strcmp(json_string(value, NULL), "[]") == 0;
+	while (member && json_type(value) == JSON_OBJECT && json_type(member) == JSON_NULL)
+		member = json_next(member);
+	return (json_type(value) == JSON_ARRAY || json_type(value) == JSON_OBJECT) && !member;
+}
+
+/* What TRL hands to the template beside the messages. */
+static enum status refuse_arguments(const struct reading *r)
+{
+	static const char *const keys[] = {"tools", "chat_template_kwargs"};
+
+	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+		const struct json *value = json_given(r->object, keys[i]);
+		if (value && !is_empty(value))
+			return refuse(r, "\"%s\" beside messages is not supported", keys[i]);
+	}
+	return STATUS_OK;
+}
+
 static enum status get_messages(const struct reading *r, const char *key, bool is_target,
 				struct chat_messages *messages)
 {
@@ -193,6 +219,8 @@ static enum status get_messages(const struct reading *r, const char *key, bool i
 			      "\"%s\" is a list of messages, but there is no chat format: "
 			      "expected text or ids",
 			      key);
+	if (refuse_arguments(r) != STATUS_OK)
+		return STATUS_BAD_INPUT;
 	if (chat_messages_append(messages, value, is_target, r->err) == STATUS_OK)
 		return STATUS_OK;
 	return refuse_because(r, key);

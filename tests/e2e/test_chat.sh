@@ -70,6 +70,19 @@ done
 "$RLHF" generate --model talker --prompt 'the 1' --max-new-tokens 8 2>log | grep -q '"prompt":"the 1"' ||
 	fail "--prompt without --chat is not plain text: $(cat log)"
 
+# --- what TRL hands to the template beside messages ---
+for more in '"tools": [{"name": "x"}]' '"tools": "[{}]"' '"chat_template_kwargs": {"a": null, "b": false}'; do
+	rc=0
+	sed "2s/}\$/, $more}/" prompts.jsonl >more.jsonl
+	"$RLHF" tokenize --model talker --input more.jsonl >out 2>log || rc=$?
+	grep -qE '^rlhf: error: more.jsonl: line 2: "[a-z_]*" beside messages is not supported$' log && [ $rc -eq 2 ] ||
+		fail "exit $rc with $more: $(cat log)"
+done
+for more in '"tools": []' '"tools": null' '"tools": "[]"' '"tools": "", "chat_template_kwargs": {"a": null}'; do
+	sed "s/}\$/, $more}/" prompts.jsonl >more.jsonl
+	"$RLHF" tokenize --model talker --input more.jsonl 2>log | cmp - prompt-ids.jsonl || fail "$more: $(cat log)"
+done
+
 # --- the end of a turn ends a completion: of many short ones some stop there ---
 "$RLHF" generate --model talker --input prompts.jsonl --max-new-tokens 100 --samples 40 --chat chatml >out 2>log ||
 	fail "$(cat log)"
