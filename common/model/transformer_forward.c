@@ -184,7 +184,7 @@ static void finish_layer(const struct run *run, int layer, const struct kept_lay
 
 /* The rows of a pass from `first` on that go through a layer together. */
 struct piece {
-	struct run run; /* that is all there is */
+	struct run run; /* as if there were no other rows */
 	struct kept_layer at;
 };
 
