@@ -19,6 +19,7 @@
 #include "common/text/unicode.h"
 #include "deploy/commands.h"
 #include "deploy/line_command.h"
+#include "deploy/output.h"
 #include "proto/rollout.h"
 
 enum { MAX_SLOTS = 64, MAX_USER_STOP_IDS = 32, MAX_OPTIONS = 16 };
@@ -184,14 +185,8 @@ static enum status print_requests(const struct line_job *job, const struct row *
  * program's end would not know. */
 static enum status end_shown(struct error *err)
 {
-	errno = 0;
 	printf("\n");
-	fflush(stdout);
-	if (!ferror(stdout))
-		return STATUS_OK;
-	clearerr(stdout);
-	return error_set(err, STATUS_BAD_INPUT, "standard output: cannot write%s%s",
-			 errno ? ": " : "", errno ? strerror(errno) : "");
+	return output_flush(err);
 }
 
 /* One after another, each shown while it is made. */

@@ -15,6 +15,7 @@
 #include "common/run/run_dir.h"
 #include "deploy/commands.h"
 #include "deploy/inspection.h"
+#include "deploy/output.h"
 #include "learner/checkpoint.h"
 #include "proto/comm.h"
 
@@ -274,7 +275,7 @@ static void print_list(struct inspection *in, const char *key, const char *name,
 static enum status inspect(struct inspection *in, const char *path, struct error *err)
 {
 	const struct hf_problems *problems = &in->problems;
-	enum status status = STATUS_OK;
+	enum status status;
 
 	inspect_path(in, path);
 	print_list(in, "warnings", "warning", &in->warnings);
@@ -285,9 +286,11 @@ static enum status inspect(struct inspection *in, const char *path, struct error
 	else
 		printf("%s%s\n", in->out.data ? in->out.data : "",
 		       problems->n ? "not sound" : "sound");
-	if (problems->n == 1)
+	/* Before exit codes make mpirun end the job, with what it has not read yet. */
+	status = output_flush(err);
+	if (status == STATUS_OK && problems->n == 1)
 		status = error_set(err, STATUS_BAD_INPUT, "%s", problems->items[0]);
-	else if (problems->n > 1)
+	else if (status == STATUS_OK && problems->n > 1)
 		status = error_set(err, STATUS_BAD_INPUT, "%s; and %d more problem%s",
 				   problems->items[0], problems->n - 1, problems->n > 2 ? "s" : "");
 	hf_problems_release(&in->problems);

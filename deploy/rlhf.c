@@ -1,5 +1,4 @@
 /* rlhf: the table of commands. */
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -10,6 +9,7 @@
 #include "common/base/thread.h"
 #include "common/run/options.h"
 #include "deploy/commands.h"
+#include "deploy/output.h"
 #include "learner/learner.h"
 #include "proto/comm.h"
 
@@ -69,11 +69,11 @@ static int unknown_command(int argc, char **argv)
 /* The exit code, unless something has not reached standard output. */
 static int check_output(int code)
 {
-	errno = 0;
-	if (fflush(stdout) == 0 && !ferror(stdout))
+	struct error err;
+
+	if (output_flush(&err) == STATUS_OK)
 		return code;
-	log_error("standard output: cannot write%s%s", errno ? ": " : "",
-		  errno ? strerror(errno) : "");
+	log_error("%s", err.text);
 	return code == STATUS_OK ? STATUS_BAD_INPUT : code;
 }
 
