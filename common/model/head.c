@@ -35,22 +35,23 @@ static const struct param *lm_param(const struct model *model)
 	return param;
 }
 
-/* out [n, C] = hidden[rows[i]], or the rows themselves when rows is NULL. */
-static const float *gather_rows(const float *hidden, const int *rows, int n, int c, float *out)
+/* out [n, C] = hidden[rows[first + i]], or those rows themselves when rows is NULL. */
+static const float *gather_rows(const float *hidden, const int *rows, int first, int n, int c,
+				float *out)
 {
 	if (!rows)
-		return hidden;
+		return hidden + (size_t)first * c;
 	for (int i = 0; i < n; i++)
-		memcpy(out + (size_t)i * c, hidden + (size_t)rows[i] * c,
+		memcpy(out + (size_t)i * c, hidden + (size_t)rows[first + i] * c,
 		       (size_t)c * sizeof(float));
 	return out;
 }
 
-/* dhidden[rows[i]] += d[i]. */
-static void scatter_rows(float *dhidden, const int *rows, const float *d, int n, int c)
+/* dhidden[rows[first + i]] += d[i], or dhidden[first + i]. */
+static void scatter_rows(float *dhidden, const int *rows, int first, const float *d, int n, int c)
 {
 	for (int i = 0; i < n; i++) {
-		float *row = dhidden + (size_t)(rows ? rows[i] : i) * c;
+		float *row = dhidden + (size_t)(rows ? rows[first + i] : first + i) * c;
 		for (int k = 0; k < c; k++)
 			row[k] += d[(size_t)i * c + k];
 	}
@@ -140,8 +141,7 @@ void head_logprobs(const struct model *model, const float *hidden, const int *ro
 	logits = arena_alloc(arena, (size_t)chunk * v, sizeof(float));
 	for (int i = 0; i < n; i += chunk) {
 		int m = n - i < chunk ? n - i : chunk;
-		const float *x = rows ? gather_rows(hidden, rows + i, m, c, gathered)
-				      : hidden + (size_t)i * c;
+		const float *x = gather_rows(hidden, rows, i, m, c, gathered);
 
 		head_logits(model, x, m, logits, arena, pool);
 		head_apply_ban(ban, logits, i, m, v);
@@ -193,8 +193,7 @@ void head_train(const struct model *model, const float *hidden, const int *rows,
 	for (int i = 0; i < n; i += chunk) {
 		int m = n - i < chunk ? n - i : chunk;
 		size_t n_logits = (size_t)m * (size_t)v, inner = arena_mark(arena);
-		const float *x = rows ? gather_rows(hidden, rows + i, m, c, gathered)
-				      : hidden + (size_t)i * c;
+		const float *x = gather_rows(hidden, rows, i, m, c, gathered);
 		const float *projected = project_out(model, x, m, arena, pool);
 
 		logits_of(model, projected, m, logits, pool);
@@ -217,7 +216,7 @@ void head_train(const struct model *model, const float *hidden, const int *rows,
 					     param->cols, pool);
 		if (dbias)
 			gemm_backward_bias(dbias, logits, m, v, pool);
-		scatter_rows(rows ? dhidden : dhidden + (size_t)i * c, rows ? rows + i : NULL,
+		scatter_rows(dhidden, rows, i,
 			     project_out_backward(model, dprojected, x, m, grads, arena, pool), m,
 			     c);
 		arena_rewind(arena, inner);
@@ -253,7 +252,7 @@ void head_score(const struct model *model, const float *hidden, const int *rows,
 	int c = model->config.n_channels;
 	size_t mark = arena_mark(arena);
 	float *gathered = rows ? arena_alloc(arena, (size_t)n * c, sizeof(float)) : NULL;
-	const float *x = gather_rows(hidden, rows, n, c, gathered);
+	const float *x = gather_rows(hidden, rows, 0, n, c, gathered);
 
 	model_product(model, param, project_out(model, x, n, arena, pool),
 		      model_view(model, model->weights, PARAM_SCORE_BIAS, -1), scores, n, pool);
@@ -271,7 +270,7 @@ void head_score_backward(const struct model *model, const float *hidden, const i
 	size_t mark = arena_mark(arena);
 	float *gathered = rows ? arena_alloc(arena, (size_t)n * c, sizeof(float)) : NULL;
 	float *dprojected = arena_alloc(arena, (size_t)n * param->cols, sizeof(float));
-	const float *x = gather_rows(hidden, rows, n, c, gathered);
+	const float *x = gather_rows(hidden, rows, 0, n, c, gathered);
 	const float *projected = project_out(model, x, n, arena, pool);
 
 	gemm_backward_input(dprojected, dscores, model->weights + param->offset, n, param->rows,
@@ -281,7 +280,7 @@ void head_score_backward(const struct model *model, const float *hidden, const i
 				     pool);
 	if (dbias)
 		gemm_backward_bias(dbias, dscores, n, param->rows, pool);
-	scatter_rows(dhidden, rows,
+	scatter_rows(dhidden, rows, 0,
 		     project_out_backward(model, dprojected, x, n, grads, arena, pool), n, c);
 	arena_rewind(arena, mark);
 }

@@ -341,14 +341,13 @@ static void finishing_alloc_kept(struct kept_layer *at, const struct model_confi
 	}
 }
 
-/* The whole of a layer.  Without backward, all layers share one set, of which what
- * attention does not need has the rows of a piece, and the residual stream is updated in
- * place. */
-static void layer_alloc(struct kept_layer *at, const struct model *model, int layer, int t,
-			float *input, bool keep, struct arena *arena)
+/* What all layers share without backward: what attention does not need has the rows of a
+ * piece, and the residual stream is updated in place. */
+static void shared_alloc(struct kept_layer *at, const struct model *model, int t,
+			 struct arena *arena)
 {
-	attending_alloc(at, model, layer, t, input, keep, arena);
-	finishing_alloc(at, model, t, keep, arena);
+	attending_alloc(at, model, -1, t, NULL, false, arena);
+	finishing_alloc(at, model, t, false, arena);
 }
 
 /* What n rows of the last layer work in behind its attention. */
@@ -368,11 +367,11 @@ static void tail_alloc(struct kept_layer *tail, const struct model *model, int l
 		tail->low = floats(arena, n, lora_low_width(model->lora, layer));
 }
 
-/* The same where the pass is for training; the last layer's n_wanted rows, or ALL_ROWS, go
+/* Those of a layer where the pass is for training; the last layer's n_wanted rows, or ALL_ROWS, go
  * on behind its attention in tail.  keeps: with what the backward pass needs. */
-static void layer_alloc_training(struct kept_layer *at, struct kept_layer *tail,
-				 const struct model *model, int layer, int t, int n_wanted,
-				 float *input, bool keeps, struct arena *arena)
+static void layer_alloc(struct kept_layer *at, struct kept_layer *tail, const struct model *model,
+			int layer, int t, int n_wanted, float *input, bool keeps,
+			struct arena *arena)
 {
 	const struct model_config *config = &model->config;
 
@@ -406,7 +405,7 @@ static void kept_alloc(struct kept *kept, const struct model *model, int t, int 
 		if (model->recomputes)
 			at->input = floats(arena, t, config->n_channels);
 		else
-			layer_alloc_training(at, tail, model, l, t, n_wanted, NULL, true, arena);
+			layer_alloc(at, tail, model, l, t, n_wanted, NULL, true, arena);
 	}
 	kept->final_input = floats(arena, n_final, config->n_channels);
 	kept->final_mean = floats(arena, n_final, 1);
@@ -514,8 +513,8 @@ static void run_layer_aside(struct run *run, int layer, float *input, float *nex
 	struct kept_layer at, tail;
 	size_t mark = arena_mark(arena);
 
-	layer_alloc_training(&at, &tail, run->model, layer, run->rows.t, count_wanted(&run->rows),
-			     input, false, arena);
+	layer_alloc(&at, &tail, run->model, layer, run->rows.t, count_wanted(&run->rows), input,
+		    false, arena);
 	run_layer(run, layer, &at, &tail, next);
 	arena_rewind(arena, mark);
 }
@@ -542,7 +541,7 @@ void transformer_run(const struct model *model, const struct rows *rows,
 		memcpy(kept->angles, run.angles, sizeof kept->angles);
 		mark = arena_mark(arena);
 	} else {
-		layer_alloc(&shared, model, -1, rows->t, NULL, false, arena);
+		shared_alloc(&shared, model, rows->t, arena);
 	}
 	run.branch = floats(arena, run.piece, config->n_channels);
 	x = kept ? (config->n_layers ? kept->layers[0].input : kept->final_input) : shared.input;
@@ -630,8 +629,8 @@ void transformer_rerun(const struct model *model, const struct batch *batch,
 	struct kept_layer *at = &kept->layers[layer];
 
 	memcpy(run.angles, kept->angles, sizeof run.angles);
-	layer_alloc_training(at, kept->tail, model, layer, rows.t, count_wanted(&rows), at->input,
-			     true, arena);
+	layer_alloc(at, kept->tail, model, layer, rows.t, count_wanted(&rows), at->input, true,
+		    arena);
 	run.branch = floats(arena, rows.t, model->config.n_channels);
 	run_layer(&run, layer, at, kept->tail, floats(arena, rows.t, model->config.n_channels));
 }
@@ -670,7 +669,7 @@ size_t transformer_forward_bytes(const struct model *model, int t)
 
 	arena_init_counting(&arena);
 	count_rows(model, t, &arena);
-	layer_alloc(&at, model, -1, t, NULL, false, &arena);
+	shared_alloc(&at, model, t, &arena);
 	count_scratch(model, t, false, &arena);
 	return arena.high_water;
 }
@@ -697,7 +696,7 @@ static void count_aside(const struct model *model, int layer, int t, int n_wante
 {
 	struct kept_layer at, tail;
 
-	layer_alloc_training(&at, &tail, model, layer, t, n_wanted, &there, keeps, arena);
+	layer_alloc(&at, &tail, model, layer, t, n_wanted, &there, keeps, arena);
 }
 
 size_t transformer_train_bytes(const struct model *model, int t, int n_wanted)
