@@ -6,6 +6,7 @@
  * and threads. */
 #include "deploy/line_command.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -143,6 +144,27 @@ static enum status load_model(struct line_job *job, struct error *err)
 	return status;
 }
 
+/* Nodes may have other files at the same paths; models without adapters have been compared. */
+static enum status compare_files(const struct line_job *job, struct error *err)
+{
+	char sum[MODEL_CHECKSUM_BYTES], what[512], text[128];
+	enum status status = STATUS_OK;
+
+	if (comm_size(job->world) == 1)
+		return STATUS_OK;
+	if (job->adapter_dir) {
+		model_checksum(job->model, job->pool, sum);
+		snprintf(what, sizeof what, "model at %s or adapter at %s", job->model_dir,
+			 job->adapter_dir);
+		status = comm_compare(job->world, sum, what, err);
+	}
+	snprintf(what, sizeof what, "tokenizer or chat template at %s", job->model_dir);
+	snprintf(text, sizeof text, "%s %s",
+		 job->tokenizer ? tokenizer_identity(job->tokenizer) : "none",
+		 job->chat && chat_name(job->chat) ? chat_name(job->chat) : "none");
+	return status == STATUS_OK ? comm_compare(job->world, text, what, err) : status;
+}
+
 static enum status load(struct line_job *job, const char *chat, struct error *err)
 {
 	enum status status = STATUS_OK;
@@ -197,6 +219,8 @@ static enum status run_job(struct line_job *job, const struct line_args *args, s
 		status = share_input(job, args, err);
 	if (status == STATUS_OK)
 		status = comm_agree(job->world, load(job, args->chat, err), err);
+	if (status == STATUS_OK)
+		status = compare_files(job, err);
 	if (status == STATUS_OK && comm_is_lead(job->world))
 		status = line_output_open(&job->output, args->output, err);
 	status = comm_agree(job->world, status, err);

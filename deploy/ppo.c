@@ -127,6 +127,19 @@ static void share_identities(struct ring *ring)
 	ring->reference = share_text(ring, reward ? reward_reference_sha256(reward) : NULL);
 }
 
+/* Ranks of all roles have read it; actors get adapters alone from the learners. */
+static enum status compare_base(const struct ring *ring, struct error *err)
+{
+	const char *path = ring->session.config.policy.path;
+	char sum[MODEL_CHECKSUM_BYTES], what[512];
+
+	if (comm_size(ring->session.world) == 1)
+		return STATUS_OK;
+	model_checksum(ring->base, ring->pool, sum);
+	snprintf(what, sizeof what, "model at %s", path);
+	return comm_compare(ring->session.world, sum, what, err);
+}
+
 /* The policy's frozen weights, once for all roles of this rank. */
 static enum status load_base(struct ring *ring, struct error *err)
 {
@@ -144,7 +157,8 @@ static enum status load_base(struct ring *ring, struct error *err)
 		if (status == STATUS_OK && plays(ring, ROLE_ACTOR))
 			model_pack(ring->base, type, ring->pool);
 	}
-	return comm_agree(ring->session.world, status, err);
+	status = comm_agree(ring->session.world, status, err);
+	return status == STATUS_OK && ring->base ? compare_base(ring, err) : status;
 }
 
 /* Loads what each role needs.  Collective: a rank's failure is everyone's. */
@@ -183,6 +197,9 @@ static enum status create_roles(struct ring *ring, struct error *err)
 					  .run = session->has_run ? &session->run : NULL};
 		status = ppo_create(&ring->ppo, &setup, err);
 	}
+	status = comm_agree(session->world, status, err);
+	if (status == STATUS_OK && ring->ppo)
+		status = ppo_compare(ring->ppo, err);
 	return comm_agree(session->world, status, err);
 }
 

@@ -26,11 +26,11 @@ struct adapter_options adapter_options(const struct run_config *config, const ch
 }
 
 /* 0 of an outline. */
-static uint64_t hash_weights(const struct model *model)
+static uint64_t hash_weights(const struct model *model, struct pool *pool)
 {
-	return model->weights
-		       ? hash64(model->weights, model->layout.n_floats * sizeof *model->weights)
-		       : 0;
+	size_t n = model->layout.n_floats * sizeof *model->weights;
+
+	return model->weights ? hash64_large(model->weights, n, pool) : 0;
 }
 
 enum status adapter_attach(struct model *model, const struct adapter_options *options,
@@ -38,7 +38,7 @@ enum status adapter_attach(struct model *model, const struct adapter_options *op
 {
 	const char *slash = dir ? strrchr(dir, '/') : NULL;
 	/* Of the base alone: what is trained whole goes into the weights. */
-	uint64_t base_hash = hash_weights(model);
+	uint64_t base_hash = hash_weights(model, pool);
 	enum status status = dir ? hf_adapter_load(model, dir, pool, err)
 				 : hf_adapter_attach(model, options, pool, err);
 
@@ -192,9 +192,14 @@ enum status adapter_check_base(const struct model *model, const struct json *sta
 
 	if (!is_beside_base(model))
 		return STATUS_OK;
+	if (!recorded)
+		return error_set(err, STATUS_BAD_INPUT,
+				 "state.json of the checkpoint: \"%s\" is missing: the run was "
+				 "begun by an earlier "
+				 "build; end it with that build, or begin another in a new run.dir",
+				 key);
 	print_hash(model, hash);
-	if (recorded && json_type(recorded) == JSON_STRING &&
-	    strcmp(json_string(recorded, NULL), hash) == 0)
+	if (json_type(recorded) == JSON_STRING && strcmp(json_string(recorded, NULL), hash) == 0)
 		return STATUS_OK;
 	return error_set(err, STATUS_BAD_INPUT,
 			 "%s: these are not the weights beside which the run's adapter was trained; "

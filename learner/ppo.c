@@ -557,6 +557,19 @@ enum status ppo_create(struct ppo **out, const struct ppo_setup *setup, struct e
 	return status == STATUS_OK && ppo->is_lead ? check_logs(ppo, err) : status;
 }
 
+enum status ppo_compare(const struct ppo *ppo, struct error *err)
+{
+	const char *dir = ppo->setup.checkpoint;
+	char what[512];
+	enum status status;
+
+	snprintf(what, sizeof what, "policy at %s", dir ? dir : ppo->config->policy.path);
+	status = trainer_compare(&ppo->policy_trainer, what, err);
+	snprintf(what, sizeof what, "critic at %s",
+		 dir ? dir : critic_origin(ppo->config, ppo->policy));
+	return status == STATUS_OK ? trainer_compare(&ppo->critic_trainer, what, err) : status;
+}
+
 static enum status open_log(const struct ppo *ppo, struct line_log *log, const char *name,
 			    int64_t bytes, struct error *err)
 {

@@ -38,6 +38,8 @@ struct ppo_setup {
 /* Loads policy and critic, or all state from the checkpoint; writes nothing.  Collective over
  * learners; the status may differ between them. */
 enum status ppo_create(struct ppo **ppo, const struct ppo_setup *setup, struct error *err);
+/* All learners must have read the same policy and critic.  Collective over learners. */
+enum status ppo_compare(const struct ppo *ppo, struct error *err);
 void ppo_destroy(struct ppo *ppo);
 
 /* Lead learner: opens metrics.jsonl and rollouts.jsonl, cut to what the checkpoint knows, when

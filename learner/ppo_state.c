@@ -42,8 +42,8 @@ static void print_state(const struct ppo *ppo, struct buf *out)
 	buf_append_string(out, ",\n  \"judge\": ");
 	json_write_string(out, ppo->setup.judge, strlen(ppo->setup.judge));
 	state_print_data(&ppo->prompts, "prompts", out);
-	adapter_print_base(ppo->policy, "policy_base", out);
-	adapter_print_base(ppo->critic, "critic_base", out);
+	adapter_print_base(ppo->policy, "policy_base_checksum", out);
+	adapter_print_base(ppo->critic, "critic_base_checksum", out);
 	buf_append_string(out, "\n}\n");
 }
 
@@ -163,10 +163,10 @@ enum status ppo_load_state(struct ppo *ppo, const char *dir, struct error *err)
 	if (status == STATUS_OK && ppo->is_lead)
 		status = check_reference(ppo, state, err);
 	if (status == STATUS_OK)
-		status = adapter_check_base(ppo->policy, state, "policy_base",
+		status = adapter_check_base(ppo->policy, state, "policy_base_checksum",
 					    ppo->config->policy.path, err);
 	if (status == STATUS_OK)
-		status = adapter_check_base(ppo->critic, state, "critic_base",
+		status = adapter_check_base(ppo->critic, state, "critic_base_checksum",
 					    "the base of the critic", err);
 	if (status == STATUS_OK)
 		status = moments_load(&ppo->policy_trainer, dir, "policy", err);

@@ -1,7 +1,10 @@
 /* Saving and reading the parts of a checkpoint; see state_files.h. */
 #include "learner/state_files.h"
 
+#include <inttypes.h>
 #include <limits.h>
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,13 +44,34 @@ static int kept(const struct state_save *save)
 	return (int)save->keep;
 }
 
+/* The update of a step is computed once and sent to all, but from gradients of each one's own
+ * copy.  Collective. */
+static enum status compare_models(const struct state_save *save, struct error *err)
+{
+	enum status status = STATUS_OK;
+	char what[64];
+
+	snprintf(what, sizeof what, "model at step %" PRId64, save->step);
+	for (int i = 0; i < 2 && status == STATUS_OK && save->trainers[i]; i++) {
+		if (fault_nan("checkpoint.weights"))
+			save->trainers[i]->trained.values[0] = NAN;
+		status = trainer_compare(save->trainers[i], what, err);
+	}
+	if (status == STATUS_OK)
+		return STATUS_OK;
+	return error_prefix(
+		err, STATUS_FAILED,
+		"the learners' copies have come apart, as by a fault of memory, and are "
+		"not saved");
+}
+
 enum status state_save(const struct state_save *save, struct error *err)
 {
 	struct checkpoint_writer writer = {0};
 	bool is_lead = comm_is_lead(save->learners);
-	enum status status = STATUS_OK;
+	enum status status = compare_models(save, err);
 
-	if (is_lead)
+	if (is_lead && status == STATUS_OK)
 		status = run_dir_check(save->run, err);
 	if (is_lead && status == STATUS_OK)
 		status = checkpoint_begin(&writer, save->run->path, save->step, err);

@@ -231,8 +231,23 @@ static enum status set_up_rank(struct supervised *run, struct error *err)
 	return status;
 }
 
-/* All ranks must have read the same rows. */
-static enum status check_same_data(struct supervised *run, struct error *err)
+/* All ranks must have read the same weights. */
+static enum status check_same_model(const struct supervised *run, struct error *err)
+{
+	const struct run_config *config = run->config;
+	const char *path = config->model.path ? config->model.path : "model.create";
+	char what[512];
+
+	if (run->session.checkpoint)
+		path = run->session.checkpoint;
+	snprintf(what, sizeof what, "model at %s%s%s", path,
+		 config->lora.path ? " or adapter at " : "",
+		 config->lora.path ? config->lora.path : "");
+	return trainer_compare(&run->trainer, what, err);
+}
+
+/* And the same rows. */
+static enum status check_same_data(const struct supervised *run, struct error *err)
 {
 	struct comm *world = run->session.world;
 	enum status status = comm_compare(world, run->train.ids_sha256,
@@ -251,6 +266,8 @@ static enum status set_up(struct supervised *run, struct error *err)
 		return status;
 	run->pool = pool_create(session_threads(&run->session, comm_local_ranks()));
 	status = comm_agree(run->session.world, set_up_rank(run, err), err);
+	if (status == STATUS_OK)
+		status = check_same_model(run, err);
 	if (status == STATUS_OK)
 		status = check_same_data(run, err);
 	if (status == STATUS_OK && run->task->begin)

@@ -34,7 +34,7 @@ static void print_state(const struct supervised *run, struct buf *out)
 	state_print_data(&run->train, "train", out);
 	if (run->eval.n > 0)
 		state_print_data(&run->eval, "eval", out);
-	adapter_print_base(run->model, "base", out);
+	adapter_print_base(run->model, "base_checksum", out);
 	buf_append_string(out, "\n}\n");
 	buf_release(&lowest);
 }
@@ -127,8 +127,8 @@ enum status supervised_load_state(struct supervised *run, struct error *err)
 	if (status == STATUS_OK && run->eval.n > 0)
 		status = state_check_data(state, "eval", &run->eval, run->config->data.eval, err);
 	if (status == STATUS_OK)
-		status = adapter_check_base(run->model, state, "base", run->config->model.path,
-					    err);
+		status = adapter_check_base(run->model, state, "base_checksum",
+					    run->config->model.path, err);
 	if (status == STATUS_OK)
 		status = moments_load(&run->trainer, dir, "optimizer", err);
 	if (lowest && json_type(lowest) == JSON_NUMBER)

@@ -4,9 +4,14 @@
 
 #include <endian.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "common/base/die.h"
 #include "common/base/hash_x86.h"
+#include "common/base/pool.h"
+
+enum { PIECE = 1 << 20 }; /* of hash64_large */
 
 static pthread_once_t hash_once = PTHREAD_ONCE_INIT;
 static uint32_t crc_table[8][256]; /* [k][b]: byte b followed by k zero bytes */
@@ -187,5 +192,33 @@ uint64_t hash64(const void *data, size_t n)
 	uint64_t hash = 0xcbf29ce484222325;
 	for (size_t i = 0; i < n; i++)
 		hash = (hash ^ bytes[i]) * 0x100000001b3;
+	return hash;
+}
+
+/* Large data and the checksums of its pieces. */
+struct pieces {
+	const uint8_t *data;
+	size_t n;
+	uint32_t *sums;
+};
+
+static void sum_piece(void *args, int i, int thread)
+{
+	const struct pieces *pieces = args;
+	size_t begin = (size_t)i * PIECE, left = pieces->n - begin;
+
+	(void)thread;
+	pieces->sums[i] = htole32(crc32c(0, pieces->data + begin, left < PIECE ? left : PIECE));
+}
+
+uint64_t hash64_large(const void *data, size_t n, struct pool *pool)
+{
+	size_t n_pieces = (n + PIECE - 1) / PIECE;
+	struct pieces pieces = {data, n, xcalloc(n_pieces, sizeof(uint32_t))};
+	uint64_t hash;
+
+	pool_run(pool, (int)n_pieces, sum_piece, &pieces);
+	hash = hash64(pieces.sums, n_pieces * sizeof *pieces.sums);
+	free(pieces.sums);
 	return hash;
 }

@@ -1,12 +1,15 @@
 /* A model in memory: allocation, packing, products, random start, tables of angles. */
 #include "common/model/model.h"
 
+#include <inttypes.h>
 #include <limits.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/die.h"
+#include "common/base/hash.h"
 #include "common/base/memory.h"
 #include "common/base/rng.h"
 #include "common/model/lora.h"
@@ -308,6 +311,17 @@ void model_keep_masters(struct model *model, struct pool *pool)
 float *model_masters(const struct model *model)
 {
 	return model->has_masters ? model->masters : model->weights;
+}
+
+void model_checksum(const struct model *model, struct pool *pool, char sum[MODEL_CHECKSUM_BYTES])
+{
+	const struct lora *lora = model->lora;
+	uint64_t parts[2] = {
+		hash64_large(model_masters(model), model->layout.n_floats * sizeof(float), pool)};
+
+	if (lora)
+		parts[1] = hash64_large(lora->values, lora->layout.n_floats * sizeof(float), pool);
+	snprintf(sum, MODEL_CHECKSUM_BYTES, "%016" PRIx64, hash64(parts, sizeof parts));
 }
 
 /* --- products --- */

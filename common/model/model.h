@@ -82,6 +82,10 @@ void model_round(struct model *model, struct pool *pool);
 void model_keep_masters(struct model *model, struct pool *pool);
 /* What is saved: the masters, or the weights [layout.n_floats]. */
 float *model_masters(const struct model *model);
+/* 16 digits that tell what is saved, and what adapters hold, from anything else.  For models
+ * that are neither frozen nor outlines. */
+enum { MODEL_CHECKSUM_BYTES = 17 };
+void model_checksum(const struct model *model, struct pool *pool, char sum[MODEL_CHECKSUM_BYTES]);
 /* Rows [row, row + rows) of one of them from values, where row begins a panel. */
 void model_pack_rows(struct model *model, const struct param *param, int row, int rows,
 		     const float *values, struct pool *pool);

@@ -2,7 +2,8 @@
  *     RLHF_FAULT=kill:POINT:HIT     SIGKILL at the HIT-th pass (1 = the first)
  *     RLHF_FAULT=stop:POINT:HIT     SIGSTOP at the HIT-th pass
  *     RLHF_FAULT=nan:POINT:HIT      a number becomes NaN at the HIT-th pass
- *     RLHF_FAULT=omit:PART          a part of a checkpoint is not read, or of the state not kept
+ *     RLHF_FAULT=omit:PART          a part of a checkpoint is not read, or of the state not kept,
+ *                                   or a check is not made
  *     RLHF_FAULT=A,B,...            several of these
  *     RLHF_FAULT_RANK=N             only in the process that has MPI rank N
  * Passes are counted in each process for itself.  A point costs one comparison

@@ -42,13 +42,13 @@ differs() { # RANKS DIR
 differs 0 wrong
 differs 4 wrong-4
 
-# A learner whose policy is another one than the lead's, as where a node has an old copy.
+# A learner whose policy is another one than the lead's, were it not found at the start.
 mkdir elsewhere
 "$make_model" elsewhere/policy lm 24 9
 cp -r judge prompts.jsonl config.json elsewhere
 ppo=("$RLHF" ppo config.json --set run.dir="$PWD/unlike" --set roles.learner=2 --set roles.actor=1
 	--set roles.reward=1)
-if mpirun --oversubscribe -n 1 "${ppo[@]}" : -n 1 -wdir "$PWD/elsewhere" "${ppo[@]}" : \
+if RLHF_FAULT=omit:comparison mpirun --oversubscribe -n 1 "${ppo[@]}" : -n 1 -wdir "$PWD/elsewhere" "${ppo[@]}" : \
 	-n 2 "${ppo[@]}" 2>log; then
 	fail 'two learners began with unlike policies, unnoticed'
 fi

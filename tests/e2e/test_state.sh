@@ -109,3 +109,15 @@ cp -r lost lost-count
 (RLHF_FAULT=omit:skipped_in_a_row,$(gradients 1 10) "$RLHF" pretrain pretrain.json \
 	--set train.steps=20 --set run.dir=lost-count) >log 2>&1 && fail 'it did not stop'
 [ "$(wc -l <lost-count/metrics.jsonl)" -eq 14 ] || fail 'nobody sees that skipped_in_a_row is missing'
+
+# A learner's copy that has come apart from the others' is found before it is saved.
+rc=0
+RLHF_FAULT=nan:checkpoint.weights:2 RLHF_FAULT_RANK=1 on 2 "$RLHF" pretrain pretrain.json \
+	--set run.dir=apart 2>log || rc=$?
+[ $rc -eq 1 ] || fail "exit $rc of learners that have come apart, expected 1: $(cat log)"
+grep -q "error: the learners' copies have come apart, .*: rank 1 on host .* has another model at step 4 than rank 0 on" log ||
+	fail "$(cat log)"
+[ "$(ls apart/checkpoints)" = step-00000002 ] || fail "saved: $(ls apart/checkpoints)"
+on 2 "$RLHF" pretrain pretrain.json --set run.dir=apart 2>log || fail "$(cat log)"
+"$RLHF" pretrain pretrain.json --set run.dir=whole 2>log || fail "$(cat log)"
+same_run whole apart 'learners that had come apart'

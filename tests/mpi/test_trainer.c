@@ -214,6 +214,31 @@ static void check_empty_lanes(struct comm *world, struct comm *self,
 	model_destroy(alone);
 }
 
+/* One flipped bit of the last learner's copy: all say whose. */
+static void check_comparison(struct comm *world, struct comm *self,
+			     const struct optimizer_config *optimizer)
+{
+	struct model *model = new_model(SMALL);
+	struct trainer shared, single;
+	struct error err = {""};
+	int last = comm_size(world) - 1;
+	char rank[32];
+	uint32_t *word = (uint32_t *)model->weights + model->layout.n_floats - 1;
+
+	trainer_init(&shared, model, optimizer, LANES, world, NULL);
+	trainer_init(&single, model, optimizer, LANES, self, NULL);
+	CHECK(trainer_compare(&shared, "model", &err) == STATUS_OK);
+	*word ^= comm_rank(world) == last;
+	CHECK(trainer_compare(&single, "model", &err) == STATUS_OK);
+	CHECK(trainer_compare(&shared, "model", &err) == (last > 0 ? STATUS_BAD_INPUT : STATUS_OK));
+	snprintf(rank, sizeof rank, "rank %d on host ", last);
+	CHECK(last == 0 || (strncmp(err.text, rank, strlen(rank)) == 0 &&
+			    strstr(err.text, " has another model than rank 0 on host ")));
+	trainer_release(&shared);
+	trainer_release(&single);
+	model_destroy(model);
+}
+
 int main(void)
 {
 	static char adamw[] = "adamw", sgd[] = "sgd";
@@ -226,6 +251,7 @@ int main(void)
 	check_optimizer(world, self, &optimizer);
 	check_empty_lanes(world, self, &optimizer, SMALL);
 	check_empty_lanes(world, self, &optimizer, LARGE);
+	check_comparison(world, self, &optimizer);
 	optimizer.name = sgd;
 	optimizer.momentum = .9;
 	check_optimizer(world, self, &optimizer);

@@ -13,6 +13,7 @@
 #include "common/base/hash.h"
 #include "common/base/hash_x86.h"
 #include "common/base/hashmap.h"
+#include "common/base/pool.h"
 
 static uint8_t noise[5000];
 
@@ -110,6 +111,33 @@ static void test_hash64_is_fnv_1a(void **state)
 	assert_true(hash64("foobar", 6) == 0x85944171f73967e8);
 }
 
+static void test_hash64_large_is_fnv_1a_of_the_checksums_of_pieces(void **state)
+{
+	enum { PIECE = 1 << 20 };
+	static const size_t sizes[] = {0, 1, PIECE - 1, PIECE, PIECE + 1, 5 * PIECE + 7};
+	static uint8_t data[5 * PIECE + 7];
+	(void)state;
+	for (size_t i = 0; i < sizeof data; i++)
+		data[i] = noise[i % sizeof noise] ^ (uint8_t)(i >> 13);
+	for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+		uint8_t sums[6][4];
+		size_t n = sizes[s], k = 0;
+		for (size_t at = 0; at < n; at += PIECE, k++) {
+			uint32_t sum = crc32c(0, data + at, n - at < PIECE ? n - at : PIECE);
+			for (int b = 0; b < 4; b++)
+				sums[k][b] = (uint8_t)(sum >> 8 * b);
+		}
+		for (int threads = 1; threads <= 3; threads++) {
+			struct pool *pool = pool_create(threads);
+			assert_true(hash64_large(data, n, pool) == hash64(sums, 4 * k));
+			pool_destroy(pool);
+		}
+	}
+	uint64_t before = hash64_large(data, sizeof data, NULL);
+	data[3 * PIECE] ^= 1;
+	assert_false(hash64_large(data, sizeof data, NULL) == before);
+}
+
 static void test_hashmap_finds_what_was_added_and_nothing_else(void **state)
 {
 	(void)state;
@@ -147,6 +175,7 @@ int main(void)
 		cmocka_unit_test(test_sha256_does_not_depend_on_the_pieces),
 		cmocka_unit_test(test_sha256_instructions_agree_with_c),
 		cmocka_unit_test(test_hash64_is_fnv_1a),
+		cmocka_unit_test(test_hash64_large_is_fnv_1a_of_the_checksums_of_pieces),
 		cmocka_unit_test(test_hashmap_finds_what_was_added_and_nothing_else),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
