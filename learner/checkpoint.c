@@ -27,10 +27,11 @@
 #include "common/base/hash.h"
 #include "common/base/json.h"
 #include "common/base/log.h"
+#include "common/base/pool.h"
 #include "common/run/fault.h"
 
 #define MANIFEST "MANIFEST.json"
-enum { MANIFEST_FORMAT = 1, MAX_MANIFEST_BYTES = 1 << 24, MAX_DEPTH = 8 };
+enum { MANIFEST_FORMAT = 1, MAX_MANIFEST_BYTES = 1 << 24, MAX_DEPTH = 8, HASH_THREADS = 8 };
 
 static enum status system_error(struct error *err, const char *path, const char *what)
 {
@@ -44,7 +45,74 @@ static void free_names(char **names, size_t n)
 	free(names);
 }
 
-/* --- hashing and syncing a directory --- */
+/* --- what is in it --- */
+
+/* Names inside the checkpoint, as "model/config.json". */
+struct names {
+	char **items; /* [n], owned */
+	size_t n;
+};
+
+/* Of a checkpoint: its files, and its directories, "" for itself, each behind those in it. */
+struct listing {
+	struct names files, dirs;
+};
+
+static void names_add(struct names *names, const char *name)
+{
+	names->items = xrealloc((void *)names->items, names->n + 1, sizeof *names->items);
+	names->items[names->n++] = xstrdup(name);
+}
+
+static void listing_release(struct listing *listing)
+{
+	free_names(listing->files.items, listing->files.n);
+	free_names(listing->dirs.items, listing->dirs.n);
+}
+
+/* Adds what is in dir, which is `name` inside the checkpoint. */
+static enum status list_dir(const char *dir, const char *name, int depth, struct listing *listing,
+			    struct error *err)
+{
+	char **names;
+	size_t n;
+	enum status status;
+
+	if (depth > MAX_DEPTH)
+		return error_set(err, STATUS_BAD_INPUT, "%s: directories nest too deep", dir);
+	status = file_list(dir, &names, &n, err);
+	if (status != STATUS_OK)
+		return status;
+	for (size_t i = 0; i < n && status == STATUS_OK; i++) {
+		char *path = path_join(dir, names[i]), *inner = path_join(name, names[i]);
+
+		if (file_is_dir(path))
+			status = list_dir(path, inner, depth + 1, listing, err);
+		else
+			names_add(&listing->files, inner);
+		free(path);
+		free(inner);
+	}
+	free_names(names, n);
+	names_add(&listing->dirs, name);
+	return status;
+}
+
+/* --- hashing and syncing --- */
+
+struct digest {
+	uint64_t bytes;
+	char sha256[65];
+	enum status status;
+	struct error err;
+};
+
+struct hashing {
+	const char *dir;
+	const struct names *names;
+	bool syncs;
+	struct digest *digests; /* [names->n] */
+};
 
 static enum status sync_file(const char *path, struct error *err)
 {
@@ -59,47 +127,71 @@ static enum status sync_file(const char *path, struct error *err)
 	return status;
 }
 
-/* Appends the manifest's entry of each file below dir; name is the path of dir
- * inside the checkpoint, "" for the checkpoint itself. */
-static enum status list_files(const char *dir, const char *name, int depth, struct buf *out,
-			      struct error *err)
+static void hash_file(void *args, int i, int thread)
 {
-	char **names;
-	size_t n;
-	enum status status;
+	const struct hashing *h = args;
+	struct digest *digest = &h->digests[i];
+	char *path = path_join(h->dir, h->names->items[i]);
 
-	if (depth > MAX_DEPTH)
-		return error_set(err, STATUS_BAD_INPUT, "%s: directories nest too deep", dir);
-	status = file_list(dir, &names, &n, err);
-	if (status != STATUS_OK)
-		return status;
-	for (size_t i = 0; i < n && status == STATUS_OK; i++) {
-		char *path = path_join(dir, names[i]), *inner = path_join(name, names[i]);
-		char hex[65];
-		uint64_t bytes;
+	(void)thread;
+	digest->status = h->syncs ? sync_file(path, &digest->err) : STATUS_OK;
+	if (digest->status == STATUS_OK)
+		digest->status = file_sha256(path, &digest->bytes, digest->sha256, &digest->err);
+	free(path);
+}
 
-		if (file_is_dir(path)) {
-			status = list_files(path, inner, depth + 1, out, err);
-		} else if ((status = sync_file(path, err)) == STATUS_OK &&
-			   (status = file_sha256(path, &bytes, hex, err)) == STATUS_OK) {
-			buf_append_string(out,
-					  out->length ? ",\n    {\"name\": " : "    {\"name\": ");
-			json_write_string(out, inner, strlen(inner));
-			buf_printf(out, ", \"bytes\": %" PRIu64 ", \"sha256\": \"%s\"}", bytes,
-				   hex);
+/* digests [names->n] of the files, some at a time: a hash takes longer than a disk or the
+ * memory of the system wants to give the bytes.  syncs: they are brought to the disk first. */
+static struct digest *hash_files(const char *dir, const struct names *names, bool syncs)
+{
+	struct hashing hashing = {dir, names, syncs, xcalloc(names->n, sizeof(struct digest))};
+	int threads = pool_cores() < HASH_THREADS ? pool_cores() : HASH_THREADS;
+	struct pool *pool = pool_create(threads);
+
+	pool_run(pool, (int)names->n, hash_file, &hashing);
+	pool_destroy(pool);
+	return hashing.digests;
+}
+
+/* The manifest's entries of all files of a checkpoint, which is then durable. */
+static enum status describe_files(const char *dir, struct buf *out, struct error *err)
+{
+	struct listing listing = {0};
+	struct digest *digests = NULL;
+	enum status status = list_dir(dir, "", 0, &listing, err);
+
+	if (status == STATUS_OK)
+		digests = hash_files(dir, &listing.files, true);
+	for (size_t i = 0; i < listing.files.n && status == STATUS_OK; i++) {
+		const struct digest *digest = &digests[i];
+		const char *name = listing.files.items[i];
+
+		if (digest->status != STATUS_OK) {
+			status = digest->status;
+			*err = digest->err;
+			break;
 		}
-		free(path);
-		free(inner);
+		buf_append_string(out, out->length ? ",\n    {\"name\": " : "    {\"name\": ");
+		json_write_string(out, name, strlen(name));
+		buf_printf(out, ", \"bytes\": %" PRIu64 ", \"sha256\": \"%s\"}", digest->bytes,
+			   digest->sha256);
 	}
-	free_names(names, n);
-	return status == STATUS_OK ? file_sync_dir(dir, err) : status;
+	for (size_t i = 0; i < listing.dirs.n && status == STATUS_OK; i++) {
+		char *path = path_join(dir, listing.dirs.items[i]);
+
+		status = file_sync_dir(path, err);
+		free(path);
+	}
+	free(digests);
+	listing_release(&listing);
+	return status;
 }
 
 static enum status write_manifest(const struct checkpoint_writer *writer, struct error *err)
 {
 	char *path = path_join(writer->directory, MANIFEST);
 	struct buf files = BUF_INIT, text = BUF_INIT;
-	enum status status = list_files(writer->directory, "", 0, &files, err);
+	enum status status = describe_files(writer->directory, &files, err);
 
 	if (status == STATUS_OK) {
 		buf_printf(&text,
@@ -355,30 +447,64 @@ static bool is_safe_name(const struct json *value)
 	return true;
 }
 
-static enum status verify_file(const char *dir, const struct json *entry, struct error *err)
+/* The names that a manifest lists. */
+static enum status list_entries(const char *dir, const struct json *files, struct names *names,
+				struct error *err)
 {
-	const struct json *name = json_get(entry, "name"), *bytes = json_get(entry, "bytes");
-	const struct json *sha = json_get(entry, "sha256");
-	char *path, hex[65];
-	int64_t expected;
-	uint64_t found;
-	enum status status;
+	for (const struct json *entry = json_first(files); entry; entry = json_next(entry)) {
+		const struct json *name = json_get(entry, "name"), *sha = json_get(entry, "sha256");
+		int64_t bytes;
 
-	if (!is_safe_name(name) || !bytes || !json_int64(bytes, &expected) || !sha ||
-	    json_type(sha) != JSON_STRING)
+		if (!is_safe_name(name) || !json_get(entry, "bytes") ||
+		    !json_int64(json_get(entry, "bytes"), &bytes) || !sha ||
+		    json_type(sha) != JSON_STRING)
+			return error_set(err, STATUS_BAD_INPUT,
+					 "%s/" MANIFEST ": an entry lacks name, bytes or sha256",
+					 dir);
+		names_add(names, json_string(name, NULL));
+	}
+	return STATUS_OK;
+}
+
+static enum status verify_entry(const char *path, const struct json *entry,
+				const struct digest *digest, struct error *err)
+{
+	const char *sha256 = json_string(json_get(entry, "sha256"), NULL);
+	int64_t bytes = 0;
+
+	json_int64(json_get(entry, "bytes"), &bytes);
+	if (digest->status != STATUS_OK) {
+		*err = digest->err;
+		return digest->status;
+	}
+	if (digest->bytes != (uint64_t)bytes)
 		return error_set(err, STATUS_BAD_INPUT,
-				 "%s/" MANIFEST ": an entry lacks name, bytes or sha256", dir);
-	path = path_join(dir, json_string(name, NULL));
-	status = file_sha256(path, &found, hex, err);
-	if (status == STATUS_OK && found != (uint64_t)expected)
-		status = error_set(err, STATUS_BAD_INPUT,
-				   "%s: has %" PRIu64 " bytes, expected %" PRId64, path, found,
-				   expected);
-	else if (status == STATUS_OK && strcmp(hex, json_string(sha, NULL)) != 0)
-		status = error_set(err, STATUS_BAD_INPUT,
-				   "%s: its SHA-256 is %.16s..., expected %.16s...", path, hex,
-				   json_string(sha, NULL));
-	free(path);
+				 "%s: has %" PRIu64 " bytes, expected %" PRId64, path,
+				 digest->bytes, bytes);
+	if (strcmp(digest->sha256, sha256) != 0)
+		return error_set(err, STATUS_BAD_INPUT,
+				 "%s: its SHA-256 is %.16s..., expected %.16s...", path,
+				 digest->sha256, sha256);
+	return STATUS_OK;
+}
+
+static enum status verify_entries(const char *dir, const struct json *files, struct error *err)
+{
+	const struct json *entry = json_first(files);
+	struct names names = {0};
+	struct digest *digests = NULL;
+	enum status status = list_entries(dir, files, &names, err);
+
+	if (status == STATUS_OK)
+		digests = hash_files(dir, &names, false);
+	for (size_t i = 0; i < names.n && status == STATUS_OK; i++, entry = json_next(entry)) {
+		char *path = path_join(dir, names.items[i]);
+
+		status = verify_entry(path, entry, &digests[i], err);
+		free(path);
+	}
+	free(digests);
+	free_names(names.items, names.n);
 	return status;
 }
 
@@ -391,31 +517,21 @@ static bool is_listed(const struct json *files, const char *name)
 }
 
 /* What the manifest does not list has not been verified, and would be read all the same; hidden
- * files belong to file systems.  name as in list_files. */
-static enum status verify_listed(const char *dir, const char *name, int depth,
-				 const struct json *files, struct error *err)
+ * files belong to file systems. */
+static enum status verify_listed(const char *dir, const struct json *files, struct error *err)
 {
-	char **names;
-	size_t n;
-	enum status status = file_list(dir, &names, &n, err);
+	struct listing listing = {0};
+	enum status status = list_dir(dir, "", 0, &listing, err);
 
-	if (status != STATUS_OK)
-		return status;
-	if (depth > MAX_DEPTH)
-		status = error_set(err, STATUS_BAD_INPUT, "%s: directories nest too deep", dir);
-	for (size_t i = 0; i < n && status == STATUS_OK; i++) {
-		char *path = path_join(dir, names[i]), *inner = path_join(name, names[i]);
+	for (size_t i = 0; i < listing.files.n && status == STATUS_OK; i++) {
+		const char *name = listing.files.items[i], *slash = strrchr(name, '/');
+		bool is_hidden = (slash ? slash[1] : name[0]) == '.';
 
-		if (file_is_dir(path))
-			status = verify_listed(path, inner, depth + 1, files, err);
-		else if (names[i][0] != '.' && strcmp(inner, MANIFEST) != 0 &&
-			 !is_listed(files, inner))
-			status = error_set(err, STATUS_BAD_INPUT, "%s: is not in the " MANIFEST,
-					   path);
-		free(path);
-		free(inner);
+		if (!is_hidden && strcmp(name, MANIFEST) != 0 && !is_listed(files, name))
+			status = error_set(err, STATUS_BAD_INPUT, "%s/%s: is not in the " MANIFEST,
+					   dir, name);
 	}
-	free_names(names, n);
+	listing_release(&listing);
 	return status;
 }
 
@@ -451,13 +567,12 @@ enum status checkpoint_verify(const char *path, struct error *err)
 				   MANIFEST_FORMAT);
 	else if (!files || json_type(files) != JSON_ARRAY || !json_first(files))
 		status = error_set(err, STATUS_BAD_INPUT, "%s: it lists no files", manifest);
-	for (const struct json *entry = status == STATUS_OK ? json_first(files) : NULL;
-	     entry && status == STATUS_OK; entry = json_next(entry))
-		status = verify_file(path, entry, err);
+	if (status == STATUS_OK)
+		status = verify_entries(path, files, err);
 	if (status == STATUS_OK)
 		status = verify_step(path, root, err);
 	if (status == STATUS_OK)
-		status = verify_listed(path, "", 0, files, err);
+		status = verify_listed(path, files, err);
 	json_free(root);
 	free(manifest);
 	return status;
