@@ -42,7 +42,7 @@ struct ring {
 	struct ppo *ppo;
 	struct actor *actor;
 	struct reward *reward;
-	/* On every rank: identity of the reward sources, sha256 of the reference. */
+	/* On every rank: identity of the reward sources, that of the reference. */
 	char *judge, *reference;
 	int rank;
 	int node_ranks; /* ranks on this node */
@@ -124,7 +124,7 @@ static void share_identities(struct ring *ring)
 	const struct reward *reward = ring->reward;
 
 	ring->judge = share_text(ring, reward ? reward_identity(reward) : NULL);
-	ring->reference = share_text(ring, reward ? reward_reference_sha256(reward) : NULL);
+	ring->reference = share_text(ring, reward ? reward_reference_identity(reward) : NULL);
 }
 
 /* Ranks of all roles have read it; actors get adapters alone from the learners. */

@@ -10,6 +10,7 @@
 #include "common/model/lora.h"
 #include "common/ops/elementwise.h"
 #include "common/run/fault.h"
+#include "learner/state_files.h"
 
 enum { HASH_BYTES = 17 };
 
@@ -185,7 +186,8 @@ void adapter_print_base(const struct model *model, const char *key, struct buf *
 }
 
 enum status adapter_check_base(const struct model *model, const struct json *state,
-			       const char *key, const char *base, struct error *err)
+			       const char *path, const char *key, const char *base,
+			       struct error *err)
 {
 	const struct json *recorded = json_get(state, key);
 	char hash[HASH_BYTES];
@@ -193,11 +195,8 @@ enum status adapter_check_base(const struct model *model, const struct json *sta
 	if (!is_beside_base(model))
 		return STATUS_OK;
 	if (!recorded)
-		return error_set(err, STATUS_BAD_INPUT,
-				 "state.json of the checkpoint: \"%s\" is missing: the run was "
-				 "begun by an earlier "
-				 "build; end it with that build, or begin another in a new run.dir",
-				 key);
+		return state_refuse_old(path, key, err);
+
 	print_hash(model, hash);
 	if (json_type(recorded) == JSON_STRING && strcmp(json_string(recorded, NULL), hash) == 0)
 		return STATUS_OK;

@@ -21,6 +21,7 @@ enum status adapter_check_config(const struct model *model, const struct run_con
 /* Adds `"KEY": "hash"` of the frozen weights to the text of a state.json; nothing for a
  * model without adapter. */
 void adapter_print_base(const struct model *model, const char *key, struct buf *out);
-/* They must be those that the run began with. */
+/* They must be those that the run began with, whose state.json is `path`. */
 enum status adapter_check_base(const struct model *model, const struct json *state,
-			       const char *key, const char *base, struct error *err);
+			       const char *path, const char *key, const char *base,
+			       struct error *err);

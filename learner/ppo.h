@@ -30,7 +30,7 @@ struct ppo_setup {
 	const char *isa;	/* name of the kernels' level */
 	const char *checkpoint; /* directory to resume from, NULL: a new run */
 	const char *judge;	/* identity of the reward sources */
-	const char *reference;	/* sha256 of its weights; empty: the base with its adapter */
+	const char *reference;	/* identity of its weights; empty: the base with its adapter */
 	struct run_dir *run;	/* lead learner only, else NULL */
 	bool is_planned; /* models are outlines, of which ppo_plan_* tell; only config, base and
 			  * adapter are there */

@@ -29,9 +29,9 @@ static void print_state(const struct ppo *ppo, struct buf *out)
 		   ",\n  \"policy_updates\": %" PRId64 ",\n  \"critic_updates\": %" PRId64
 		   ",\n  \"policy_skipped\": %" PRId64 ",\n  \"critic_skipped\": %" PRId64
 		   ",\n  \"policy_skipped_in_a_row\": %" PRId64
-		   ",\n  \"critic_skipped_in_a_row\": %" PRId64
-		   ",\n  \"metrics_bytes\": %" PRIu64 ",\n  \"rollouts_bytes\": %" PRIu64
-		   ",\n  \"isa\": \"%s\",\n  \"reference_sha256\": \"%s\",\n  \"kl_coef\": ",
+		   ",\n  \"critic_skipped_in_a_row\": %" PRId64 ",\n  \"metrics_bytes\": %" PRIu64
+		   ",\n  \"rollouts_bytes\": %" PRIu64
+		   ",\n  \"isa\": \"%s\",\n  \"reference_identity\": \"%s\",\n  \"kl_coef\": ",
 		   ppo->step, ppo->episode, ppo->policy_trainer.t, ppo->critic_trainer.t,
 		   ppo->policy_trainer.skipped, ppo->critic_trainer.skipped,
 		   ppo->policy_trainer.skipped_in_a_row, ppo->critic_trainer.skipped_in_a_row,
@@ -135,12 +135,14 @@ static enum status read_state(struct ppo *ppo, const struct json *state, const c
 
 /* The KL penalty is against the weights that it was against. */
 static enum status check_reference(const struct ppo *ppo, const struct json *state,
-				   struct error *err)
+				   const char *path, struct error *err)
 {
 	const struct run_config *config = ppo->config;
-	const struct json *recorded = json_get(state, "reference_sha256");
+	const struct json *recorded = json_get(state, "reference_identity");
 
-	if (recorded && json_type(recorded) == JSON_STRING &&
+	if (!recorded)
+		return state_refuse_old(path, "reference_identity", err);
+	if (json_type(recorded) == JSON_STRING &&
 	    strcmp(json_string(recorded, NULL), ppo->setup.reference) == 0)
 		return STATUS_OK;
 	return error_set(err, STATUS_BAD_INPUT,
@@ -161,12 +163,12 @@ enum status ppo_load_state(struct ppo *ppo, const char *dir, struct error *err)
 		status = state_check_data(state, "prompts", &ppo->prompts,
 					  ppo->config->data.prompts, err);
 	if (status == STATUS_OK && ppo->is_lead)
-		status = check_reference(ppo, state, err);
+		status = check_reference(ppo, state, path, err);
 	if (status == STATUS_OK)
-		status = adapter_check_base(ppo->policy, state, "policy_base_checksum",
+		status = adapter_check_base(ppo->policy, state, path, "policy_base_checksum",
 					    ppo->config->policy.path, err);
 	if (status == STATUS_OK)
-		status = adapter_check_base(ppo->critic, state, "critic_base_checksum",
+		status = adapter_check_base(ppo->critic, state, path, "critic_base_checksum",
 					    "the base of the critic", err);
 	if (status == STATUS_OK)
 		status = moments_load(&ppo->policy_trainer, dir, "policy", err);

@@ -19,6 +19,7 @@
 #include "common/ops/gemm.h"
 #include "common/run/signals.h"
 #include "learner/checkpoint.h"
+#include "learner/state_files.h"
 #include "proto/kernels.h"
 #include "proto/launch.h"
 
@@ -56,11 +57,8 @@ static enum status read_library(struct session *session, const struct json *stat
 	const struct json *name = json_get(state, "library");
 
 	if (!name)
-		return error_set(err, STATUS_BAD_INPUT,
-				 "%s: \"library\" is missing: the run was begun by an earlier build "
-				 "and cannot go on with its bits; end it with that build, or begin "
-				 "another in a new run.dir",
-				 path);
+		return state_refuse_old(path, "library", err);
+
 	if (json_type(name) != JSON_STRING)
 		return error_set(err, STATUS_BAD_INPUT, "%s: library is %s, expected a string",
 				 path, json_type_name(name));

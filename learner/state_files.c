@@ -136,6 +136,15 @@ enum status state_write_text(const char *dir, const char *name, const char *text
 	return status;
 }
 
+enum status state_refuse_old(const char *path, const char *key, struct error *err)
+{
+	return error_set(
+		err, STATUS_BAD_INPUT,
+		"%s: \"%s\" is missing: the run was begun by an earlier build; end it with "
+		"that build, or begin another in a new run.dir",
+		path, key);
+}
+
 enum status state_read_counters(const struct json *state, const struct state_counter *counters,
 				size_t n, const char *path, struct error *err)
 {

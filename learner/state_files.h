@@ -47,6 +47,8 @@ enum status state_load_model(struct model **model, struct buf *config_text, cons
 enum status state_write_text(const char *dir, const char *name, const char *text, size_t n,
 			     struct error *err);
 
+/* Refuses the state of a run, read from path, that lacks what today's builds write. */
+enum status state_refuse_old(const char *path, const char *key, struct error *err);
 /* Whole numbers from 0 of state.json; path is for errors. */
 struct state_counter {
 	const char *key;

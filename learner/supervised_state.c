@@ -127,7 +127,7 @@ enum status supervised_load_state(struct supervised *run, struct error *err)
 	if (status == STATUS_OK && run->eval.n > 0)
 		status = state_check_data(state, "eval", &run->eval, run->config->data.eval, err);
 	if (status == STATUS_OK)
-		status = adapter_check_base(run->model, state, "base_checksum",
+		status = adapter_check_base(run->model, state, path, "base_checksum",
 					    run->config->model.path, err);
 	if (status == STATUS_OK)
 		status = moments_load(&run->trainer, dir, "optimizer", err);

@@ -25,7 +25,7 @@ static enum status compare_weights(const struct frozen_model *frozen, struct com
 	char what[512];
 
 	snprintf(what, sizeof what, "model at %s", dir);
-	return comm_compare(comm, frozen->sha256, what, err);
+	return comm_compare(comm, frozen->identity, what, err);
 }
 
 enum status frozen_model_load(struct frozen_model *frozen, struct comm *comm, const char *dir,
@@ -46,8 +46,8 @@ enum status frozen_model_load(struct frozen_model *frozen, struct comm *comm, co
 	if (status != STATUS_OK)
 		return status;
 	frozen->model = hf_frozen_model(&description, shared_data(frozen->memory));
-	memcpy(frozen->sha256, hf_frozen_sha256(&description, shared_data(frozen->memory)),
-	       sizeof frozen->sha256);
+	memcpy(frozen->identity, hf_frozen_identity(&description, shared_data(frozen->memory)),
+	       sizeof frozen->identity);
 	return comm ? compare_weights(frozen, comm, dir, err) : STATUS_OK;
 }
 

@@ -8,7 +8,7 @@
 struct frozen_model {
 	struct model *model;
 	struct shared *memory;
-	char sha256[65]; /* of the weights, in hex */
+	char identity[65]; /* of the weights, in hex; see hf_frozen.h */
 };
 /* The caller releases it in any case.  Ranks that read other weights than the first are refused.
  * Collective over comm, on which all get the same status; comm NULL: a rank by itself. */

@@ -160,9 +160,9 @@ const char *reward_identity(const struct reward *reward)
 	return scorer_identity(reward->scorer);
 }
 
-const char *reward_reference_sha256(const struct reward *reward)
+const char *reward_reference_identity(const struct reward *reward)
 {
-	return reward->frozen.sha256;
+	return reward->frozen.identity;
 }
 
 struct frozen_bytes reward_bytes(const struct reward *reward)

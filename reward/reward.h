@@ -24,7 +24,7 @@ void reward_destroy(struct reward *reward);
 struct frozen_bytes reward_bytes(const struct reward *reward); /* of weights and adapters */
 const char *reward_identity(const struct reward *reward); /* who judges */
 /* Of the reference's weights, in hex; empty where it is the base and its adapter. */
-const char *reward_reference_sha256(const struct reward *reward);
+const char *reward_reference_identity(const struct reward *reward);
 /* What a reward rank would hold for sequences of at most n ids; *mapped: of weights that the
  * first reward rank of its node holds, where it is not that.  policy may be an outline, with
  * its adapter if has_base; the base itself is the rank's. */

@@ -205,7 +205,7 @@ static void name_source(const struct source *source, struct buf *out)
 	if (out->length)
 		buf_append_string(out, "; ");
 	if (source->model) {
-		buf_printf(out, "model:%s@%.12s", config->path, source->frozen.sha256);
+		buf_printf(out, "model:%s@%.12s", config->path, source->frozen.identity);
 		if (source->pooling != POOLING_LAST_NON_PAD)
 			buf_printf(out, ",%s", pooling_name(source->pooling));
 	} else {

@@ -29,6 +29,6 @@ void scorer_destroy(struct scorer *scorer);
 /* Fills the score of each rollout: sum over sources of weight * score. */
 void scorer_score(struct scorer *scorer, struct rollout *rollouts, size_t n, struct pool *pool);
 
-/* Names who judges: "model:<path>@<first 12 hex of the weights' sha256>; ..." */
+/* Names who judges: "model:<path>@<first 12 digits of hf_frozen_identity>; ..." */
 const char *scorer_identity(const struct scorer *scorer);
 struct frozen_bytes scorer_bytes(const struct scorer *scorer); /* of its models' weights */

@@ -16,25 +16,23 @@
 #include "common/base/rng.h"
 #include "common/base/scratch.h"
 #include "common/model/hf_source.h"
-#include "common/ops/elementwise.h"
 
 /* Copies a tensor of the right shape into the weights. */
 static enum status load_tensor(struct model *model, int i, const struct tensor_view *view,
 			       struct scratch *scratch, struct pool *pool, struct error *err)
 {
-	float *values = scratch_get(scratch, view->n_elements * sizeof *values);
-	enum status status = tensor_read(view, 0, view->n_elements, values, err);
-	size_t bad = view->n_elements;
+	const struct param *param = hf_tensor_param(model, i);
+	float *to = model->weights + param->offset, *values;
+	int row, rows;
+	enum status status;
 
+	if (hf_tensor_is_straight(model, i, &row, &rows))
+		return hf_read_values(view, 0, view->n_elements,
+				      to + (size_t)row * (size_t)param->cols, pool, err);
+	values = scratch_get(scratch, view->n_elements * sizeof *values);
+	status = hf_read_values(view, 0, view->n_elements, values, pool, err);
 	if (status == STATUS_OK)
-		bad = first_non_finite(values, view->n_elements, pool);
-	if (bad < view->n_elements)
-		status = error_set(err, STATUS_BAD_INPUT,
-				   "%s: tensor \"%.100s\": element %zu is %g, expected a finite "
-				   "number",
-				   view->path, view->name, bad, values[bad]);
-	if (status == STATUS_OK)
-		hf_tensor_scatter(model, i, values, model->weights);
+		hf_tensor_place(model, i, values, to, pool);
 	return status;
 }
 

@@ -66,9 +66,10 @@ enum dtype hf_tensor_dtype(const struct model *model, int i);
 void hf_tensor_gather(const struct model *model, int i, const float *block, float *out);
 void hf_tensor_scatter(const struct model *model, int i, const float *in, float *block);
 /* Into the array of its parameter [rows, cols] alone. */
-void hf_tensor_place(const struct model *model, int i, const float *in, float *values);
-/* Whether it is its whole parameter, element by element. */
-bool hf_tensor_is_plain(const struct model *model, int i);
+void hf_tensor_place(const struct model *model, int i, const float *in, float *values,
+		     struct pool *pool);
+/* Whether it is rows [*row, *row + *rows) of its parameter, element by element. */
+bool hf_tensor_is_straight(const struct model *model, int i, int *row, int *rows);
 
 /* The linear layer inside the layers whose matrix the i-th tensor is: rows
  * [row, row + rows) of a parameter.  False if it is the matrix of none. */

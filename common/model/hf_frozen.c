@@ -1,10 +1,11 @@
 /* Filling frozen models, parameter by parameter and the largest ones in slices, so that
  * little more memory is needed than the weights themselves; see hf_frozen.h.
  *
- *     memory: | what is not packed | packed panels | hash |
+ *     memory: | what is not packed | packed panels | identity |
  */
 #include "common/model/hf_frozen.h"
 
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,20 +13,37 @@
 #include "common/base/hash.h"
 #include "common/base/scratch.h"
 #include "common/model/hf_source.h"
-#include "common/ops/elementwise.h"
 #include "common/ops/gemm.h"
 
-enum { HASH_FLOATS = 32, SLICE_FLOATS = 1 << 22 };
+enum {
+	IDENTITY_FLOATS = 32, /* of the identity's text */
+	SLICE_FLOATS = 1 << 20,
+	SUMS_AT_ONCE = 64, /* rows that a thread sums at a time */
+};
 
 struct filling {
 	struct hf_source source;
 	struct model *model;
 	const struct tensor_view **views; /* [n] */
+	const struct param **params;	  /* [n] that they are rows of */
 	int n;
 	struct sha256 sha;
-	struct scratch values, stored;
+	struct scratch values, stored, sums;
 	struct pool *pool;
 };
+
+/* Rows of a parameter, and what becomes of them. */
+struct rows {
+	const struct param *param;
+	int n;
+	const float *values; /* [n, cols] */
+	uint32_t *sums;	     /* [n] */
+};
+
+static int rows_of_panel(void)
+{
+	return (int)gemm_packed_floats(1, 1);
+}
 
 /* --- description --- */
 
@@ -77,7 +95,7 @@ size_t hf_frozen_floats(const struct hf_frozen *frozen)
 	size_t n;
 
 	describe_shape(&shape, frozen);
-	n = model_frozen_floats(&shape.layout, frozen->type) + HASH_FLOATS;
+	n = model_frozen_floats(&shape.layout, frozen->type) + IDENTITY_FLOATS;
 	param_layout_release(&shape.layout);
 	return n;
 }
@@ -88,25 +106,21 @@ struct model *hf_frozen_model(const struct hf_frozen *frozen, const float *memor
 				   (float *)(size_t)memory);
 }
 
-const char *hf_frozen_sha256(const struct hf_frozen *frozen, const float *memory)
+const char *hf_frozen_identity(const struct hf_frozen *frozen, const float *memory)
 {
-	return (const char *)(memory + hf_frozen_floats(frozen) - HASH_FLOATS);
+	return (const char *)(memory + hf_frozen_floats(frozen) - IDENTITY_FLOATS);
 }
 
 /* --- filling --- */
 
-static enum status read_values(const struct filling *f, const struct tensor_view *view,
-			       size_t first, size_t n, float *out, struct error *err)
+static void sum_rows(void *args, int block, int thread)
 {
-	enum status status = tensor_read(view, first, n, out, err);
-	size_t bad = status == STATUS_OK ? first_non_finite(out, n, f->pool) : n;
+	const struct rows *r = args;
+	size_t bytes = (size_t)r->param->cols * sizeof *r->values;
 
-	if (bad < n)
-		status = error_set(err, STATUS_BAD_INPUT,
-				   "%s: tensor \"%.100s\": element %zu is %g, expected a finite "
-				   "number",
-				   view->path, view->name, first + bad, out[bad]);
-	return status;
+	(void)thread;
+	for (int i = block * SUMS_AT_ONCE; i < r->n && i < (block + 1) * SUMS_AT_ONCE; i++)
+		r->sums[i] = htole32(crc32c(0, (const char *)r->values + (size_t)i * bytes, bytes));
 }
 
 /* A parameter's values, or rows of it from a panel's first on, go where they belong. */
@@ -114,38 +128,42 @@ static void put(struct filling *f, const struct param *param, int row, int rows,
 		const float *values)
 {
 	size_t at = (size_t)row * (size_t)param->cols, n = (size_t)rows * (size_t)param->cols;
+	uint32_t *sums = scratch_get(&f->sums, (size_t)rows * sizeof *sums);
+	struct rows sum = {param, rows, values, sums};
 
-	sha256_update(&f->sha, values, n * sizeof *values);
+	pool_run(f->pool, (rows + SUMS_AT_ONCE - 1) / SUMS_AT_ONCE, sum_rows, &sum);
+	sha256_update(&f->sha, sums, (size_t)rows * sizeof *sums);
 	if (param->offset != SIZE_MAX)
 		memcpy(f->model->weights + param->offset + at, values, n * sizeof *values);
 	if (param->packed_offset != SIZE_MAX)
 		model_pack_rows(f->model, param, row, rows, values, f->pool);
 }
 
-/* One stored tensor, as it lies in memory. */
-static enum status fill_in_slices(struct filling *f, const struct param *param,
-				  const struct tensor_view *view, struct error *err)
+/* A stored tensor that is rows of its parameter, from a panel's first on. */
+static enum status fill_in_slices(struct filling *f, int i, struct error *err)
 {
-	int panel = (int)gemm_packed_floats(1, 1); /* rows of one */
-	int step = SLICE_FLOATS / param->cols / panel * panel;
+	const struct param *param = f->params[i];
+	size_t cols = (size_t)param->cols;
+	int panel = rows_of_panel(), row, rows, step = SLICE_FLOATS / param->cols / panel * panel;
 	enum status status = STATUS_OK;
 	float *values;
 
 	if (step < panel)
 		step = panel;
-	values = scratch_get(&f->values, (size_t)step * (size_t)param->cols * sizeof *values);
-	for (int row = 0; row < param->rows && status == STATUS_OK; row += step) {
-		int rows = param->rows - row < step ? param->rows - row : step;
+	hf_tensor_is_straight(f->model, i, &row, &rows);
+	values = scratch_get(&f->values, (size_t)step * cols * sizeof *values);
+	for (int r = 0; r < rows && status == STATUS_OK; r += step) {
+		int n = rows - r < step ? rows - r : step;
 
-		status = read_values(f, view, (size_t)row * (size_t)param->cols,
-				     (size_t)rows * (size_t)param->cols, values, err);
+		status = hf_read_values(f->views[i], (size_t)r * cols, (size_t)n * cols, values,
+					f->pool, err);
 		if (status == STATUS_OK)
-			put(f, param, row, rows, values);
+			put(f, param, row + r, n, values);
 	}
 	return status;
 }
 
-/* Stored tensors that are parts, transposed or in another order. */
+/* Stored tensors that are transposed or in another order, or begin within a panel. */
 static enum status fill_whole(struct filling *f, const struct param *param, struct error *err)
 {
 	size_t n = (size_t)param->rows * (size_t)param->cols;
@@ -157,12 +175,12 @@ static enum status fill_whole(struct filling *f, const struct param *param, stru
 		const struct tensor_view *view = f->views[i];
 		float *stored;
 
-		if (!view || hf_tensor_param(f->model, i) != param)
+		if (!view || f->params[i] != param)
 			continue;
 		stored = scratch_get(&f->stored, view->n_elements * sizeof *stored);
-		status = read_values(f, view, 0, view->n_elements, stored, err);
+		status = hf_read_values(view, 0, view->n_elements, stored, f->pool, err);
 		if (status == STATUS_OK)
-			hf_tensor_place(f->model, i, stored, values);
+			hf_tensor_place(f->model, i, stored, values, f->pool);
 	}
 	if (param->id == PARAM_SCORE_BIAS)
 		for (int i = 0; i < param->rows; i++)
@@ -172,31 +190,48 @@ static enum status fill_whole(struct filling *f, const struct param *param, stru
 	return status;
 }
 
-/* The view that is the parameter as it lies in memory, or NULL. */
-static const struct tensor_view *only_view(const struct filling *f, const struct param *param)
+/* Whether the parameter is its stored tensors, one behind the other. */
+static bool is_stored_straight(const struct filling *f, const struct param *param)
 {
-	for (int i = 0; i < f->n; i++)
-		if (hf_tensor_param(f->model, i) == param)
-			return f->views[i] && hf_tensor_is_plain(f->model, i) ? f->views[i] : NULL;
-	return NULL;
+	bool is_packed = param->packed_offset != SIZE_MAX;
+	int next = 0, row, rows;
+
+	if (param->id == PARAM_SCORE_BIAS)
+		return false;
+	for (int i = 0; i < f->n; i++) {
+		if (f->params[i] != param)
+			continue;
+		if (!f->views[i] || !hf_tensor_is_straight(f->model, i, &row, &rows) ||
+		    row != next || (is_packed && row % rows_of_panel() != 0))
+			return false;
+		next += rows;
+	}
+	return next == param->rows;
+}
+
+static enum status fill_param(struct filling *f, const struct param *param, struct error *err)
+{
+	enum status status = STATUS_OK;
+
+	if (!is_stored_straight(f, param))
+		return fill_whole(f, param, err);
+	for (int i = 0; i < f->n && status == STATUS_OK; i++)
+		if (f->params[i] == param)
+			status = fill_in_slices(f, i, err);
+	return status;
 }
 
 static enum status fill_params(struct filling *f, struct error *err)
 {
-	static const float zeros[PARAM_ALIGN_FLOATS];
 	const struct param_layout *layout = &f->model->layout;
 	enum status status = STATUS_OK;
 
+	f->params = xcalloc((size_t)f->n, sizeof *f->params);
+	for (int i = 0; i < f->n; i++)
+		f->params[i] = hf_tensor_param(f->model, i);
 	sha256_init(&f->sha);
-	for (int i = 0; i < layout->n && status == STATUS_OK; i++) {
-		const struct param *param = &layout->items[i];
-		const struct tensor_view *view = only_view(f, param);
-		size_t n = (size_t)param->rows * (size_t)param->cols;
-
-		status = view ? fill_in_slices(f, param, view, err) : fill_whole(f, param, err);
-		/* As the gaps of a flat block. */
-		sha256_update(&f->sha, zeros, (param_aligned(n) - n) * sizeof *zeros);
-	}
+	for (int i = 0; i < layout->n && status == STATUS_OK; i++)
+		status = fill_param(f, &layout->items[i], err);
 	return status;
 }
 
@@ -217,11 +252,14 @@ enum status hf_frozen_fill(const struct hf_frozen *frozen, float *memory, struct
 	if (status == STATUS_OK)
 		status = fill_params(&f, err);
 	if (status == STATUS_OK)
-		sha256_final_hex(&f.sha, (char *)(memory + hf_frozen_floats(frozen) - HASH_FLOATS));
+		sha256_final_hex(&f.sha,
+				 (char *)(memory + hf_frozen_floats(frozen) - IDENTITY_FLOATS));
 done:
 	scratch_release(&f.values);
 	scratch_release(&f.stored);
+	scratch_release(&f.sums);
 	model_destroy(f.model);
+	free(f.params);
 	free(f.views);
 	hf_problems_release(&problems);
 	hf_source_close(&f.source);

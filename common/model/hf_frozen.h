@@ -23,12 +23,12 @@ struct hf_frozen {
 /* Checks all but the values: files, names, shapes, types. */
 enum status hf_frozen_describe(struct hf_frozen *frozen, const char *dir, enum head_kind head,
 			       enum weight_type type, struct error *err);
-/* Floats of the memory: a few of them, behind the weights, are their hash. */
+/* Floats of the memory: a few of them, behind the weights, are their identity. */
 size_t hf_frozen_floats(const struct hf_frozen *frozen);
 enum status hf_frozen_fill(const struct hf_frozen *frozen, float *memory, struct pool *pool,
 			   struct error *err);
 /* Reads the memory and does not own it. */
 struct model *hf_frozen_model(const struct hf_frozen *frozen, const float *memory);
-/* SHA-256 of the flat block that the weights would be in a model that trains, of any type
- * here, in hex; it stands in the memory. */
-const char *hf_frozen_sha256(const struct hf_frozen *frozen, const float *memory);
+/* SHA-256, in hex, of the CRC-32C of each parameter's rows as they are before any rounding, 32
+ * bits of little endian each, in the layout's order; it stands in the memory. */
+const char *hf_frozen_identity(const struct hf_frozen *frozen, const float *memory);

@@ -3,6 +3,7 @@
 #include "common/model/hf_source.h"
 
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,8 +11,9 @@
 #include "common/base/die.h"
 #include "common/base/log.h"
 #include "common/model/hf_families.h"
+#include "common/ops/elementwise.h"
 
-/* Numbers that are compared at a time. */
+/* Numbers that are compared, or read by a thread, at a time. */
 enum { CHUNK = 1 << 16 };
 
 /* --- what is made of it --- */
@@ -335,4 +337,44 @@ enum dtype hf_source_dtype(const struct tensor_view *const *views, int n)
 		if (elements[dtype] > elements[most])
 			most = dtype;
 	return most;
+}
+
+/* --- values --- */
+
+struct reading {
+	const struct tensor_view *view;
+	size_t first, n;
+	float *out;
+	atomic_bool has_failed;
+};
+
+static void read_chunk(void *args, int i, int thread)
+{
+	struct reading *r = args;
+	size_t begin = (size_t)i * CHUNK, left = r->n - begin;
+
+	(void)thread;
+	if (tensor_read(r->view, r->first + begin, left < CHUNK ? left : CHUNK, r->out + begin,
+			NULL) != STATUS_OK)
+		atomic_store(&r->has_failed, true);
+}
+
+enum status hf_read_values(const struct tensor_view *view, size_t first, size_t n, float *out,
+			   struct pool *pool, struct error *err)
+{
+	struct reading reading = {.view = view, .first = first, .n = n, .out = out};
+	enum status status = STATUS_OK;
+	size_t bad = n;
+
+	pool_run(pool, (int)((n + CHUNK - 1) / CHUNK), read_chunk, &reading);
+	if (atomic_load(&reading.has_failed)) /* to say of the first what is wrong */
+		status = tensor_read(view, first, n, out, err);
+	if (status == STATUS_OK)
+		bad = first_non_finite(out, n, pool);
+	if (bad < n)
+		status = error_set(err, STATUS_BAD_INPUT,
+				   "%s: tensor \"%.100s\": element %zu is %g, expected a finite "
+				   "number",
+				   view->path, view->name, first + bad, out[bad]);
+	return status;
 }

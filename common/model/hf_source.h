@@ -2,6 +2,7 @@
  * files. */
 #pragma once
 
+#include "common/base/pool.h"
 #include "common/model/hf_checkpoint.h"
 #include "common/model/hf_head.h"
 #include "common/model/hf_store.h"
@@ -32,4 +33,7 @@ enum status hf_source_complain(const struct hf_source *source, const struct hf_p
 			       struct error *err);
 /* The type of most elements of views [n], any of which may be NULL; of none F32. */
 enum dtype hf_source_dtype(const struct tensor_view *const *views, int n);
+/* Elements [first, first + n) of a tensor.  One that is not finite is refused. */
+enum status hf_read_values(const struct tensor_view *view, size_t first, size_t n, float *out,
+			   struct pool *pool, struct error *err);
 bool hf_name_ends_with(const char *name, const char *ending);

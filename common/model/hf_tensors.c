@@ -11,6 +11,8 @@
 #include "common/model/hf_checkpoint.h"
 #include "common/model/hf_families.h"
 
+enum { ROWS_AT_ONCE = 16 };
+
 /* One stored tensor: rows [row, row + rows) of a parameter, in the order of
  * stored_row. */
 struct place {
@@ -72,6 +74,15 @@ static int stored_row(const struct model_config *config, const struct place *pla
 	    in_head < 2 * half)
 		return place->row + i - in_head + in_head / 2 + in_head % 2 * half;
 	return place->row + i;
+}
+
+/* Whether stored_row has another order than the parameter. */
+static bool is_reordered(const struct hf_family *family, const struct place *place)
+{
+	enum hf_part part = place->name ? place->name->part : PART_WHOLE;
+
+	return part == PART_HEADS ||
+	       (family->interleaves_rotary && (part == PART_Q || part == PART_K));
 }
 
 static const enum param_id heads[] = {PARAM_LM_HEAD, PARAM_LM_HEAD_BIAS, PARAM_SCORE_WEIGHT,
@@ -201,50 +212,85 @@ enum dtype hf_tensor_dtype(const struct model *model, int i)
 	return model->dtypes ? model->dtypes[i] : model->dtype;
 }
 
-void hf_tensor_gather(const struct model *model, int i, const float *block, float *out)
-{
-	struct place place = find_place(model, i);
-	size_t rows = (size_t)place.rows, cols = (size_t)place.param->cols;
-
-	for (size_t r = 0; r < rows; r++) {
-		size_t row = (size_t)stored_row(&model->config, &place, (int)r);
-		const float *from = block + place.param->offset + row * cols;
-
-		if (is_transposed(&place))
-			for (size_t c = 0; c < cols; c++)
-				out[c * rows + r] = from[c];
-		else
-			memcpy(out + r * cols, from, cols * sizeof *out);
-	}
-}
-
-bool hf_tensor_is_plain(const struct model *model, int i)
+bool hf_tensor_is_straight(const struct model *model, int i, int *row, int *rows)
 {
 	struct place place = find_place(model, i);
 
-	return !is_transposed(&place) && (!place.name || place.name->part == PART_WHOLE);
+	*row = place.row;
+	*rows = place.rows;
+	return !is_transposed(&place) && !is_reordered(model->config.family, &place);
 }
 
 void hf_tensor_scatter(const struct model *model, int i, const float *in, float *block)
 {
-	hf_tensor_place(model, i, in, block + hf_tensor_param(model, i)->offset);
+	hf_tensor_place(model, i, in, block + hf_tensor_param(model, i)->offset, NULL);
 }
 
-void hf_tensor_place(const struct model *model, int i, const float *in, float *values)
+/* A stored tensor, and its parameter's values. */
+struct copying {
+	const struct model *model;
+	struct place place;
+	float *stored;	   /* [rows, cols], or [cols, rows] if it is transposed */
+	float *values;	   /* [param->rows, cols] */
+	bool is_gathering; /* to stored, or else from it */
+};
+
+/* Some rows; of a transposed tensor they are columns, which lie beside each other. */
+static void copy_rows(void *args, int block, int thread)
+{
+	const struct copying *copy = args;
+	size_t rows = (size_t)copy->place.rows, cols = (size_t)copy->place.param->cols;
+	size_t first = (size_t)block * ROWS_AT_ONCE;
+	size_t n = rows - first < ROWS_AT_ONCE ? rows - first : ROWS_AT_ONCE;
+	float *ours[ROWS_AT_ONCE];
+
+	(void)thread;
+	for (size_t r = 0; r < n; r++) {
+		int row = stored_row(&copy->model->config, &copy->place, (int)(first + r));
+		float *stored = copy->stored + (first + r) * cols;
+
+		ours[r] = copy->values + (size_t)row * cols;
+		if (!is_transposed(&copy->place))
+			memcpy(copy->is_gathering ? stored : ours[r],
+			       copy->is_gathering ? ours[r] : stored, cols * sizeof *stored);
+	}
+	for (size_t c = 0; c < cols && is_transposed(&copy->place); c++) {
+		float *stored = copy->stored + c * rows + first;
+
+		for (size_t r = 0; r < n; r++)
+			if (copy->is_gathering)
+				stored[r] = ours[r][c];
+			else
+				ours[r][c] = stored[r];
+	}
+}
+
+static void copy_tensor(struct copying *copy, struct pool *pool)
+{
+	pool_run(pool, (copy->place.rows + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE, copy_rows, copy);
+}
+
+void hf_tensor_gather(const struct model *model, int i, const float *block, float *out)
 {
 	struct place place = find_place(model, i);
-	size_t rows = (size_t)place.rows, cols = (size_t)place.param->cols;
+	struct copying copy = {.model = model,
+			       .place = place,
+			       .stored = out,
+			       .values = (float *)(size_t)(block + place.param->offset),
+			       .is_gathering = true};
 
-	for (size_t r = 0; r < rows; r++) {
-		size_t row = (size_t)stored_row(&model->config, &place, (int)r);
-		float *to = values + row * cols;
+	copy_tensor(&copy, NULL);
+}
 
-		if (is_transposed(&place))
-			for (size_t c = 0; c < cols; c++)
-				to[c] = in[c * rows + r];
-		else
-			memcpy(to, in + r * cols, cols * sizeof *in);
-	}
+void hf_tensor_place(const struct model *model, int i, const float *in, float *values,
+		     struct pool *pool)
+{
+	struct copying copy = {.model = model,
+			       .place = find_place(model, i),
+			       .stored = (float *)(size_t)in,
+			       .values = values};
+
+	copy_tensor(&copy, pool);
 }
 
 /* --- linear layers --- */

@@ -48,10 +48,11 @@ static void assert_recorded(const struct model *model, uint64_t hash)
 	buf_append_char(&text, '}');
 	state = json_parse(text.data, text.length, "state", &err);
 	assert_non_null(state);
-	assert_int_equal(adapter_check_base(model, state, "base", BASE, &err), STATUS_OK);
-	assert_int_equal(adapter_check_base(model, state, "critic", BASE, &err), STATUS_BAD_INPUT);
-	assert_non_null(
-		strstr(err.text, "\"critic\" is missing: the run was begun by an earlier build"));
+	assert_int_equal(adapter_check_base(model, state, "s.json", "base", BASE, &err), STATUS_OK);
+	assert_int_equal(adapter_check_base(model, state, "s.json", "critic", BASE, &err),
+			 STATUS_BAD_INPUT);
+	assert_non_null(strstr(
+		err.text, "s.json: \"critic\" is missing: the run was begun by an earlier build"));
 	json_free(state);
 	buf_release(&text);
 }
