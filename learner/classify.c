@@ -96,7 +96,7 @@ static enum status load_data(struct supervised *run, struct dataset *dataset, co
 	if (status == STATUS_OK)
 		status = dataset_load_labelled(dataset, path, &context, run->config,
 					       model_position_limit(&run->model->config), &labels,
-					       err);
+					       run->pool, err);
 	hf_labels_release(&labels);
 	return status;
 }

@@ -19,6 +19,8 @@
 #include "common/text/unicode.h"
 #include "learner/dataset_private.h"
 
+enum { LINES_AT_ONCE = 512 };
+
 /* Whether the first n characters of a path end so. */
 static bool ends_with(const char *path, size_t n, const char *ending)
 {
@@ -168,7 +170,8 @@ static bool is_equal_pair(const struct example *example)
 	return b->ids && a->n == b->n && memcmp(a->ids, b->ids, (size_t)a->n * sizeof *a->ids) == 0;
 }
 
-enum status dataset_add(struct reader *reader, struct example *example, int line, struct error *err)
+/* Applies data.too_long to what a line gave and takes it over or releases it. */
+static enum status add(struct reader *reader, struct example *example, int line, struct error *err)
 {
 	bool keep, was_equal = is_equal_pair(example);
 	enum status status = limit(reader, example, line, &keep, err);
@@ -198,20 +201,105 @@ enum status dataset_add(struct reader *reader, struct example *example, int line
 
 /* --- files --- */
 
-static enum status read_lines(struct reader *reader, struct buf *text, read_line *read,
+static void taken_release(struct taken *taken)
+{
+	for (int i = 0; i < taken->n; i++) {
+		row_release(&taken->examples[i].row);
+		row_release(&taken->examples[i].rejected);
+	}
+	taken->n = 0;
+}
+
+/* Takes over what a line has given, in the order of the lines. */
+static enum status keep(struct reader *reader, struct taken *taken, int line, struct error *err)
+{
+	enum status status = STATUS_OK;
+	int i = 0;
+
+	if (taken->is_document && taken->n > 0) {
+		struct row *row = &taken->examples[i++].row;
+
+		ids_append(&reader->packed, row->ids, (size_t)row->n);
+		row_release(row);
+	}
+	for (; i < taken->n && status == STATUS_OK; i++) {
+		status = add(reader, &taken->examples[i], line, err);
+		taken->examples[i] = (struct example){.line = line};
+	}
+	return status;
+}
+
+/* Lines that are read at the same time. */
+struct lines {
+	const struct reader *reader;
+	const struct jsonl *jsonl;
+	read_line *read;
+	size_t first;
+	struct taken taken[LINES_AT_ONCE];
+	enum status status[LINES_AT_ONCE];
+};
+
+static enum status read_one(const struct lines *lines, size_t i, struct taken *taken,
+			    struct error *err)
+{
+	struct json *object = jsonl_parse(lines->jsonl, i, err);
+	enum status status = STATUS_BAD_INPUT;
+
+	*taken = (struct taken){.n = 0};
+	if (object)
+		status = lines->read(lines->reader, object, lines->jsonl->numbers[i], taken, err);
+	json_free(object);
+	return status;
+}
+
+static void read_some(void *args, int i, int thread)
+{
+	struct lines *lines = args;
+	struct error ignored;
+
+	(void)thread;
+	lines->status[i] = read_one(lines, lines->first + (size_t)i, &lines->taken[i], &ignored);
+}
+
+/* Lines [lines->first, + n), of which the first that is wrong is read again to say why. */
+static enum status read_block(struct lines *lines, int n, struct reader *reader, struct pool *pool,
 			      struct error *err)
 {
+	enum status status = STATUS_OK;
+
+	pool_run(pool, n, read_some, lines);
+	for (int i = 0; i < n; i++) {
+		size_t line = lines->first + (size_t)i;
+
+		if (status == STATUS_OK && lines->status[i] != STATUS_OK)
+			status = read_one(lines, line, &lines->taken[i], err);
+		else if (status == STATUS_OK)
+			status = keep(reader, &lines->taken[i], lines->jsonl->numbers[line], err);
+		taken_release(&lines->taken[i]);
+	}
+	return status;
+}
+
+static enum status read_lines(struct reader *reader, struct buf *text, read_line *read,
+			      struct pool *pool, struct error *err)
+{
 	struct jsonl jsonl;
+	struct lines *lines;
 	enum status status = jsonl_split(&jsonl, reader->path, text, err);
 
 	if (status != STATUS_OK)
 		return status;
-	for (size_t i = 0; i < jsonl.n && status == STATUS_OK; i++) {
-		struct json *object = jsonl_parse(&jsonl, i, err);
+	lines = xcalloc(1, sizeof *lines);
+	lines->reader = reader;
+	lines->jsonl = &jsonl;
+	lines->read = read;
+	for (; lines->first < jsonl.n && status == STATUS_OK; lines->first += LINES_AT_ONCE) {
+		size_t left = jsonl.n - lines->first;
 
-		status = object ? read(reader, object, jsonl.numbers[i], err) : STATUS_BAD_INPUT;
-		json_free(object);
+		status = read_block(lines, left < LINES_AT_ONCE ? (int)left : LINES_AT_ONCE, reader,
+				    pool, err);
 	}
+	free(lines);
 	jsonl_release(&jsonl);
 	return status;
 }
@@ -243,6 +331,7 @@ enum status dataset_check_plain(const struct buf *text, const char *path, struct
 static enum status read_plain(struct reader *reader, const struct buf *text, struct error *err)
 {
 	struct buf line = BUF_INIT;
+	struct taken taken = {.n = 0};
 	struct json *object;
 	enum status status = dataset_check_plain(text, reader->path, err);
 
@@ -253,7 +342,10 @@ static enum status read_plain(struct reader *reader, const struct buf *text, str
 	buf_append_char(&line, '}');
 	object = json_parse(line.data, line.length, reader->path, err);
 	buf_release(&line);
-	status = object ? dataset_read_sequence(reader, object, 1, err) : STATUS_BAD_INPUT;
+	status = object ? dataset_read_sequence(reader, object, 1, &taken, err) : STATUS_BAD_INPUT;
+	if (status == STATUS_OK)
+		status = keep(reader, &taken, 1, err);
+	taken_release(&taken);
 	json_free(object);
 	return status;
 }
@@ -323,7 +415,8 @@ static void hash_rows(struct dataset *dataset)
 	sha256_final_hex(&sha, dataset->ids_sha256);
 }
 
-static enum status load(struct reader *reader, read_line *read, struct error *err)
+static enum status load(struct reader *reader, read_line *read, struct pool *pool,
+			struct error *err)
 {
 	struct dataset *dataset = reader->dataset;
 	struct buf text = BUF_INIT;
@@ -334,7 +427,7 @@ static enum status load(struct reader *reader, read_line *read, struct error *er
 		if (read == dataset_read_sequence && !dataset_is_jsonl(reader->path))
 			status = read_plain(reader, &text, err);
 		else
-			status = read_lines(reader, &text, read, err);
+			status = read_lines(reader, &text, read, pool, err);
 	}
 	if (status == STATUS_OK)
 		cut_packed(reader);
@@ -367,7 +460,8 @@ static enum status check_length(const struct reader *reader, struct error *err)
 /* What a language model learns from, row by row. */
 static enum status load_learnt(struct dataset *dataset, const char *path,
 			       const struct row_context *context, const struct run_config *config,
-			       int max_length, int32_t eos_id, read_line *read, struct error *err)
+			       int max_length, int32_t eos_id, read_line *read, struct pool *pool,
+			       struct error *err)
 {
 	struct reader reader;
 	enum status status;
@@ -376,73 +470,75 @@ static enum status load_learnt(struct dataset *dataset, const char *path,
 	reader.eos_id = eos_id;
 	reader.needs_target = true;
 	status = check_length(&reader, err);
-	return status == STATUS_OK ? load(&reader, read, err) : status;
+	return status == STATUS_OK ? load(&reader, read, pool, err) : status;
 }
 
 enum status dataset_load_sequences(struct dataset *dataset, const char *path,
 				   const struct row_context *context,
 				   const struct run_config *config, int max_length, int32_t eos_id,
-				   struct error *err)
+				   struct pool *pool, struct error *err)
 {
 	return load_learnt(dataset, path, context, config, max_length, eos_id,
-			   dataset_read_sequence, err);
+			   dataset_read_sequence, pool, err);
 }
 
 enum status dataset_load_examples(struct dataset *dataset, const char *path,
 				  const struct row_context *context,
 				  const struct run_config *config, int max_length, int32_t eos_id,
-				  struct error *err)
+				  struct pool *pool, struct error *err)
 {
-	return load_learnt(dataset, path, context, config, max_length, eos_id,
-			   dataset_read_example, err);
+	return load_learnt(dataset, path, context, config, max_length, eos_id, dataset_read_example,
+			   pool, err);
 }
 
 enum status dataset_load_pairs(struct dataset *dataset, const char *path,
 			       const struct row_context *context, const struct run_config *config,
 			       int max_length, int32_t eos_id, bool needs_completions,
-			       struct error *err)
+			       struct pool *pool, struct error *err)
 {
 	struct reader reader;
 
 	reader_init(&reader, dataset, path, context, config, max_length);
 	reader.eos_id = eos_id;
 	reader.needs_target = needs_completions;
-	return load(&reader, dataset_read_pair, err);
+	return load(&reader, dataset_read_pair, pool, err);
 }
 
 enum status dataset_load_judged(struct dataset *dataset, const char *path,
 				const struct row_context *context, const struct run_config *config,
-				int max_length, int32_t eos_id, struct error *err)
+				int max_length, int32_t eos_id, struct pool *pool,
+				struct error *err)
 {
 	struct reader reader;
 
 	reader_init(&reader, dataset, path, context, config, max_length);
 	reader.eos_id = eos_id;
 	reader.needs_target = reader.has_labels = true;
-	return load(&reader, dataset_read_judged, err);
+	return load(&reader, dataset_read_judged, pool, err);
 }
 
 enum status dataset_load_labelled(struct dataset *dataset, const char *path,
 				  const struct row_context *context,
 				  const struct run_config *config, int max_length,
-				  const struct hf_labels *labels, struct error *err)
+				  const struct hf_labels *labels, struct pool *pool,
+				  struct error *err)
 {
 	struct reader reader;
 
 	reader_init(&reader, dataset, path, context, config, max_length);
 	reader.has_labels = true;
 	reader.labels = labels;
-	return load(&reader, dataset_read_labelled, err);
+	return load(&reader, dataset_read_labelled, pool, err);
 }
 
 enum status dataset_load_prompts(struct dataset *dataset, const char *path,
 				 const struct row_context *context, const struct run_config *config,
-				 int max_length, struct error *err)
+				 int max_length, struct pool *pool, struct error *err)
 {
 	struct reader reader;
 
 	reader_init(&reader, dataset, path, context, config, max_length);
-	return load(&reader, dataset_read_prompt, err);
+	return load(&reader, dataset_read_prompt, pool, err);
 }
 
 int dataset_index(const struct dataset *dataset, int64_t i)

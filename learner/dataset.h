@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "common/base/buf.h"
+#include "common/base/pool.h"
 #include "common/base/status.h"
 #include "common/model/hf_labels.h"
 #include "common/run/config.h"
@@ -35,14 +36,14 @@ struct dataset {
 enum status dataset_load_sequences(struct dataset *dataset, const char *path,
 				   const struct row_context *context,
 				   const struct run_config *config, int max_length, int32_t eos_id,
-				   struct error *err);
+				   struct pool *pool, struct error *err);
 /* Examples of which the completions are learnt, or all of it, as sft.loss says; EOS
  * after each text if append_eos.  A row without anything to learn is refused; one that
  * is cut to nothing to learn is left out. */
 enum status dataset_load_examples(struct dataset *dataset, const char *path,
 				  const struct row_context *context,
 				  const struct run_config *config, int max_length, int32_t eos_id,
-				  struct error *err);
+				  struct pool *pool, struct error *err);
 /* Preference pairs with their "margin" (0 where there is none); EOS after each text if
  * append_eos.  A pair whose two sequences are equal, or are cut to be, is left out.  needs_completions:
  * both hold something behind the prompt, else the pair is refused, or left out where it
@@ -50,24 +51,26 @@ enum status dataset_load_examples(struct dataset *dataset, const char *path,
 enum status dataset_load_pairs(struct dataset *dataset, const char *path,
 			       const struct row_context *context, const struct run_config *config,
 			       int max_length, int32_t eos_id, bool needs_completions,
-			       struct error *err);
+			       struct pool *pool, struct error *err);
 /* Completions that are judged one by one: "label" is true or false (or 1 or 0).  Of a
  * preference pair, chosen is wanted and rejected is not. */
 enum status dataset_load_judged(struct dataset *dataset, const char *path,
 				const struct row_context *context, const struct run_config *config,
-				int max_length, int32_t eos_id, struct error *err);
+				int max_length, int32_t eos_id, struct pool *pool,
+				struct error *err);
 /* Texts (a text, a prompt with or without its completion, or ids) with their "label": a
  * name or a number of labels. */
 enum status dataset_load_labelled(struct dataset *dataset, const char *path,
 				  const struct row_context *context,
 				  const struct run_config *config, int max_length,
-				  const struct hf_labels *labels, struct error *err);
+				  const struct hf_labels *labels, struct pool *pool,
+				  struct error *err);
 /* The labels that occur in a file: names in the order of their bytes, or LABEL_0 and on
  * to the largest number.  One label alone, or both kinds, is refused. */
 enum status dataset_find_labels(struct hf_labels *labels, const char *path, struct error *err);
 enum status dataset_load_prompts(struct dataset *dataset, const char *path,
 				 const struct row_context *context, const struct run_config *config,
-				 int max_length, struct error *err);
+				 int max_length, struct pool *pool, struct error *err);
 void dataset_release(struct dataset *dataset);
 
 /* data.truncation_side, for row_cut. */

@@ -160,8 +160,8 @@ static enum status read_label(const struct reader *reader, const struct json *ob
 			 reader->path, line, (long long)number, labels->n - 1);
 }
 
-enum status dataset_read_labelled(struct reader *reader, const struct json *object, int line,
-				  struct error *err)
+enum status dataset_read_labelled(const struct reader *reader, const struct json *object, int line,
+				  struct taken *taken, struct error *err)
 {
 	bool is_prompt = !json_given(object, "completion") && !json_given(object, "completion_ids") &&
 			 (json_given(object, "prompt") || json_given(object, "prompt_ids"));
@@ -172,5 +172,7 @@ enum status dataset_read_labelled(struct reader *reader, const struct json *obje
 		return status;
 	status = (is_prompt ? row_prompt : row_sequence)(&example.row, object, line,
 							 &reader->context, err);
-	return status == STATUS_OK ? dataset_add(reader, &example, line, err) : status;
+	if (status == STATUS_OK)
+		taken->examples[taken->n++] = example;
+	return status;
 }

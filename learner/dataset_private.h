@@ -12,6 +12,13 @@ struct example {
 	int line; /* of the file, from 1; 0: packed of several */
 };
 
+/* What one line gives: an example, or two where a pair is judged by itself. */
+struct taken {
+	struct example examples[2];
+	int n;
+	bool is_document; /* the ids of its only example are packed with others */
+};
+
 /* Why rows are left out, for the warning. */
 struct left_out {
 	int too_long, nothing_to_learn, equal, cut_equal;
@@ -32,13 +39,12 @@ struct reader {
 	struct left_out left_out;
 };
 
-typedef enum status read_line(struct reader *reader, const struct json *object, int line,
-			      struct error *err);
+/* Takes what there is of a line; several lines are read at the same time.  If it fails there is
+ * nothing to release. */
+typedef enum status read_line(const struct reader *reader, const struct json *object, int line,
+			      struct taken *taken, struct error *err);
 read_line dataset_read_sequence, dataset_read_example, dataset_read_pair, dataset_read_judged,
 	dataset_read_labelled, dataset_read_prompt;
 
 /* Whether there is something to learn behind the first id, which nothing predicts. */
 bool dataset_has_target(const struct row *row);
-/* Applies data.too_long to what a line gave and takes it over or releases it. */
-enum status dataset_add(struct reader *reader, struct example *example, int line,
-			struct error *err);

@@ -15,6 +15,12 @@ static enum status refuse(const struct reader *reader, int line, const char *wha
 	return error_set(err, STATUS_BAD_INPUT, "%s: line %d: %s", reader->path, line, what);
 }
 
+/* Takes over the example. */
+static void take(struct taken *taken, const struct example *example)
+{
+	taken->examples[taken->n++] = *example;
+}
+
 static bool has_either(const struct json *object, const char *key, const char *other)
 {
 	return json_given(object, key) || json_given(object, other);
@@ -65,35 +71,26 @@ static enum status check_sequence(const struct reader *reader, const struct row 
 	return STATUS_OK;
 }
 
-/* A sequence of its own.  Takes over the row. */
-static enum status add_sequence(struct reader *reader, struct row *row, int line, struct error *err)
+enum status dataset_read_sequence(const struct reader *reader, const struct json *object, int line,
+				  struct taken *taken, struct error *err)
 {
-	struct example example = {.row = *row};
-	enum status status = check_sequence(reader, row, line, err);
-
-	*row = (struct row){0};
-	if (status == STATUS_OK)
-		return dataset_add(reader, &example, line, err);
-	row_release(&example.row);
-	return status;
-}
-
-enum status dataset_read_sequence(struct reader *reader, const struct json *object, int line,
-				  struct error *err)
-{
-	struct row row;
-	enum status status = row_sequence(&row, object, line, &reader->context, err);
-	bool is_text = row.is_text && json_given(object, "text");
+	struct example example = {.margin = 0};
+	struct row *row = &example.row;
+	enum status status = row_sequence(row, object, line, &reader->context, err);
+	bool is_text = row->is_text && json_given(object, "text");
+	bool is_document = is_text && reader->config->data.packing;
 
 	if (status == STATUS_OK && !json_given(object, "labels"))
-		learn_all(&row);
+		learn_all(row);
 	if (status == STATUS_OK && is_text)
-		status = end_text(reader, &row, err);
-	if (status == STATUS_OK && is_text && reader->config->data.packing)
-		ids_append(&reader->packed, row.ids, (size_t)row.n);
-	else if (status == STATUS_OK)
-		status = add_sequence(reader, &row, line, err);
-	row_release(&row);
+		status = end_text(reader, row, err);
+	if (status == STATUS_OK && !is_document)
+		status = check_sequence(reader, row, line, err);
+	if (status != STATUS_OK)
+		row_release(row);
+	else
+		take(taken, &example);
+	taken->is_document = is_document;
 	return status;
 }
 
@@ -117,8 +114,8 @@ static enum status complete(const struct reader *reader, const struct json *obje
 	return check_sequence(reader, row, line, err);
 }
 
-enum status dataset_read_example(struct reader *reader, const struct json *object, int line,
-				 struct error *err)
+enum status dataset_read_example(const struct reader *reader, const struct json *object, int line,
+				 struct taken *taken, struct error *err)
 {
 	bool learns_all = strcmp(reader->config->sft.loss, "all") == 0;
 	struct example example = {.margin = 0};
@@ -127,20 +124,23 @@ enum status dataset_read_example(struct reader *reader, const struct json *objec
 	if (status == STATUS_OK)
 		status = complete(reader, object, line, learns_all, &example.row, err);
 	if (status == STATUS_OK)
-		return dataset_add(reader, &example, line, err);
-	row_release(&example.row);
+		take(taken, &example);
+	else
+		row_release(&example.row);
 	return status;
 }
 
 /* --- prompts --- */
 
-enum status dataset_read_prompt(struct reader *reader, const struct json *object, int line,
-				struct error *err)
+enum status dataset_read_prompt(const struct reader *reader, const struct json *object, int line,
+				struct taken *taken, struct error *err)
 {
 	struct example example = {.margin = 0};
 	enum status status = row_prompt(&example.row, object, line, &reader->context, err);
 
-	return status == STATUS_OK ? dataset_add(reader, &example, line, err) : status;
+	if (status == STATUS_OK)
+		take(taken, &example);
+	return status;
 }
 
 /* --- pairs --- */
@@ -202,8 +202,8 @@ static enum status check_pair(const struct reader *reader, const struct json *ob
 		      err);
 }
 
-enum status dataset_read_pair(struct reader *reader, const struct json *object, int line,
-			      struct error *err)
+enum status dataset_read_pair(const struct reader *reader, const struct json *object, int line,
+			      struct taken *taken, struct error *err)
 {
 	struct example example = {.margin = 0};
 	enum status status = check_pair(reader, object, line, err);
@@ -212,7 +212,9 @@ enum status dataset_read_pair(struct reader *reader, const struct json *object, 
 		status = read_margin(reader, object, line, &example.margin, err);
 	if (status == STATUS_OK)
 		status = get_pair(reader, object, line, &example, err);
-	return status == STATUS_OK ? dataset_add(reader, &example, line, err) : status;
+	if (status == STATUS_OK)
+		take(taken, &example);
+	return status;
 }
 
 /* --- judged completions --- */
@@ -239,8 +241,8 @@ static enum status read_judgement(const struct reader *reader, const struct json
 		      err);
 }
 
-static enum status add_both(struct reader *reader, const struct json *object, int line,
-			    struct error *err)
+static enum status take_both(const struct reader *reader, const struct json *object, int line,
+			     struct taken *taken, struct error *err)
 {
 	struct example pair = {.margin = 0}, chosen, rejected;
 	enum status status = get_pair(reader, object, line, &pair, err);
@@ -249,28 +251,27 @@ static enum status add_both(struct reader *reader, const struct json *object, in
 		return status;
 	chosen = (struct example){.row = pair.row, .label = 1};
 	rejected = (struct example){.row = pair.rejected, .label = 0};
-	status = dataset_add(reader, &chosen, line, err);
-	if (status == STATUS_OK)
-		return dataset_add(reader, &rejected, line, err);
-	row_release(&rejected.row);
-	return status;
+	take(taken, &chosen);
+	take(taken, &rejected);
+	return STATUS_OK;
 }
 
-enum status dataset_read_judged(struct reader *reader, const struct json *object, int line,
-				struct error *err)
+enum status dataset_read_judged(const struct reader *reader, const struct json *object, int line,
+				struct taken *taken, struct error *err)
 {
 	struct example example = {.margin = 0};
 	enum status status;
 
 	if (has_either(object, "chosen", "chosen_ids"))
-		return add_both(reader, object, line, err);
+		return take_both(reader, object, line, taken, err);
 	status = read_judgement(reader, object, line, &example.label, err);
 	if (status == STATUS_OK)
 		status = row_sequence(&example.row, object, line, &reader->context, err);
 	if (status == STATUS_OK)
 		status = complete(reader, object, line, false, &example.row, err);
 	if (status == STATUS_OK)
-		return dataset_add(reader, &example, line, err);
-	row_release(&example.row);
+		take(taken, &example);
+	else
+		row_release(&example.row);
 	return status;
 }

@@ -27,7 +27,7 @@ static enum status load_data(struct supervised *run, struct dataset *dataset, co
 	struct row_context context = supervised_rows(run);
 	enum status status = dataset_load_judged(dataset, path, &context, run->config,
 						 model_position_limit(&run->model->config),
-						 supervised_eos(run), err);
+						 supervised_eos(run), run->pool, err);
 
 	if (status == STATUS_OK && dataset->n < 2) {
 		dataset_release(dataset);

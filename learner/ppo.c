@@ -494,7 +494,7 @@ static enum status load_prompts(struct ppo *ppo, struct error *err)
 				 model_generation_limit(&ppo->policy->config),
 				 model_limit_name(&ppo->policy->config));
 	return dataset_load_prompts(&ppo->prompts, config->data.prompts, &context, config,
-				    prompt_limit(ppo), err);
+				    prompt_limit(ppo), ppo->setup.pool, err);
 }
 
 /* As the actors stop, so that what they ban is known here too. */

@@ -135,7 +135,7 @@ static enum status load_data(struct supervised *run, struct dataset *dataset, co
 
 	return dataset_load_sequences(dataset, path, &context, run->config,
 				      model_position_limit(&run->model->config),
-				      supervised_eos(run), err);
+				      supervised_eos(run), run->pool, err);
 }
 
 const struct supervised_task pretrain_task = {

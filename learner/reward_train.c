@@ -33,7 +33,7 @@ static enum status load_data(struct supervised *run, struct dataset *dataset, co
 
 	return dataset_load_pairs(dataset, path, &context, run->config,
 				  model_position_limit(&run->model->config), supervised_eos(run),
-				  false, err);
+				  false, run->pool, err);
 }
 
 /* --- the loss --- */

@@ -15,7 +15,7 @@ static enum status load_data(struct supervised *run, struct dataset *dataset, co
 
 	return dataset_load_examples(dataset, path, &context, run->config,
 				     model_position_limit(&run->model->config), supervised_eos(run),
-				     err);
+				     run->pool, err);
 }
 
 const struct supervised_task sft_task = {

@@ -962,11 +962,30 @@ void json_write_double(struct buf *out, double value)
 	buf_append_string(out, text);
 }
 
+/* The digits of a whole number; by printf they were a fifth of the time of rlhf tokenize. */
+static void write_id(struct buf *out, int32_t id)
+{
+	char digits[12];
+	size_t at = sizeof digits;
+	uint32_t rest = id < 0 ? 0 - (uint32_t)id : (uint32_t)id;
+
+	do {
+		digits[--at] = (char)('0' + rest % 10);
+		rest /= 10;
+	} while (rest > 0);
+	if (id < 0)
+		digits[--at] = '-';
+	buf_append(out, digits + at, sizeof digits - at);
+}
+
 void json_write_ids(struct buf *out, const int32_t *ids, size_t n)
 {
 	buf_append_char(out, '[');
-	for (size_t i = 0; i < n; i++)
-		buf_printf(out, i ? ",%d" : "%d", ids[i]);
+	for (size_t i = 0; i < n; i++) {
+		if (i)
+			buf_append_char(out, ',');
+		write_id(out, ids[i]);
+	}
 	buf_append_char(out, ']');
 }
 

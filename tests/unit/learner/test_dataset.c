@@ -59,7 +59,7 @@ static enum status load(const struct run_config *config, const char *name, const
 	struct row_context context = {.tokenizer = tokenizer, .n_vocab = N_VOCAB};
 
 	write_rows(name, text);
-	return dataset_load_sequences(&dataset, path, &context, config, 8, END, &err);
+	return dataset_load_sequences(&dataset, path, &context, config, 8, END, NULL, &err);
 }
 
 static void must(enum status status)
@@ -184,20 +184,20 @@ static void test_ids_are_taken_as_they_are_beside_their_text(void **state)
 	write_rows("d.jsonl", "{\"text\":\"abc\",\"input_ids\":[0,1,2]}\n"
 			      "{\"prompt\":\"a\",\"completion\":\"b\",\"prompt_ids\":[0],"
 			      "\"completion_ids\":[1]}\n");
-	must(dataset_load_examples(&dataset, path, &context, &config, 8, END, &err));
+	must(dataset_load_examples(&dataset, path, &context, &config, 8, END, NULL, &err));
 	assert_row(&dataset.rows[0], "012");
 	assert_row(&dataset.rows[1], "01");
 	dataset_release(&dataset);
 	write_rows("d.jsonl",
 		   "{\"prompt\":\"a\",\"chosen\":\"b\",\"rejected\":\"c\",\"prompt_ids\":[0],"
 		   "\"chosen_ids\":[1],\"rejected_ids\":[2]}\n");
-	must(dataset_load_pairs(&dataset, path, &context, &config, 8, END, true, &err));
+	must(dataset_load_pairs(&dataset, path, &context, &config, 8, END, true, NULL, &err));
 	assert_row(&dataset.rows[0], "01");
 	assert_row(&dataset.rejected[0], "02");
 	dataset_release(&dataset);
 	write_rows("d.jsonl",
 		   "{\"prompt_ids\":[0,1],\"input_ids\":[0,1,2],\"attention_mask\":[1,1,1]}\n");
-	must(dataset_load_prompts(&dataset, path, &context, &config, 8, &err));
+	must(dataset_load_prompts(&dataset, path, &context, &config, 8, NULL, &err));
 	assert_row(&dataset.rows[0], "01");
 	dataset_release(&dataset);
 }
@@ -232,10 +232,10 @@ static void test_missing_end_token_is_refused(void **state)
 
 	(void)state;
 	write_rows("d.jsonl", "{\"text\":\"ab\"}\n");
-	refused(dataset_load_sequences(&dataset, path, &context, &config, 8, -1, &err),
+	refused(dataset_load_sequences(&dataset, path, &context, &config, 8, -1, NULL, &err),
 		"append_eos");
 	config.data.append_eos = false;
-	must(dataset_load_sequences(&dataset, path, &context, &config, 8, -1, &err));
+	must(dataset_load_sequences(&dataset, path, &context, &config, 8, -1, NULL, &err));
 	assert_row(&dataset.rows[0], "01");
 	dataset_release(&dataset);
 }
@@ -279,16 +279,16 @@ static void test_prompts_are_cut_at_the_front(void **state)
 	(void)state;
 	config.data.truncation_side = (char *)(uintptr_t) "left";
 	write_rows("d.jsonl", "{\"input_ids\":[1,2,3,0,1]}\n");
-	must(dataset_load_prompts(&dataset, path, &context, &config, 8, &err));
+	must(dataset_load_prompts(&dataset, path, &context, &config, 8, NULL, &err));
 	assert_row(&dataset.rows[0], "2301");
 	assert_int_equal(dataset.rows[0].n_prompt, 4);
 	dataset_release(&dataset);
 	/* What the model takes may be less than the config allows. */
-	must(dataset_load_prompts(&dataset, path, &context, &config, 3, &err));
+	must(dataset_load_prompts(&dataset, path, &context, &config, 3, NULL, &err));
 	assert_row(&dataset.rows[0], "301");
 	dataset_release(&dataset);
 	context.bos_id = 1;
-	must(dataset_load_prompts(&dataset, path, &context, &config, 3, &err));
+	must(dataset_load_prompts(&dataset, path, &context, &config, 3, NULL, &err));
 	assert_row(&dataset.rows[0], "101");
 	assert_int_equal(dataset.rows[0].n_prompt, 3);
 	dataset_release(&dataset);
@@ -303,12 +303,12 @@ static void test_pairs_cut_on_the_left_differ_where_they_end(void **state)
 	write_rows("d.jsonl",
 		   "{\"prompt_ids\":[0,1,2,3],\"chosen_ids\":[0],\"rejected_ids\":[1,2]}\n"
 		   "{\"prompt_ids\":[3],\"chosen_ids\":[0],\"rejected_ids\":[1]}\n");
-	must(dataset_load_pairs(&dataset, path, &context, &config, 8, END, false, &err));
+	must(dataset_load_pairs(&dataset, path, &context, &config, 8, END, false, NULL, &err));
 	assert_int_equal(dataset.n, 1);
 	assert_row(&dataset.rows[0], "30");
 	dataset_release(&dataset);
 	config.data.truncation_side = (char *)(uintptr_t) "left";
-	must(dataset_load_pairs(&dataset, path, &context, &config, 8, END, true, &err));
+	must(dataset_load_pairs(&dataset, path, &context, &config, 8, END, true, NULL, &err));
 	assert_int_equal(dataset.n, 2);
 	assert_row(&dataset.rows[0], "230");
 	assert_row(&dataset.rejected[0], "2312");
@@ -323,7 +323,7 @@ static void test_rows_know_their_lines(void **state)
 	(void)state;
 	write_rows("d.jsonl", "{\"input_ids\":[0,1,2,3,0]}\n\n{\"input_ids\":[1]}\n"
 			      "{\"input_ids\":[0,1,2,3,0]}\n{\"input_ids\":[2]}\n");
-	must(dataset_load_prompts(&dataset, path, &context, &config, 8, &err));
+	must(dataset_load_prompts(&dataset, path, &context, &config, 8, NULL, &err));
 	assert_int_equal(dataset.n, 2);
 	assert_int_equal(dataset.lines[0], 3);
 	assert_int_equal(dataset.lines[1], 5);
@@ -338,7 +338,7 @@ static void test_pairs_are_kept_or_skipped_together(void **state)
 	(void)state;
 	write_rows("d.jsonl", "{\"chosen_ids\":[1,2],\"rejected_ids\":[1,2,3,0,1]}\n"
 			      "{\"prompt_ids\":[0],\"chosen_ids\":[1],\"rejected_ids\":[2,3]}\n");
-	must(dataset_load_pairs(&dataset, path, &context, &config, 8, END, false, &err));
+	must(dataset_load_pairs(&dataset, path, &context, &config, 8, END, false, NULL, &err));
 	assert_int_equal(dataset.n, 1);
 	assert_row(&dataset.rows[0], "01");
 	assert_row(&dataset.rejected[0], "023");
@@ -354,12 +354,12 @@ static void test_equal_pairs_are_left_out_and_margins_kept(void **state)
 	write_rows("d.jsonl", "{\"chosen_ids\":[1,2],\"rejected_ids\":[1,2],\"margin\":7}\n"
 			      "{\"chosen_ids\":[1,2],\"rejected_ids\":[1,3],\"margin\":0.5}\n"
 			      "{\"chosen_ids\":[1,2],\"rejected_ids\":[1]}\n");
-	must(dataset_load_pairs(&dataset, path, &context, &config, 8, END, false, &err));
+	must(dataset_load_pairs(&dataset, path, &context, &config, 8, END, false, NULL, &err));
 	assert_int_equal(dataset.n, 2);
 	assert_true(dataset.margins[0] == 0.5 && dataset.margins[1] == 0);
 	dataset_release(&dataset);
 	write_rows("d.jsonl", "{\"chosen_ids\":[1],\"rejected_ids\":[2],\"margin\":\"1\"}\n");
-	refused(dataset_load_pairs(&dataset, path, &context, &config, 8, END, false, &err),
+	refused(dataset_load_pairs(&dataset, path, &context, &config, 8, END, false, NULL, &err),
 		"line 1: \"margin\" is a string, expected a number");
 }
 
@@ -370,15 +370,15 @@ static void test_pairs_may_have_to_hold_completions_and_get_their_end(void **sta
 
 	(void)state;
 	write_rows("d.jsonl", "{\"prompt\":\"a\",\"chosen\":\"b\",\"rejected\":\"\"}\n");
-	refused(dataset_load_pairs(&dataset, path, &context, &config, 8, END, true, &err),
+	refused(dataset_load_pairs(&dataset, path, &context, &config, 8, END, true, NULL, &err),
 		"line 1: the completion of rejected is empty");
-	must(dataset_load_pairs(&dataset, path, &context, &config, 8, END, false, &err));
+	must(dataset_load_pairs(&dataset, path, &context, &config, 8, END, false, NULL, &err));
 	assert_row(&dataset.rows[0], "014");
 	assert_row(&dataset.rejected[0], "04");
 	dataset_release(&dataset);
 	write_rows("d.jsonl", "{\"prompt\":\"abcd\",\"chosen\":\"b\",\"rejected\":\"c\"}\n"
 			      "{\"prompt\":\"abc\",\"chosen\":\"b\",\"rejected\":\"cd\"}\n");
-	must(dataset_load_pairs(&dataset, path, &context, &config, 8, END, true, &err));
+	must(dataset_load_pairs(&dataset, path, &context, &config, 8, END, true, NULL, &err));
 	assert_int_equal(dataset.n, 1);
 	dataset_release(&dataset);
 }
@@ -389,7 +389,7 @@ static enum status load_judged(const char *text)
 	struct row_context context = {.n_vocab = N_VOCAB};
 
 	write_rows("d.jsonl", text);
-	return dataset_load_judged(&dataset, path, &context, &config, 8, END, &err);
+	return dataset_load_judged(&dataset, path, &context, &config, 8, END, NULL, &err);
 }
 
 static void test_judged_rows_are_wanted_or_not(void **state)
@@ -419,11 +419,11 @@ static void test_judged_rows_are_no_pairs_but_may_be_rows_of_kto(void **state)
 
 	(void)state;
 	write_rows("d.jsonl", "{\"prompt_ids\":[1],\"completion_ids\":[2],\"label\":false}\n");
-	refused(dataset_load_pairs(&dataset, path, &context, &config, 8, END, true, &err),
+	refused(dataset_load_pairs(&dataset, path, &context, &config, 8, END, true, NULL, &err),
 		"d.jsonl: line 1: a completion and its \"label\", which rlhf dpo learns from with "
 		"dpo.loss_type \"kto\"; expected \"chosen\" and \"rejected\"");
 	write_rows("d.jsonl", "{\"chosen_ids\":[1,2],\"rejected_ids\":[1],\"label\":false}\n");
-	must(dataset_load_pairs(&dataset, path, &context, &config, 8, END, false, &err));
+	must(dataset_load_pairs(&dataset, path, &context, &config, 8, END, false, NULL, &err));
 	dataset_release(&dataset);
 }
 
@@ -476,7 +476,7 @@ static void test_labelled_rows_have_numbers_of_their_labels(void **state)
 			      "{\"prompt\":\"c\",\"label\":0}\n"
 			      "{\"prompt\":\"c\",\"completion\":\"d\",\"label\":1}\n"
 			      "{\"input_ids\":[3],\"label\":\"no\"}\n");
-	must(dataset_load_labelled(&dataset, path, &context, &config, 8, &two, &err));
+	must(dataset_load_labelled(&dataset, path, &context, &config, 8, &two, NULL, &err));
 	assert_int_equal(dataset.n, 4);
 	assert_row(&dataset.rows[1], "2");
 	assert_row(&dataset.rows[2], "23");
@@ -484,10 +484,10 @@ static void test_labelled_rows_have_numbers_of_their_labels(void **state)
 		assert_int_equal(dataset.labels[i], expected[i]);
 	dataset_release(&dataset);
 	write_rows("d.jsonl", "{\"text\":\"ab\",\"label\":\"maybe\"}\n");
-	refused(dataset_load_labelled(&dataset, path, &context, &config, 8, &two, &err),
+	refused(dataset_load_labelled(&dataset, path, &context, &config, 8, &two, NULL, &err),
 		"line 1: \"label\" is \"maybe\", expected one of the model's 2 labels, \"no\"");
 	write_rows("d.jsonl", "{\"text\":\"ab\",\"label\":2}\n");
-	refused(dataset_load_labelled(&dataset, path, &context, &config, 8, &two, &err),
+	refused(dataset_load_labelled(&dataset, path, &context, &config, 8, &two, NULL, &err),
 		"line 1: \"label\" is 2, expected a number from 0 to 1");
 }
 
@@ -498,7 +498,7 @@ static enum status load_examples(const struct run_config *config, const char *te
 	struct row_context context = {.tokenizer = tokenizer, .n_vocab = N_VOCAB};
 
 	write_rows("d.jsonl", text);
-	return dataset_load_examples(&dataset, path, &context, config, 8, END, &err);
+	return dataset_load_examples(&dataset, path, &context, config, 8, END, NULL, &err);
 }
 
 /* One character for each id: itself where it is learnt, else a dot. */
@@ -601,6 +601,53 @@ static void test_sequence_of_one_token_is_refused(void **state)
 	refused(load(&config, "d.jsonl", "{\"input_ids\":[1]}\n"), "nothing to predict");
 }
 
+/* Many lines, of which some are documents and some sequences of their own; those numbered
+ * wrong and late are of no kind. */
+static char *many_lines(int n, int wrong, int late)
+{
+	struct buf text = BUF_INIT;
+
+	for (int i = 1; i <= n; i++) {
+		if (i == wrong || i == late)
+			buf_printf(&text, "{\"nothing\":%d}\n", i);
+		else if (i % 3)
+			buf_printf(&text, "{\"input_ids\":[%d,%d,%d]}\n", i % 4, i / 4 % 4,
+				   i / 16 % 4);
+		else
+			buf_printf(&text, "{\"text\":\"%.*s\"}\n", 1 + i % 7, "abcdabcd");
+	}
+	buf_append_char(&text, '\0');
+	return buf_detach(&text);
+}
+
+static void test_lines_that_are_read_together_give_the_same_rows(void **state)
+{
+	enum { N = 1700, WRONG = 700, LATE = 1300 };
+	struct run_config config = config_of("error");
+	struct row_context context = {.tokenizer = tokenizer, .n_vocab = N_VOCAB};
+	struct pool *pool = pool_create(3);
+	char *right = many_lines(N, 0, 0), *wrong = many_lines(N, LATE, WRONG);
+	char sha256[65];
+
+	(void)state;
+	must(load(&config, "d.jsonl", right));
+	memcpy(sha256, dataset.ids_sha256, sizeof sha256);
+	for (int i = 0, next = 1; dataset.lines[i] > 0; i++, next++) {
+		next += next % 3 == 0;
+		assert_int_equal(dataset.lines[i], next);
+	}
+	dataset_release(&dataset);
+	must(dataset_load_sequences(&dataset, path, &context, &config, 8, END, pool, &err));
+	assert_string_equal(dataset.ids_sha256, sha256);
+	dataset_release(&dataset);
+	write_rows("d.jsonl", wrong);
+	refused(dataset_load_sequences(&dataset, path, &context, &config, 8, END, pool, &err),
+		"d.jsonl: line 700: ");
+	free(right);
+	free(wrong);
+	pool_destroy(pool);
+}
+
 static void test_missing_and_broken_files_are_refused(void **state)
 {
 	struct run_config config = config_of("error");
@@ -608,7 +655,7 @@ static void test_missing_and_broken_files_are_refused(void **state)
 
 	(void)state;
 	refused(dataset_load_pairs(&dataset, "/nowhere.jsonl", &context, &config, 8, END, false,
-				   &err),
+				   NULL, &err),
 		"/nowhere.jsonl");
 	refused(load(&config, "d.jsonl", "{\"input_ids\":[1,2]}\n{\"input_ids\":[1,\n"), "line 2");
 	refused(load(&config, "d.jsonl", "{\"input_ids\":[1,9]}\n"), "line 1");
@@ -698,6 +745,7 @@ int main(void)
 		cmocka_unit_test(test_examples_without_anything_to_learn_are_refused),
 		cmocka_unit_test(test_examples_cut_to_nothing_to_learn_are_left_out),
 		cmocka_unit_test(test_sequence_of_one_token_is_refused),
+		cmocka_unit_test(test_lines_that_are_read_together_give_the_same_rows),
 		cmocka_unit_test(test_missing_and_broken_files_are_refused),
 		cmocka_unit_test(test_each_epoch_draws_each_row_once_in_an_order_of_its_own),
 	};

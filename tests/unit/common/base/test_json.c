@@ -312,11 +312,11 @@ static void test_written_numbers_are_short_and_read_back_exactly(void **state)
 	json_write_floats(&out, floats, 8);
 	assert_string_equal(out.data, "[0.1,-1.5,1000000,16777216,2.8026e-45,null,null,-0]");
 	buf_reset(&out);
-	json_write_ids(&out, (const int32_t[]){0, -1, INT32_MAX}, 3);
+	json_write_ids(&out, (const int32_t[]){0, -1, INT32_MAX, INT32_MIN}, 4);
 	json_write_double(&out, 0.1);
 	json_write_double(&out, 1e15);
 	json_write_double(&out, -INFINITY);
-	assert_string_equal(out.data, "[0,-1,2147483647]0.11000000000000000null");
+	assert_string_equal(out.data, "[0,-1,2147483647,-2147483648]0.11000000000000000null");
 	for (uint32_t i = 0; i < 5000; i++) {
 		uint32_t words[4];
 		rng_block(2, RNG_DATA, (const uint32_t[4]){i}, words);
