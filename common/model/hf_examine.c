@@ -14,36 +14,19 @@ enum { CHUNK = 1 << 18 };
 
 /* --- values --- */
 
-/* Elements [first, first + n); false once there is a problem. */
-static bool examine_piece(const struct tensor_view *view, size_t first, size_t n, float *values,
-			  struct hf_problems *problems, struct pool *pool)
-{
-	struct error err;
-	size_t bad;
-
-	if (tensor_read(view, first, n, values, &err) != STATUS_OK) {
-		hf_problems_add(problems, "%s", err.text);
-		return false;
-	}
-	bad = first_non_finite(values, n, pool);
-	if (bad == n)
-		return true;
-	hf_problems_add(problems,
-			"%s: tensor \"%.100s\": element %zu is %g, expected a finite number",
-			view->path, view->name, first + bad, values[bad]);
-	return false;
-}
-
 void hf_examine_values(const struct tensor_view *view, struct hf_problems *warnings,
 		       struct hf_problems *problems, struct pool *pool)
 {
 	float *values = xmalloc(CHUNK * sizeof *values);
 	bool is_zero = true, is_fine = view->dtype != DTYPE_OTHER;
+	struct error err;
 
 	for (size_t first = 0; first < view->n_elements && is_fine; first += CHUNK) {
 		size_t n = view->n_elements - first < CHUNK ? view->n_elements - first : CHUNK;
 
-		is_fine = examine_piece(view, first, n, values, problems, pool);
+		is_fine = hf_read_values(view, first, n, values, pool, &err) == STATUS_OK;
+		if (!is_fine)
+			hf_problems_add(problems, "%s", err.text);
 		for (size_t i = 0; i < n && is_zero && is_fine; i++)
 			is_zero = values[i] == 0;
 	}
