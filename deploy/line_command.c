@@ -6,7 +6,6 @@
  * and threads. */
 #include "deploy/line_command.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +18,7 @@
 #include "common/ops/elementwise.h"
 #include "common/run/signals.h"
 #include "common/text/unicode.h"
+#include "learner/agreement.h"
 #include "proto/kernels.h"
 #include "proto/lines.h"
 
@@ -144,25 +144,19 @@ static enum status load_model(struct line_job *job, struct error *err)
 	return status;
 }
 
-/* Nodes may have other files at the same paths; models without adapters have been compared. */
+/* The weights of a model without adapter have been compared. */
 static enum status compare_files(const struct line_job *job, struct error *err)
 {
-	char sum[MODEL_CHECKSUM_BYTES], what[512], text[128];
+	const struct model *model = job->adapter_dir ? job->model : NULL;
 	enum status status = STATUS_OK;
 
-	if (comm_size(job->world) == 1)
-		return STATUS_OK;
-	if (job->adapter_dir) {
-		model_checksum(job->model, job->pool, sum);
-		snprintf(what, sizeof what, "model at %s or adapter at %s", job->model_dir,
-			 job->adapter_dir);
-		status = comm_compare(job->world, sum, what, err);
-	}
-	snprintf(what, sizeof what, "tokenizer or chat template at %s", job->model_dir);
-	snprintf(text, sizeof text, "%s %s",
-		 job->tokenizer ? tokenizer_identity(job->tokenizer) : "none",
-		 job->chat && chat_name(job->chat) ? chat_name(job->chat) : "none");
-	return status == STATUS_OK ? comm_compare(job->world, text, what, err) : status;
+	if (job->adapter_dir)
+		status = agreement_check(job->world, "adapter", job->adapter_dir, NULL, job->pool,
+					 err);
+	if (status == STATUS_OK)
+		status =
+			agreement_check(job->world, "model", job->model_dir, model, job->pool, err);
+	return status;
 }
 
 static enum status load(struct line_job *job, const char *chat, struct error *err)

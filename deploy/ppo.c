@@ -16,6 +16,7 @@
 #include "deploy/commands.h"
 #include "deploy/roles.h"
 #include "learner/adapter.h"
+#include "learner/agreement.h"
 #include "learner/ppo.h"
 #include "learner/session.h"
 #include "proto/channel.h"
@@ -127,17 +128,21 @@ static void share_identities(struct ring *ring)
 	ring->reference = share_text(ring, reward ? reward_reference_identity(reward) : NULL);
 }
 
-/* Ranks of all roles have read it; actors get adapters alone from the learners. */
-static enum status compare_base(const struct ring *ring, struct error *err)
+/* Ranks of all roles read the policy's directory, of which actors get weights or adapters from
+ * the learners, and an adapter to go on from. */
+static enum status compare_policy(const struct ring *ring, struct error *err)
 {
-	const char *path = ring->session.config.policy.path;
-	char sum[MODEL_CHECKSUM_BYTES], what[512];
+	const struct run_config *config = &ring->session.config;
+	struct comm *world = ring->session.world;
+	enum status status = STATUS_OK;
 
-	if (comm_size(ring->session.world) == 1)
-		return STATUS_OK;
-	model_checksum(ring->base, ring->pool, sum);
-	snprintf(what, sizeof what, "model at %s", path);
-	return comm_compare(ring->session.world, sum, what, err);
+	if (config->lora.path)
+		status =
+			agreement_check(world, "adapter", config->lora.path, NULL, ring->pool, err);
+	if (status == STATUS_OK)
+		status = agreement_check(world, "model", config->policy.path, ring->base,
+					 ring->pool, err);
+	return status;
 }
 
 /* The policy's frozen weights, once for all roles of this rank. */
@@ -158,7 +163,7 @@ static enum status load_base(struct ring *ring, struct error *err)
 			model_pack(ring->base, type, ring->pool);
 	}
 	status = comm_agree(ring->session.world, status, err);
-	return status == STATUS_OK && ring->base ? compare_base(ring, err) : status;
+	return status == STATUS_OK ? compare_policy(ring, err) : status;
 }
 
 /* Loads what each role needs.  Collective: a rank's failure is everyone's. */

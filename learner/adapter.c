@@ -196,7 +196,6 @@ enum status adapter_check_base(const struct model *model, const struct json *sta
 		return STATUS_OK;
 	if (!recorded)
 		return state_refuse_old(path, key, err);
-
 	print_hash(model, hash);
 	if (json_type(recorded) == JSON_STRING && strcmp(json_string(recorded, NULL), hash) == 0)
 		return STATUS_OK;

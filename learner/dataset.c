@@ -19,7 +19,7 @@
 #include "common/text/unicode.h"
 #include "learner/dataset_private.h"
 
-enum { LINES_AT_ONCE = 512 };
+enum { LINES_AT_ONCE = 512, BYTES_AT_ONCE = 1 << 22 };
 
 /* Whether the first n characters of a path end so. */
 static bool ends_with(const char *path, size_t n, const char *ending)
@@ -224,7 +224,7 @@ static enum status keep(struct reader *reader, struct taken *taken, int line, st
 	}
 	for (; i < taken->n && status == STATUS_OK; i++) {
 		status = add(reader, &taken->examples[i], line, err);
-		taken->examples[i] = (struct example){.line = line};
+		taken->examples[i] = (struct example){.line = 0};
 	}
 	return status;
 }
@@ -280,6 +280,17 @@ static enum status read_block(struct lines *lines, int n, struct reader *reader,
 	return status;
 }
 
+/* How many lines from the first on are read together. */
+static int count_block(const struct jsonl *jsonl, size_t first)
+{
+	size_t bytes = 0;
+	int n = 0;
+
+	while (n < LINES_AT_ONCE && first + (size_t)n < jsonl->n && bytes < BYTES_AT_ONCE)
+		bytes += jsonl->lengths[first + (size_t)n++];
+	return n;
+}
+
 static enum status read_lines(struct reader *reader, struct buf *text, read_line *read,
 			      struct pool *pool, struct error *err)
 {
@@ -293,11 +304,9 @@ static enum status read_lines(struct reader *reader, struct buf *text, read_line
 	lines->reader = reader;
 	lines->jsonl = &jsonl;
 	lines->read = read;
-	for (; lines->first < jsonl.n && status == STATUS_OK; lines->first += LINES_AT_ONCE) {
-		size_t left = jsonl.n - lines->first;
-
-		status = read_block(lines, left < LINES_AT_ONCE ? (int)left : LINES_AT_ONCE, reader,
-				    pool, err);
+	for (int n; lines->first < jsonl.n && status == STATUS_OK; lines->first += (size_t)n) {
+		n = count_block(&jsonl, lines->first);
+		status = read_block(lines, n, reader, pool, err);
 	}
 	free(lines);
 	jsonl_release(&jsonl);

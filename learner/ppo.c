@@ -21,6 +21,7 @@
 #include "common/model/lora.h"
 #include "common/run/fault.h"
 #include "learner/adapter.h"
+#include "learner/agreement.h"
 #include "learner/ppo_private.h"
 #include "learner/state_files.h"
 #include "learner/turn.h"
@@ -560,14 +561,19 @@ enum status ppo_create(struct ppo **out, const struct ppo_setup *setup, struct e
 enum status ppo_compare(const struct ppo *ppo, struct error *err)
 {
 	const char *dir = ppo->setup.checkpoint;
-	char what[512];
-	enum status status;
+	char *policy = dir ? path_join(dir, "model") : xstrdup(ppo->config->policy.path);
+	char *critic =
+		dir ? path_join(dir, "critic") : xstrdup(critic_origin(ppo->config, ppo->policy));
+	struct comm *learners = ppo->setup.learners;
+	enum status status =
+		agreement_check(learners, "policy", policy, ppo->policy, ppo->setup.pool, err);
 
-	snprintf(what, sizeof what, "policy at %s", dir ? dir : ppo->config->policy.path);
-	status = trainer_compare(&ppo->policy_trainer, what, err);
-	snprintf(what, sizeof what, "critic at %s",
-		 dir ? dir : critic_origin(ppo->config, ppo->policy));
-	return status == STATUS_OK ? trainer_compare(&ppo->critic_trainer, what, err) : status;
+	if (status == STATUS_OK)
+		status = agreement_check(learners, "critic", critic, ppo->critic, ppo->setup.pool,
+					 err);
+	free(policy);
+	free(critic);
+	return status;
 }
 
 static enum status open_log(const struct ppo *ppo, struct line_log *log, const char *name,

@@ -11,6 +11,7 @@
 #include "common/model/hf_checkpoint.h"
 #include "common/model/safetensors.h"
 #include "common/run/signals.h"
+#include "learner/agreement.h"
 
 void reference_release(struct reference *reference)
 {
@@ -146,19 +147,6 @@ enum status reference_load(struct model **model, const struct supervised *run, b
 	return model_check_positions(&(*model)->config, train > eval ? train : eval, dir, err);
 }
 
-/* All ranks must have read the same weights. */
-static enum status check_same_reference(const struct supervised *run, const struct model *model,
-					struct error *err)
-{
-	char sum[MODEL_CHECKSUM_BYTES], what[512];
-
-	if (comm_size(run->session.world) == 1)
-		return STATUS_OK;
-	model_checksum(model, run->pool, sum);
-	snprintf(what, sizeof what, "model at %s", run->config->reference.path);
-	return comm_compare(run->session.world, sum, what, err);
-}
-
 static enum status check_finite(const double *numbers, int n, const char *data, struct error *err)
 {
 	for (int i = 0; i < n * WIDTH; i++)
@@ -206,7 +194,9 @@ enum status reference_begin(struct reference *reference, struct supervised *run,
 	if (run->config->reference.path) {
 		status = comm_agree(run->session.world, reference_load(&other, run, false, err), err);
 		if (status == STATUS_OK)
-			status = check_same_reference(run, other, err);
+			status =
+				agreement_check(run->session.world, "model",
+						run->config->reference.path, other, run->pool, err);
 		model = other;
 	}
 	if (status == STATUS_OK)

@@ -58,7 +58,6 @@ static enum status read_library(struct session *session, const struct json *stat
 
 	if (!name)
 		return state_refuse_old(path, "library", err);
-
 	if (json_type(name) != JSON_STRING)
 		return error_set(err, STATUS_BAD_INPUT, "%s: library is %s, expected a string",
 				 path, json_type_name(name));

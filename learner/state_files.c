@@ -14,6 +14,7 @@
 #include "common/ops/elementwise.h"
 #include "common/run/fault.h"
 #include "common/run/metrics.h"
+#include "learner/agreement.h"
 #include "learner/checkpoint.h"
 #include "learner/moments.h"
 
@@ -44,8 +45,8 @@ static int kept(const struct state_save *save)
 	return (int)save->keep;
 }
 
-/* The update of a step is computed once and sent to all, but from gradients of each one's own
- * copy.  Collective. */
+/* Updates are computed once and sent to all, so that only what is not trained, and what has
+ * happened since the last one, can differ.  Collective. */
 static enum status compare_models(const struct state_save *save, struct error *err)
 {
 	enum status status = STATUS_OK;
@@ -53,16 +54,17 @@ static enum status compare_models(const struct state_save *save, struct error *e
 
 	snprintf(what, sizeof what, "model at step %" PRId64, save->step);
 	for (int i = 0; i < 2 && status == STATUS_OK && save->trainers[i]; i++) {
+		const struct trainer *trainer = save->trainers[i];
+
 		if (fault_nan("checkpoint.weights"))
-			save->trainers[i]->trained.values[0] = NAN;
-		status = trainer_compare(save->trainers[i], what, err);
+			trainer->trained.values[0] = NAN;
+		status = agreement_check(save->learners, what, NULL, trainer->model, trainer->pool,
+					 err);
 	}
 	if (status == STATUS_OK)
 		return STATUS_OK;
-	return error_prefix(
-		err, STATUS_FAILED,
-		"the learners' copies have come apart, as by a fault of memory, and are "
-		"not saved");
+	return error_prefix(err, STATUS_FAILED,
+			    "the learners' weights have come apart and are not saved");
 }
 
 enum status state_save(const struct state_save *save, struct error *err)

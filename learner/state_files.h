@@ -26,8 +26,8 @@ struct state_save {
 	const struct trainer *trainers[2]; /* the second may be NULL */
 	const char *prefixes[2];	   /* of their moments; see moments.h */
 };
-/* Nothing is saved where the learners no longer have the same weights, as after a fault of
- * memory: STATUS_FAILED.  The same status on all.  Collective over the learners. */
+/* Nothing is saved where the learners do not have the same weights: STATUS_FAILED.  The same
+ * status on all.  Collective over the learners. */
 enum status state_save(const struct state_save *save, struct error *err);
 
 /* A model as the Hugging Face directory dir/name.  Weights that are not finite are

@@ -13,6 +13,7 @@
 #include "common/base/log.h"
 #include "common/run/fault.h"
 #include "learner/adapter.h"
+#include "learner/agreement.h"
 #include "learner/state_files.h"
 #include "learner/turn.h"
 
@@ -231,19 +232,27 @@ static enum status set_up_rank(struct supervised *run, struct error *err)
 	return status;
 }
 
-/* All ranks must have read the same weights. */
+/* All ranks must have read the same weights, and what goes with them. */
 static enum status check_same_model(const struct supervised *run, struct error *err)
 {
 	const struct run_config *config = run->config;
-	const char *path = config->model.path ? config->model.path : "model.create";
-	char what[512];
+	struct comm *world = run->session.world;
+	const char *path = config->model.path;
+	char *saved = run->session.checkpoint ? path_join(run->session.checkpoint, "model") : NULL;
+	enum status status = STATUS_OK;
 
-	if (run->session.checkpoint)
-		path = run->session.checkpoint;
-	snprintf(what, sizeof what, "model at %s%s%s", path,
-		 config->lora.path ? " or adapter at " : "",
-		 config->lora.path ? config->lora.path : "");
-	return trainer_compare(&run->trainer, what, err);
+	if (config->lora.path)
+		status = agreement_check(world, "adapter", config->lora.path, NULL, run->pool, err);
+	if (status == STATUS_OK && config->model.tokenizer)
+		status = agreement_check(world, "tokenizer", config->model.tokenizer, NULL,
+					 run->pool, err);
+	if (status == STATUS_OK && saved && path)
+		status = agreement_check(world, "model", path, NULL, run->pool, err);
+	if (status == STATUS_OK)
+		status = agreement_check(world, "model", saved ? saved : path, run->model,
+					 run->pool, err);
+	free(saved);
+	return status;
 }
 
 /* And the same rows. */

@@ -356,16 +356,6 @@ bool trainer_step(struct trainer *trainer, const int *lengths, int n, double lea
 	return true;
 }
 
-enum status trainer_compare(const struct trainer *trainer, const char *what, struct error *err)
-{
-	char sum[MODEL_CHECKSUM_BYTES];
-
-	if (comm_size(trainer->learners) == 1 || fault_omits("comparison"))
-		return STATUS_OK;
-	model_checksum(trainer->model, trainer->pool, sum);
-	return comm_compare(trainer->learners, sum, what, err);
-}
-
 enum status trainer_check(const struct trainer *trainer, const char *what, struct error *err)
 {
 	if (trainer->skipped_in_a_row < SKIPPED_MOST)

@@ -87,11 +87,6 @@ bool trainer_step(struct trainer *trainer, const int *lengths, int n, double lea
 		  trainer_microbatch *microbatch, void *context, double *stats, int n_stats,
 		  double *grad_norm);
 
-/* Whether all learners have the same model, compared by a checksum; otherwise STATUS_BAD_INPUT
- * with the first that has another WHAT than the lead; see comm_compare.  Collective over
- * learners. */
-enum status trainer_compare(const struct trainer *trainer, const char *what, struct error *err);
-
 /* STATUS_FAILED once so many steps in a row were skipped that the model is lost: nothing
  * changes any more.  what: "policy: " for the sentence, or "".  Alike on all learners. */
 enum { SKIPPED_MOST = 10 };

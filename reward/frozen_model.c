@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/model/hf_frozen.h"
+#include "common/model/hf_side_files.h"
 
 struct filling {
 	const struct hf_frozen *frozen;
@@ -19,13 +20,15 @@ static enum status fill(void *context, void *memory, struct error *err)
 }
 
 /* Nodes may have other files at the same path. */
-static enum status compare_weights(const struct frozen_model *frozen, struct comm *comm,
-				   const char *dir, struct error *err)
+static enum status compare_models(const struct frozen_model *frozen, struct comm *comm,
+				  const char *dir, struct error *err)
 {
-	char what[512];
+	char what[512], files[65], text[sizeof files + sizeof frozen->identity];
 
+	hf_side_files_sha256(dir, files);
 	snprintf(what, sizeof what, "model at %s", dir);
-	return comm_compare(comm, frozen->identity, what, err);
+	snprintf(text, sizeof text, "%s %s", frozen->identity, files);
+	return comm_compare(comm, text, what, err);
 }
 
 enum status frozen_model_load(struct frozen_model *frozen, struct comm *comm, const char *dir,
@@ -48,7 +51,7 @@ enum status frozen_model_load(struct frozen_model *frozen, struct comm *comm, co
 	frozen->model = hf_frozen_model(&description, shared_data(frozen->memory));
 	memcpy(frozen->identity, hf_frozen_identity(&description, shared_data(frozen->memory)),
 	       sizeof frozen->identity);
-	return comm ? compare_weights(frozen, comm, dir, err) : STATUS_OK;
+	return comm ? compare_models(frozen, comm, dir, err) : STATUS_OK;
 }
 
 enum status frozen_model_outline(struct model **model, size_t *bytes, const char *dir,

@@ -224,27 +224,6 @@ static void name_source(const struct source *source, struct buf *out)
 	}
 }
 
-/* Weights have been compared, moments and tokenizers not yet.  Collective. */
-static enum status compare_judges(const struct scorer *scorer, struct comm *comm, struct error *err)
-{
-	const struct tokenizer *policy = scorer->policy_tokenizer;
-	struct buf text = BUF_INIT;
-	enum status status =
-		comm_compare(comm, scorer_identity(scorer), "judge, by its config.json,", err);
-
-	buf_append_string(&text, policy ? tokenizer_identity(policy) : "none");
-	for (int i = 0; i < scorer->n_sources; i++) {
-		const struct tokenizer *own = scorer->sources[i].tokenizer;
-
-		buf_printf(&text, " %s", own ? tokenizer_identity(own) : "the policy's");
-	}
-	if (status == STATUS_OK)
-		status =
-			comm_compare(comm, text.data, "tokenizer of the policy or of a judge", err);
-	buf_release(&text);
-	return status;
-}
-
 enum status scorer_create(struct scorer **out, struct comm *comm,
 			  const struct reward_source *sources, int n_sources,
 			  const struct tokenizer *policy_tokenizer, int n_vocab, int n_positions,
@@ -271,7 +250,7 @@ enum status scorer_create(struct scorer **out, struct comm *comm,
 			return status;
 		name_source(source, &scorer->identity);
 	}
-	return comm ? compare_judges(scorer, comm, err) : STATUS_OK;
+	return STATUS_OK;
 }
 
 void scorer_destroy(struct scorer *scorer)

@@ -15,6 +15,7 @@
 #include "common/model/hf_adapter.h"
 #include "common/model/hf_checkpoint.h"
 #include "common/model/hf_families.h"
+#include "common/model/hf_side_files.h"
 #include "common/model/lora.h"
 #include "common/model/safetensors.h"
 #include "common/ops/elementwise.h"
@@ -489,19 +490,6 @@ static enum status make_config(const struct model *model, const struct hf_save_o
 
 /* --- the directory --- */
 
-/* What goes with a model and is copied as it is. */
-static const char *const copied_names[] = {
-	"tokenizer.json",
-	"tokenizer_config.json",
-	"special_tokens_map.json",
-	"added_tokens.json",
-	"vocab.json",
-	"merges.txt",
-	"tokenizer.model",
-	"chat_template.jinja",
-	"chat_template.json",
-};
-enum { N_COPIED = sizeof copied_names / sizeof *copied_names };
 #define TEMPLATES "additional_chat_templates"
 #define GENERATION "generation_config.json"
 
@@ -550,8 +538,8 @@ static enum status copy_tokenizer(const char *from, const char *to, struct error
 {
 	enum status status = STATUS_OK;
 
-	for (int i = 0; i < N_COPIED && status == STATUS_OK; i++)
-		status = copy_file(from, to, copied_names[i], err);
+	for (int i = 0; i < HF_COPIED_FILES && status == STATUS_OK; i++)
+		status = copy_file(from, to, hf_copied_files[i], err);
 	return status == STATUS_OK ? copy_templates(from, to, err) : status;
 }
 
@@ -560,8 +548,8 @@ static bool is_of_checkpoint(const char *name)
 {
 	int i, n, end = 0;
 
-	for (int k = 0; k < N_COPIED; k++)
-		if (strcmp(name, copied_names[k]) == 0)
+	for (int k = 0; k < HF_COPIED_FILES; k++)
+		if (strcmp(name, hf_copied_files[k]) == 0)
 			return true;
 	if (sscanf(name, "model-%5d-of-%5d.safetensors%n", &i, &n, &end) == 2 && end > 0 &&
 	    !name[end])

@@ -97,10 +97,24 @@ unlike "$other model at reference than rank 0 on host" 1 0 dpo pretrain.json \
 settle
 printf '\001' | dd of=elsewhere/adapter/adapter_model.safetensors bs=1 conv=notrunc status=none \
 	seek=$(($(wc -c <adapter/adapter_model.safetensors) - 3))
-unlike "$other model at policy or adapter at adapter than rank 0 on host" 1 0 pretrain \
-	pretrain.json --set lora.path=adapter
-unlike "$other model at policy or adapter at adapter than rank 0 on host" 1 0 logprobs \
-	--model policy --adapter adapter --input prompts.jsonl
+unlike "$other adapter at adapter than rank 0 on host" 1 0 pretrain pretrain.json \
+	--set lora.path=adapter
+unlike "$other adapter at adapter than rank 0 on host" 1 0 logprobs --model policy \
+	--adapter adapter --input prompts.jsonl
+roles=(--set roles.learner=1 --set roles.actor=1 --set roles.reward=1)
+unlike 'rank 2 on host .* has another adapter at adapter than rank 0 on host' 2 0 ppo config.json \
+	"${roles[@]}" --set lora.path=adapter
+settle
+
+# What is said of the same weights: here, another epsilon.
+sed -i 's/1e-05/1e-02/' elsewhere/policy/config.json
+unlike "$other model at policy than rank 0 on host" 1 0 pretrain pretrain.json
+unlike "$other model at policy than rank 0 on host" 1 0 logprobs --model policy --input prompts.jsonl
+unlike "$other model at policy than rank 0 on host" 1 1 ppo config.json "${roles[@]}"
+unlike 'rank 2 on host .* has another model at policy than rank 0 on host' 2 0 ppo config.json \
+	"${roles[@]}"
+settle
+cp policy/config.json elsewhere/policy/
 
 # Tokenizers.
 cp "$here"/tests/golden/tokenizers/byte_level/tokenizer*.json .
@@ -112,12 +126,18 @@ cp -r speaker listener elsewhere/
 sed -i 's/"add_prefix_space": false/"add_prefix_space": true/' elsewhere/speaker/tokenizer.json
 cmp -s speaker/tokenizer.json elsewhere/speaker/tokenizer.json && fail 'the tokenizers are alike'
 echo '{"prompt":"abc"}' | tee texts.jsonl >elsewhere/texts.jsonl
-unlike "$other tokenizer or chat template at speaker than rank 0 on host" 1 0 generate \
+unlike "$other model at speaker than rank 0 on host" 1 0 generate \
 	--model speaker --input texts.jsonl
 roles=(--set roles.learner=1 --set roles.actor=1 --set roles.reward=2)
-unlike 'rank 3 on host .* has another tokenizer of the policy or of a judge than rank 2 on' 3 0 ppo \
-	config.json --set policy.path=speaker --set reward.sources.0.path=listener \
-	--set data.prompts=texts.jsonl "${roles[@]}"
+unlike "$other model at speaker than rank 0 on host" 1 0 tokenize --model speaker --input texts.jsonl
+roles=(--set roles.learner=1 --set roles.actor=1 --set roles.reward=2)
+ppo=(ppo config.json --set policy.path=speaker --set reward.sources.0.path=listener
+	--set data.prompts=texts.jsonl "${roles[@]}")
+unlike 'rank 3 on host .* has another model at speaker than rank 0 on' 3 0 "${ppo[@]}"
+settle
+mv elsewhere/speaker/tokenizer.json elsewhere/listener/
+cp speaker/tokenizer.json elsewhere/speaker/
+unlike 'rank 3 on host .* has another model at listener than rank 2 on' 3 0 "${ppo[@]}"
 settle
 
 # Models of a size of their own: one copy of the same size is shared on a machine.

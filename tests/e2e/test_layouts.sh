@@ -53,3 +53,12 @@ if RLHF_FAULT=omit:comparison mpirun --oversubscribe -n 1 "${ppo[@]}" : -n 1 -wd
 	fail 'two learners began with unlike policies, unnoticed'
 fi
 grep -q 'step 1: the actors. log-probabilities are not all' log || fail "$(cat log)"
+
+# A reference that is not the policy as it starts: weights of nodes are compared among learners
+# and among reward ranks, but not with each other.
+ppo=("$RLHF" ppo config.json --set run.dir="$PWD/apart" --set roles.learner=1 --set roles.actor=1
+	--set roles.reward=1)
+if mpirun --oversubscribe -n 2 "${ppo[@]}" : -n 1 -wdir "$PWD/elsewhere" "${ppo[@]}" 2>log; then
+	fail 'another reference than the policy went unnoticed'
+fi
+grep -q 'step 1: the reference, which is the policy as it starts, gives' log || fail "$(cat log)"

@@ -115,7 +115,7 @@ rc=0
 RLHF_FAULT=nan:checkpoint.weights:2 RLHF_FAULT_RANK=1 on 2 "$RLHF" pretrain pretrain.json \
 	--set run.dir=apart 2>log || rc=$?
 [ $rc -eq 1 ] || fail "exit $rc of learners that have come apart, expected 1: $(cat log)"
-grep -q "error: the learners' copies have come apart, .*: rank 1 on host .* has another model at step 4 than rank 0 on" log ||
+grep -q "error: the learners' weights have come apart and are not saved: rank 1 on host .* has another model at step 4 than rank 0 on" log ||
 	fail "$(cat log)"
 [ "$(ls apart/checkpoints)" = step-00000002 ] || fail "saved: $(ls apart/checkpoints)"
 on 2 "$RLHF" pretrain pretrain.json --set run.dir=apart 2>log || fail "$(cat log)"
