@@ -10,8 +10,8 @@ struct frozen_model {
 	struct shared *memory;
 	char identity[65]; /* of the weights, in hex; see hf_frozen.h */
 };
-/* The caller releases it in any case.  Ranks that read other weights than the first are refused.
- * Collective over comm, on which all get the same status; comm NULL: a rank by itself. */
+/* The caller releases it in any case.  Ranks that read other weights than the first, or
+ * other files beside them, are refused.  Collective over comm, on which all get the same status; comm NULL: a rank by itself. */
 enum status frozen_model_load(struct frozen_model *frozen, struct comm *comm, const char *dir,
 			      enum head_kind head, enum weight_type type, struct pool *pool,
 			      struct error *err);

@@ -18,8 +18,8 @@ struct scorer;
  * tokenizers, and is refused otherwise.  policy_tokenizer may be NULL.  n_vocab:
  * the policy's vocabulary; n_positions: ids of the longest sequence to judge.  A
  * re-tokenised text that is longer than a model's learned positions is read from its
- * end.  The ranks of a node share the weights.  Ranks whose identities differ are refused.
- * Collective over comm, on which all get the same status; NULL: a rank by itself. */
+ * end.  The ranks of a node share the weights.  Ranks that read other models than the first
+ * are refused.  Collective over comm, on which all get the same status; NULL: a rank by itself. */
 enum status scorer_create(struct scorer **scorer, struct comm *comm,
 			  const struct reward_source *sources, int n_sources,
 			  const struct tokenizer *policy_tokenizer, int n_vocab, int n_positions,
