@@ -144,18 +144,19 @@ static enum status load_model(struct line_job *job, struct error *err)
 	return status;
 }
 
-/* The weights of a model without adapter have been compared. */
+/* Loading has compared a model without adapter, and the files beside it. */
 static enum status compare_files(const struct line_job *job, struct error *err)
 {
-	const struct model *model = job->adapter_dir ? job->model : NULL;
 	enum status status = STATUS_OK;
 
+	if (job->frozen.memory)
+		return STATUS_OK;
 	if (job->adapter_dir)
 		status = agreement_check(job->world, "adapter", job->adapter_dir, NULL, job->pool,
 					 err);
 	if (status == STATUS_OK)
-		status =
-			agreement_check(job->world, "model", job->model_dir, model, job->pool, err);
+		status = agreement_check(job->world, "model", job->model_dir, job->model, job->pool,
+					 err);
 	return status;
 }
 

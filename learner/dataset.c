@@ -201,6 +201,11 @@ static enum status add(struct reader *reader, struct example *example, int line,
 
 /* --- files --- */
 
+void dataset_take(struct taken *taken, const struct example *example)
+{
+	taken->examples[taken->n++] = *example;
+}
+
 static void taken_release(struct taken *taken)
 {
 	for (int i = 0; i < taken->n; i++) {

@@ -173,6 +173,6 @@ enum status dataset_read_labelled(const struct reader *reader, const struct json
 	status = (is_prompt ? row_prompt : row_sequence)(&example.row, object, line,
 							 &reader->context, err);
 	if (status == STATUS_OK)
-		taken->examples[taken->n++] = example;
+		dataset_take(taken, &example);
 	return status;
 }

@@ -46,5 +46,7 @@ typedef enum status read_line(const struct reader *reader, const struct json *ob
 read_line dataset_read_sequence, dataset_read_example, dataset_read_pair, dataset_read_judged,
 	dataset_read_labelled, dataset_read_prompt;
 
+/* Takes over the example. */
+void dataset_take(struct taken *taken, const struct example *example);
 /* Whether there is something to learn behind the first id, which nothing predicts. */
 bool dataset_has_target(const struct row *row);

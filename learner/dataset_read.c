@@ -15,12 +15,6 @@ static enum status refuse(const struct reader *reader, int line, const char *wha
 	return error_set(err, STATUS_BAD_INPUT, "%s: line %d: %s", reader->path, line, what);
 }
 
-/* Takes over the example. */
-static void take(struct taken *taken, const struct example *example)
-{
-	taken->examples[taken->n++] = *example;
-}
-
 static bool has_either(const struct json *object, const char *key, const char *other)
 {
 	return json_given(object, key) || json_given(object, other);
@@ -89,7 +83,7 @@ enum status dataset_read_sequence(const struct reader *reader, const struct json
 	if (status != STATUS_OK)
 		row_release(row);
 	else
-		take(taken, &example);
+		dataset_take(taken, &example);
 	taken->is_document = is_document;
 	return status;
 }
@@ -124,7 +118,7 @@ enum status dataset_read_example(const struct reader *reader, const struct json 
 	if (status == STATUS_OK)
 		status = complete(reader, object, line, learns_all, &example.row, err);
 	if (status == STATUS_OK)
-		take(taken, &example);
+		dataset_take(taken, &example);
 	else
 		row_release(&example.row);
 	return status;
@@ -139,7 +133,7 @@ enum status dataset_read_prompt(const struct reader *reader, const struct json *
 	enum status status = row_prompt(&example.row, object, line, &reader->context, err);
 
 	if (status == STATUS_OK)
-		take(taken, &example);
+		dataset_take(taken, &example);
 	return status;
 }
 
@@ -213,7 +207,7 @@ enum status dataset_read_pair(const struct reader *reader, const struct json *ob
 	if (status == STATUS_OK)
 		status = get_pair(reader, object, line, &example, err);
 	if (status == STATUS_OK)
-		take(taken, &example);
+		dataset_take(taken, &example);
 	return status;
 }
 
@@ -251,8 +245,8 @@ static enum status take_both(const struct reader *reader, const struct json *obj
 		return status;
 	chosen = (struct example){.row = pair.row, .label = 1};
 	rejected = (struct example){.row = pair.rejected, .label = 0};
-	take(taken, &chosen);
-	take(taken, &rejected);
+	dataset_take(taken, &chosen);
+	dataset_take(taken, &rejected);
 	return STATUS_OK;
 }
 
@@ -270,7 +264,7 @@ enum status dataset_read_judged(const struct reader *reader, const struct json *
 	if (status == STATUS_OK)
 		status = complete(reader, object, line, false, &example.row, err);
 	if (status == STATUS_OK)
-		take(taken, &example);
+		dataset_take(taken, &example);
 	else
 		row_release(&example.row);
 	return status;

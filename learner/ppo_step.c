@@ -543,15 +543,6 @@ static void report_rollouts(const struct iteration *it, struct ppo_report *repor
 	report->rlhf_reward = report->scores + report->non_score_reward;
 }
 
-static bool reference_is_policy(const struct run_config *config)
-{
-	enum weight_type reference, policy;
-
-	weight_type_parse(config->reference.weights, &reference);
-	weight_type_parse(config->rollout.weights, &policy);
-	return !config->reference.path && reference == policy;
-}
-
 /* A run begins with a policy that is its own reference, to the bit, or one of the ranks has
  * read another one.  (What is not a number is nobody's.) */
 static void verify_reference(const struct iteration *it)
@@ -559,15 +550,14 @@ static void verify_reference(const struct iteration *it)
 	const struct run_config *config = it->ppo->config;
 	bool is_first = it->ppo->step == 0 && !it->ppo->setup.checkpoint;
 
-	if (!is_first || config->ppo.verify == 0 || !reference_is_policy(config))
+	if (!is_first || config->ppo.verify == 0 || !config_reference_is_policy(config))
 		return;
 	for (int cell = 0; cell < it->cells[it->n]; cell++)
 		if (isfinite(it->old_logprob[cell]) && isfinite(it->ref_logprob[cell]) &&
 		    it->old_logprob[cell] != it->ref_logprob[cell])
 			die("step 1: the reference, which is the policy as it starts, gives a "
 			    "log-probability of %.9g, and the actors' policy gives %.9g; do all "
-			    "ranks "
-			    "read the same one?",
+			    "ranks read the same one?",
 			    it->ref_logprob[cell], it->old_logprob[cell]);
 }
 

@@ -51,7 +51,7 @@ enum status frozen_model_load(struct frozen_model *frozen, struct comm *comm, co
 	frozen->model = hf_frozen_model(&description, shared_data(frozen->memory));
 	memcpy(frozen->identity, hf_frozen_identity(&description, shared_data(frozen->memory)),
 	       sizeof frozen->identity);
-	return comm ? compare_models(frozen, comm, dir, err) : STATUS_OK;
+	return comm && comm_size(comm) > 1 ? compare_models(frozen, comm, dir, err) : STATUS_OK;
 }
 
 enum status frozen_model_outline(struct model **model, size_t *bytes, const char *dir,

@@ -55,11 +55,8 @@ static enum status load_frozen(struct reward *reward, struct comm *rewards, cons
 static enum status choose_type(const struct run_config *config, enum weight_type *type,
 			       bool *shares_base, struct error *err)
 {
-	enum weight_type policy_type;
-
 	weight_type_parse(config->reference.weights, type);
-	weight_type_parse(config->rollout.weights, &policy_type);
-	*shares_base = !config->reference.path && *type == policy_type;
+	*shares_base = config_reference_is_policy(config);
 	if (*shares_base || config->reference.path || !config->lora.path)
 		return STATUS_OK;
 	return error_set(err, STATUS_BAD_INPUT,

@@ -691,3 +691,11 @@ void config_release(struct run_config *config)
 		json_free(config->tree);
 	memset(config, 0, sizeof *config);
 }
+
+bool config_reference_is_policy(const struct run_config *config)
+{
+	const char *reference = config->reference.weights, *policy = config->rollout.weights;
+
+	return !config->reference.path &&
+	       strcmp(reference ? reference : "f32", policy ? policy : "f32") == 0;
+}

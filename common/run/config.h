@@ -146,6 +146,8 @@ struct run_config {
 enum status config_load(struct run_config *config, enum command command, const char *path,
 			const char *const *set, int n_set, struct error *err);
 void config_release(struct run_config *config);
+/* Of ppo: whether the reference is the policy as it starts, with weights held alike. */
+bool config_reference_is_policy(const struct run_config *config);
 /* All keys of the command with default and help, as documented JSON with // comments. */
 void config_print_documented(enum command command, struct buf *out);
 
